@@ -1,0 +1,57 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Both need Python >= 3.11, no more.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Written last, so that an install that was cut off is done again.
+READY  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt lock bench clean .venv
+
+help: ## what you can do here
+	@printf '\n  make TARGET\n\n'
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\n  New here? make demo: the whole engine at work, with real Kafka and PostgreSQL.\n'
+	@printf '  After that: %s --help\n\n' '$(BIN)/clearing'
+
+demo: $(READY) ## Kafka, PostgreSQL, eight banks, failures, settlement, proof: all on this machine
+	$(BIN)/clearing demo
+
+test: $(READY) ## every test, the pure ones first; the real Kafka and PostgreSQL come up by themselves
+	$(BIN)/python -m pytest
+
+check: $(READY) ## format, lint, types, and which module may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: $(READY) ## lay the code out as `make check` wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## payments per second and CPU per payment, stage by stage (ARGS="--help")
+	$(BIN)/python -m loadtests $(ARGS)
+
+lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1 takes newer versions)
+	$(BIN)/uv pip compile requirements.in --output-file requirements.txt --universal \
+		--python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-emit-package clearing-engine --custom-compile-command 'make lock' --quiet \
+		$(if $(UPGRADE),--upgrade)
+
+clean: ## remove what make made here (downloads stay in the cache folder: see `clearing dev --help`)
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find clearing loadtests tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv: $(READY) ## the virtual environment, from the locked, hashed requirements
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "clearing-engine needs Python 3.11 or newer; '$(PYTHON)' is" \
+			"$$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' comes without venv (on Debian and Ubuntu: install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)

@@ -1,0 +1,34 @@
+"""What every test shares: the order of the run and hypothesis' profiles.
+
+Fixtures that start real Kafka or PostgreSQL live in tests/integration/conftest.py.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every run and machine, however slow: a red build can be repeated anywhere.
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+TESTS = Path(__file__).parent
+# Cheap and telling first, real servers last. Folders that are not named run in between.
+FIRST = ("core", "log")
+LAST = ("dev", "integration", "simulation", "faults")
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(TESTS).parts[0]
+    if folder in FIRST:
+        return FIRST.index(folder) - len(FIRST)
+    return LAST.index(folder) + 1 if folder in LAST else 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order by cost; the sort is stable, so that the order within a folder stays."""
+    items.sort(key=_rank)
