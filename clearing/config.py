@@ -1,0 +1,65 @@
+"""Settings of every process: defaults < TOML file < environment (CLEARING_…) < command-line flags.
+
+One flat, typed structure. Which Kafka, which ledger, where files go; business rules live in the scheme.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from clearing.names import Topics
+
+
+def default_home() -> Path:
+    """The one folder everything is cached and kept in: CLEARING_CACHE or the user's cache folder."""
+    if configured := os.environ.get("CLEARING_CACHE"):
+        return Path(configured).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "clearing-engine"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """bootstrap: Kafka servers host:port,…; dsn: PostgreSQL URL of the ledger; snapshots: folder of engine
+    snapshots (shared between hosts if engines are to take over quickly from one another)."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    dsn: str = ""
+    topic_prefix: str = ""
+    snapshots: str = ""
+    log_format: str = "auto"  # auto | json | console
+    log_level: str = "info"
+    metrics_port: int = 0  # 0: any free port, -1: none
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(self.topic_prefix)
+
+    @property
+    def snapshot_folder(self) -> Path:
+        return Path(self.snapshots) if self.snapshots else default_home() / "snapshots"
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message names where it came from."""
+
+
+def load(path: Path | None = None, **flags: object) -> Settings:
+    """Settings from file (or CLEARING_CONFIG, or ./clearing.toml if it exists), environment and flags."""
+    values: dict[str, object] = {}
+    named = path or (Path(p) if (p := os.environ.get("CLEARING_CONFIG")) else None)
+    file = named or Path("clearing.toml")
+    if named or file.exists():
+        try:
+            values |= tomllib.loads(file.read_text("utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{file}: {error}") from error
+    for name in Settings.__struct_fields__:
+        if (value := os.environ.get(f"CLEARING_{name.upper()}")) is not None:
+            values[name] = value
+    values |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from error

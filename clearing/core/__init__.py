@@ -1,0 +1,1 @@
+"""The pure core: state and event in, results out. No I/O, clock, randomness or floats."""

@@ -1,0 +1,156 @@
+"""The log as the engine sees it: (key, value) of a Kafka record to a LogRecord, Outputs to output records.
+
+The bytes made here are what `simulate`, `replay` and the live engine all emit: one encoder, one chain.
+"""
+
+import hashlib
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from clearing.core.inputs import LogRecord
+from clearing.core.outputs import (
+    CommandEvent,
+    ConfirmationEvent,
+    Outcomes,
+    Outputs,
+    Position,
+    Rejected,
+    SettlementBatch,
+    Settlement,
+    WindowEvent,
+)
+from clearing.log import control, payments
+
+OutputTopic = Literal["outcomes", "settlements", "positions", "rejected", "journal"]
+
+OUTCOMES_KEY = b"outcomes/1"  # Arrow: a code per row of the log record
+WINDOW_KEY = b"window/1"  # JSON WindowEvent that banks are told of (SETTLED, FAILED)
+EVENT_KEY = b"event/1"  # JSON Event in the journal
+TRANSACTION_KEY = (
+    b"transaction/1"  # JSON Transaction: the last record of each transaction in the journal
+)
+
+CHAIN_START = bytes(32)
+
+
+class OutputRecord(NamedTuple):
+    topic: OutputTopic
+    key: bytes
+    value: bytes
+
+
+class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+    """Journal record that ends a transaction: where the engine stands after it.
+
+    chain: hex SHA-256 over every output of every log record below next_offset. snapshot: file name of
+    the latest complete snapshot, "" if none. Only `chain`, `records` and `time_ms` are decided by the log alone.
+    """
+
+    netting_set: str
+    next_offset: int
+    sequence: int
+    chain: str
+    time_ms: int
+    snapshot: str
+    engine: str  # version of the software that wrote it
+    owner: str  # host and process, for people
+    records: int  # log records seen since the first
+
+
+class UnreadableLog(Exception):
+    """A log record that is none of ours: a foreign writer or a newer version. The netting set halts."""
+
+
+def read(key: bytes | None, value: bytes, offset: int, time_ms: int) -> LogRecord:
+    """Core view of one Kafka record of the log. Raises UnreadableLog."""
+    try:
+        if key == payments.KEY:
+            return payments.unpack(value, offset, time_ms)
+        if key == control.KEY:
+            return control.unpack(value, offset, time_ms)
+    except (ValueError, KeyError, msgspec.MsgspecError) as error:
+        raise UnreadableLog(f"log offset {offset} cannot be read: {error}") from error
+    raise UnreadableLog(f"log offset {offset} has the unknown kind {key!r}")
+
+
+_json = msgspec.json.Encoder()
+
+
+class OutcomesHeader(msgspec.Struct, frozen=True):
+    netting_set: str
+    log_offset: int
+    time_ms: int
+    windows: dict[str, int]
+
+
+def encode_outcomes(netting_set: str, outcomes: Outcomes) -> bytes:
+    """Arrow IPC stream: column `code` (uint8), column `repeat` (bool) only if any is set."""
+    columns = {"code": pa.array(outcomes.codes)}
+    if outcomes.repeat.any():
+        columns["repeat"] = pa.array(outcomes.repeat)
+    header = OutcomesHeader(netting_set, outcomes.log_offset, outcomes.time_ms, outcomes.windows)
+    batch = pa.record_batch(columns).replace_schema_metadata({"clearing": _json.encode(header)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+_header = msgspec.json.Decoder(OutcomesHeader).decode
+
+
+def decode_outcomes(value: bytes) -> Outcomes:
+    """Inverse of encode_outcomes (for dispatch, views, verify)."""
+    batch = pa.ipc.open_stream(value).read_next_batch()
+    header = _header(batch.schema.metadata[b"clearing"])
+    codes = batch.column("code").to_numpy()
+    repeat = (
+        batch.column("repeat").to_numpy(zero_copy_only=False)
+        if "repeat" in batch.schema.names
+        else np.zeros(len(codes), np.bool_)
+    )
+    return Outcomes(header.log_offset, header.time_ms, codes, repeat, header.windows)
+
+
+def encode(netting_set: str, outputs: Outputs) -> list[OutputRecord]:
+    """Output records of one log record, in their one canonical order."""
+    records: list[OutputRecord] = []
+    if outputs.outcomes is not None:
+        value = encode_outcomes(netting_set, outputs.outcomes)
+        records.append(OutputRecord("outcomes", OUTCOMES_KEY, value))
+    for settlement in outputs.settlements:
+        key = settlement.id if isinstance(settlement, SettlementBatch) else settlement.participant
+        records.append(OutputRecord("settlements", key.encode(), _json.encode(settlement)))
+    for event in outputs.events:
+        value = _json.encode(event)
+        if isinstance(event, WindowEvent) and event.entries:
+            records.append(OutputRecord("outcomes", WINDOW_KEY, value))
+        records.append(OutputRecord("journal", EVENT_KEY, value))
+    for position in outputs.positions:
+        key = f"{netting_set}|{position.participant}|{position.asset}".encode()
+        records.append(OutputRecord("positions", key, _json.encode(position)))
+    records.extend(
+        OutputRecord("rejected", b"rejected/1", _json.encode(r)) for r in outputs.rejected
+    )
+    return records
+
+
+def extend_chain(chain: bytes, offset: int, records: list[OutputRecord]) -> bytes:
+    """Hash chain over the outputs of one log record: independent of how transactions group them (R29)."""
+    digest = hashlib.sha256(chain)
+    digest.update(offset.to_bytes(8, "big"))
+    for record in records:
+        for part in (record.topic.encode(), record.key, record.value):
+            digest.update(len(part).to_bytes(4, "big"))
+            digest.update(part)
+    return digest.digest()
+
+
+decode_settlement = msgspec.json.Decoder(Settlement).decode
+decode_event = msgspec.json.Decoder(WindowEvent | CommandEvent | ConfirmationEvent).decode
+decode_position = msgspec.json.Decoder(Position).decode
+decode_rejected = msgspec.json.Decoder(Rejected).decode
+decode_transaction = msgspec.json.Decoder(Transaction).decode
