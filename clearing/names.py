@@ -38,6 +38,11 @@ class Topics:
         return f"{self.prefix}positions"
 
     @property
+    def windows(self) -> str:
+        """Compacted by netting set and asset: the open window and its cut-off."""
+        return f"{self.prefix}windows"
+
+    @property
     def rejected(self) -> str:
         return f"{self.prefix}rejected"
 

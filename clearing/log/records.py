@@ -18,13 +18,13 @@ from clearing.core.outputs import (
     Outputs,
     Position,
     Rejected,
-    SettlementBatch,
     Settlement,
+    SettlementBatch,
     WindowEvent,
 )
 from clearing.log import control, payments
 
-OutputTopic = Literal["outcomes", "settlements", "positions", "rejected", "journal"]
+OutputTopic = Literal["outcomes", "settlements", "windows", "positions", "rejected", "journal"]
 
 OUTCOMES_KEY = b"outcomes/1"  # Arrow: a code per row of the log record
 WINDOW_KEY = b"window/1"  # JSON WindowEvent that banks are told of (SETTLED, FAILED)
@@ -128,6 +128,8 @@ def encode(netting_set: str, outputs: Outputs) -> list[OutputRecord]:
         value = _json.encode(event)
         if isinstance(event, WindowEvent) and event.entries:
             records.append(OutputRecord("outcomes", WINDOW_KEY, value))
+        if isinstance(event, WindowEvent) and event.state == "OPEN":
+            records.append(OutputRecord("windows", f"{netting_set}|{event.asset}".encode(), value))
         records.append(OutputRecord("journal", EVENT_KEY, value))
     for position in outputs.positions:
         key = f"{netting_set}|{position.participant}|{position.asset}".encode()
