@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_format: str = "auto"  # auto | json | console
     log_level: str = "info"
     metrics_port: int = 0  # 0: any free port, -1: none
+    metrics_host: str = "127.0.0.1"  # 0.0.0.0: to be scraped from other hosts
 
     @property
     def topics(self) -> Topics:
