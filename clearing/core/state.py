@@ -1,0 +1,216 @@
+"""State of one netting set: registry, accounts, windows, what awaits its ledger; changed only by step().
+
+Everything is either a small structure or a column, so that a snapshot is one header and some arrays.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from clearing.core.ids import Remembered
+from clearing.core.inputs import I32, I64, U8, Bool
+from clearing.core.money import MAX_AMOUNT, parse
+from clearing.core.outputs import SettlementBatch
+from clearing.core.registry import AssetSpec, BusinessDay, ParticipantStatus
+
+NO_HASH = "0" * 64
+DAY_MS = 86_400_000
+
+
+class Window(msgspec.Struct):
+    """The open window of an asset. cutoff_ms: when the schedule closes it, 0: only a command does."""
+
+    number: int
+    opened_at_ms: int
+    cutoff_ms: int
+    payments: int = 0
+    gross: int = 0
+    log_first: int = -1
+    log_last: int = -1
+    members_root: str = NO_HASH
+
+
+class Asset(msgspec.Struct):
+    """An asset, its open window and its unsettled gross value (open and pending windows)."""
+
+    spec: AssetSpec
+    window: Window
+    max_amount: int
+    cutoffs_ms: list[int] = []
+    unsettled: int = 0
+
+
+class Pending(msgspec.Struct):
+    """A batch its ledger has not confirmed, or has refused. state: PENDING_SETTLEMENT or FAILED."""
+
+    batch: SettlementBatch
+    state: str
+    cutoff_ms: int = 0
+
+
+class Participant(msgspec.Struct):
+    id: str
+    name: str
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Dense columns over (participant, asset). The last row and column stand for "unknown": never open.
+
+    Flat index = participant * width + asset; an unknown participant or asset (-1) wraps to the edge.
+    """
+
+    open: Bool
+    prefunded: I64
+    cap: I64
+    position: I64
+    reserved: I64
+    debits: I64  # of the open window, like the three below
+    credits: I64
+    sent: I64
+    received: I64
+
+    @classmethod
+    def empty(cls, rows: int, width: int) -> "Accounts":
+        numbers = [np.zeros((rows, width), np.int64) for _ in range(8)]
+        return cls(np.zeros((rows, width), np.bool_), *numbers)
+
+    def columns(self) -> list[I64 | Bool]:
+        return [getattr(self, name) for name in self.__slots__]
+
+    def grown(self, rows: int, width: int) -> "Accounts":
+        """A copy with more room; the old edge was empty and stays so."""
+        larger = Accounts.empty(rows, width)
+        for old, new in zip(self.columns(), larger.columns(), strict=True):
+            new[: old.shape[0], : old.shape[1]] = old
+        return larger
+
+    def headroom(self, account: I64) -> I64:
+        """R8: prefunded + cap + credits - debits - reserved of flat accounts."""
+        columns = (self.prefunded, self.cap, self.position, self.reserved)
+        held, caps, positions, reserved = (column.reshape(-1)[account] for column in columns)
+        return held + caps + positions - reserved
+
+
+class Counters(msgspec.Struct):
+    """Scalars of the state that a snapshot carries as they are."""
+
+    time_ms: int = 0
+    batches: int = 0  # settlement batches so far = sequence of the last
+    last_batch_hash: str = NO_HASH
+    positions_at_ms: int = 0
+
+
+@dataclass(slots=True)
+class NettingSet:
+    """seed: of the id tables; shapes memory only, never a result. retention_days: how long ids are remembered.
+
+    positions_interval_ms: `positions` is written at most this often (log time) but for closed windows.
+    """
+
+    name: str
+    seed: int = 0
+    retention_days: int = 3
+    positions_interval_ms: int = 500
+    counters: Counters = field(default_factory=Counters)
+    sources: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    commands: dict[str, str] = field(default_factory=dict[str, str])
+    participants: list[Participant] = field(default_factory=list[Participant])
+    assets: list[Asset] = field(default_factory=list[Asset])
+    pending: dict[str, Pending] = field(default_factory=dict[str, Pending])
+    calendar: list[BusinessDay] = field(default_factory=list[BusinessDay])
+    # Columns. The registry's own end with the entry of "unknown", see Accounts.
+    status: U8 = field(default_factory=lambda: np.zeros(8, np.uint8))
+    scale: U8 = field(default_factory=lambda: np.zeros(4, np.uint8))
+    maximum: I64 = field(default_factory=lambda: np.zeros(4, np.int64))
+    days_ahead: I32 = field(default_factory=lambda: np.zeros(4, np.int32))
+    accounts: Accounts = field(default_factory=lambda: Accounts.empty(8, 4))
+    dirty: Bool = field(default_factory=lambda: np.zeros(32, np.bool_))
+    scratch: I64 = field(default_factory=lambda: np.zeros(32, np.int64))
+    ids: Remembered = field(default_factory=Remembered)
+    participant_index: dict[str, int] = field(default_factory=dict[str, int])
+    asset_index: dict[str, int] = field(default_factory=dict[str, int])
+
+    def __post_init__(self) -> None:
+        self.ids.seed = self.seed
+
+    @property
+    def width(self) -> int:
+        return self.accounts.open.shape[1]
+
+    def flat(self, participant: str, asset: str) -> int | None:
+        """Flat index of an open account, None if there is none."""
+        p, a = self.participant_index.get(participant), self.asset_index.get(asset)
+        if p is None or a is None or not self.accounts.open[p, a]:
+            return None
+        return p * self.width + a
+
+    def add_participant(
+        self, participant: Participant, status: int = ParticipantStatus.ACTIVE
+    ) -> None:
+        p = len(self.participants)
+        if p + 1 >= len(self.status):
+            self._grow(2 * len(self.status), self.width)
+        self.participants.append(participant)
+        self.participant_index[participant.id] = p
+        self.status[p] = status
+
+    def add_asset(self, asset: Asset) -> None:
+        a = len(self.assets)
+        if a + 1 >= self.width:
+            self._grow(len(self.status), 2 * self.width)
+        self.assets.append(asset)
+        self.asset_index[asset.spec.id] = a
+        self.scale[a] = asset.spec.scale
+        self.maximum[a] = asset.max_amount
+        self.days_ahead[a] = asset.spec.value_days_ahead
+
+    def _grow(self, rows: int, width: int) -> None:
+        dirty = self.dirty.reshape(-1, self.width)
+        grown = np.zeros((rows, width), np.bool_)
+        grown[: dirty.shape[0], : dirty.shape[1]] = dirty
+        self.dirty = grown.reshape(-1)
+        self.accounts = self.accounts.grown(rows, width)
+        self.scratch = np.zeros(rows * width, np.int64)
+        self.status = np.concatenate((self.status, np.zeros(rows - len(self.status), np.uint8)))
+        more = width - len(self.scale)
+        self.scale = np.concatenate((self.scale, np.zeros(more, np.uint8)))
+        self.maximum = np.concatenate((self.maximum, np.zeros(more, np.int64)))
+        self.days_ahead = np.concatenate((self.days_ahead, np.zeros(more, np.int32)))
+
+    def business_date(self) -> int:
+        """Days since the epoch of the current business day: by the calendar, without one the UTC day."""
+        now = self.counters.time_ms
+        if not self.calendar:
+            return now // DAY_MS
+        started = [day.date for day in self.calendar if day.opens_at_ms <= now]
+        return started[-1] if started else self.calendar[0].date
+
+    def value_dates(self, days_ahead: int) -> list[int]:
+        """Business dates a payment may carry now: today's and those up to `days_ahead` calendar days later."""
+        today = self.business_date()
+        if not self.calendar:
+            return list(range(today, today + days_ahead + 1))
+        return [day.date for day in self.calendar if today <= day.date <= today + days_ahead]
+
+    def next_cutoff_ms(self, asset: Asset, after_ms: int) -> int:
+        """First scheduled cut-off after an instant, 0 if the schedule has none."""
+        if asset.spec.every_s:
+            step = asset.spec.every_s * 1000
+            return (after_ms // step + 1) * step
+        return next((at for at in asset.cutoffs_ms if at > after_ms), 0)
+
+    def next_due_ms(self) -> int:
+        """Log time at which something is to happen by itself (cut-off, positions), 0: nothing is."""
+        due = [asset.window.cutoff_ms for asset in self.assets if asset.window.cutoff_ms]
+        if self.dirty.any():
+            due.append(self.counters.positions_at_ms + self.positions_interval_ms)
+        return min(due, default=0)
+
+
+def new_asset(spec: AssetSpec) -> Asset:
+    """An asset before its first window is opened."""
+    limit = parse(spec.max_amount, spec.scale) if spec.max_amount else MAX_AMOUNT
+    assert limit is not None, "checked when the command was applied"
+    return Asset(spec, Window(0, 0, 0), min(limit, MAX_AMOUNT))
