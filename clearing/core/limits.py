@@ -7,6 +7,8 @@ Plain meaning, per row in order: accept iff headroom[debtor] >= amount and room[
 headroom[debtor] -= amount; headroom[creditor] += amount; room[asset] -= amount.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from clearing.core.inputs import I64, U8
