@@ -152,3 +152,10 @@ class FinalRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
 
 StatusMessage = StatusRecord | FinalRecord
+
+
+class DirectoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Record of `netting-sets`: the partition of a netting set in every topic that has one for each."""
+
+    netting_set: str
+    partition: int

@@ -39,9 +39,12 @@ class OpenAccount(Command, frozen=True, tag_field="type", tag="open_account"):
 
 
 class SetCap(Command, frozen=True, tag_field="type", tag="set_cap"):
+    """overdraft: as in OpenAccount."""
+
     participant: str
     asset: str
     net_debit_cap: str
+    overdraft: str | None = None
 
 
 class Fund(Command, frozen=True, tag_field="type", tag="fund"):

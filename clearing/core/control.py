@@ -150,15 +150,17 @@ def _set_cap(state: NettingSet, command: SetCap, offset: int, out: Outputs) -> s
     account, asset = state.flat(command.participant, command.asset), _asset_of(state, command.asset)
     if account is None or asset is None:
         return "there is no such account"
-    cap = parse(command.net_debit_cap, asset.spec.scale)
-    if cap is None or cap < 0:
-        return f"net_debit_cap is an amount >= 0 with at most {asset.spec.scale} decimals"
+    scale = asset.spec.scale
+    cap = parse(command.net_debit_cap, scale)
+    overdraft = cap if command.overdraft is None else parse(command.overdraft, scale)
+    if cap is None or overdraft is None or min(cap, overdraft) < 0:
+        return f"net_debit_cap and overdraft are amounts >= 0 with at most {scale} decimals"
     caps = state.accounts.cap.reshape(-1)
     if _conditional(state, asset) + cap - int(caps[account]) > _MAX_CONDITIONAL:
         return "prefunding and caps of this asset would pass what can be counted"
     caps[account] = cap  # R9: headroom may become negative; what was accepted stands
     state.dirty[account] = True
-    _ledger_account(state, asset, command.participant, cap, out)
+    _ledger_account(state, asset, command.participant, overdraft, out)
     return None
 
 
