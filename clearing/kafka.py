@@ -4,13 +4,17 @@ Facts about aiokafka 0.14 that this module answers for: read_committed everywher
 a ConsumerRecord is half of the cost of reading); a short back-off after a commit.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
+
+_log = structlog.get_logger()
 
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
 
@@ -109,3 +113,15 @@ async def read_to_end(
         for record in batches.get(partition, ()):
             if record.offset < end:
                 yield record
+
+
+async def discard(client: AIOKafkaProducer, timeout_s: float) -> None:
+    """Throw a producer away, within a bound: what it could not send in time is nobody's loss any more."""
+    stop = asyncio.create_task(client.stop())
+    await asyncio.wait([stop], timeout=timeout_s)
+    if not stop.done():
+        stop.cancel()
+        await asyncio.wait([stop], timeout=timeout_s)
+        await client.client.close()
+    elif not stop.cancelled() and (error := stop.exception()) is not None:
+        _log.debug("producer_discarded", error=repr(error))

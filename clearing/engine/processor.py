@@ -1,0 +1,270 @@
+"""The engine's loop for one netting set: fence → recover → (poll → step → transact)*. DESIGN.md §2, in this order.
+
+It owns nothing by being assigned: only a transactional producer that has fenced its predecessors may write.
+Any doubt (timeout, disconnect, failed send) throws the producer away; the journal says what became of it.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from msgspec.json import encode
+
+from clearing import __version__, kafka
+from clearing.core.faults import Halt
+from clearing.engine import metrics
+from clearing.engine.machine import Machine
+from clearing.engine.recovery import last_transaction, recover
+from clearing.engine.snapshots import SnapshotStore, snapshot_name
+from clearing.engine.telemetry import count
+from clearing.log import control
+from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
+from clearing.names import Topics
+
+TRANSACTION_TIMEOUT_MS = 30_000
+COMMIT_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 3.0
+RECORDS_PER_CYCLE = 24  # log records in one transaction: bounds memory, and what a doubt costs
+IDLE_POLL_MS = 500
+SNAPSHOT_EVERY_RECORDS = 2_000
+SNAPSHOT_EVERY_S = 60.0
+RETRY_S = 0.5
+
+_log = structlog.get_logger()
+
+
+class Fenced(Exception):
+    """Another owner has taken the netting set."""
+
+
+class Processor:
+    """Serves one netting set until it is cancelled, fenced (Fenced) or halts (Halt, UnreadableLog)."""
+
+    def __init__(
+        self, bootstrap: str, topics: Topics, netting_set: str, partition: int, store: SnapshotStore
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.topics = topics
+        self.netting_set = netting_set
+        self.partition = partition
+        self.store = store
+        self.log = TopicPartition(topics.log, partition)
+        self.journal = TopicPartition(topics.journal, partition)
+        self._sequence = 0
+        self._snapshot = ""  # latest complete one
+        self._snapshot_at: tuple[float, int] = (
+            0.0,
+            0,
+        )  # monotonic time and records at the latest begun
+        self._writing: asyncio.Task[str] | None = None
+
+    async def run(self) -> None:
+        """Own, again after every doubt."""
+        while True:
+            try:
+                await self._own()
+            except (ProducerFenced, InvalidProducerEpoch) as error:
+                metrics.fenced.labels(self.netting_set).inc()
+                raise Fenced(str(error)) from error
+            except (KafkaError, TimeoutError, OSError) as error:
+                metrics.doubts.labels(self.netting_set).inc()
+                _log.warning("doubt", netting_set=self.netting_set, error=repr(error))
+            except AssertionError as error:
+                raise Halt(f"an invariant of the engine is broken: {error}") from error
+            finally:
+                metrics.owned.labels(self.netting_set).set(0)
+            await asyncio.sleep(RETRY_S)
+
+    async def _own(self) -> None:
+        began = time.monotonic()
+        async with AsyncExitStack() as stack:
+            producer = await stack.enter_async_context(self._fenced_producer())
+            reader = await stack.enter_async_context(self._reader())
+            transaction = await last_transaction(reader, self.journal)
+            machine = await recover(
+                reader, self.log, transaction, self.netting_set, self.store, secrets.randbits(64)
+            )
+            self._sequence = transaction.sequence if transaction else 0
+            self._snapshot = transaction.snapshot if transaction else ""
+            self._snapshot_at = (time.monotonic(), machine.records)
+            metrics.recoveries.labels(self.netting_set).inc()
+            metrics.recovery_seconds.labels(self.netting_set).set(time.monotonic() - began)
+            metrics.owned.labels(self.netting_set).set(1)
+            _log.info(
+                "serving",
+                netting_set=self.netting_set,
+                next_offset=machine.next_offset,
+                recovery_s=round(time.monotonic() - began, 3),
+            )
+            await self._serve(machine, reader, producer)
+
+    @asynccontextmanager
+    async def _fenced_producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        """Starting it aborts the predecessor's open transaction and locks it out. Never aborts or flushes at the
+        end: what is open then is for the successor's fencing to abort."""
+        producer = kafka.producer(
+            self.bootstrap,
+            client=f"clearing-engine-{self.netting_set}",
+            transactional_id=self.topics.transactional_id(self.netting_set),
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        )
+        try:
+            await asyncio.wait_for(producer.start(), COMMIT_TIMEOUT_S)
+            yield producer
+        finally:
+            await kafka.discard(producer, CLOSE_TIMEOUT_S)
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+        reader = kafka.consumer(self.bootstrap, client=f"clearing-engine-{self.netting_set}")
+        async with kafka.started(reader):
+            reader.assign([self.log, self.journal])
+            reader.pause(self.journal)
+            yield reader
+
+    async def _serve(
+        self, machine: Machine, reader: AIOKafkaConsumer, producer: AIOKafkaProducer
+    ) -> None:
+        """The main path: everything a cycle's log records caused goes into one transaction."""
+        reader.seek(self.log, machine.next_offset)
+        ticker = Ticker(self.bootstrap, self.log)
+        try:
+            while True:
+                wait_ms = ticker.wait_ms(machine.state.next_due_ms())
+                batches = await reader.getmany(
+                    self.log, timeout_ms=wait_ms, max_records=RECORDS_PER_CYCLE
+                )
+                records = batches.get(self.log, [])
+                if not records:
+                    await ticker.tick_if(machine.state.next_due_ms(), self.netting_set)
+                    continue
+                outputs: list[OutputRecord] = []
+                with metrics.step_seconds.labels(self.netting_set).time():
+                    for record in records:
+                        caused = machine.apply(
+                            record.key, record.value, record.offset, record.timestamp
+                        )
+                        outputs += caused
+                        await asyncio.sleep(0)  # heartbeats and the producer get their turn
+                await self._transact(producer, machine, outputs)
+                count(self.netting_set, machine, outputs, len(records))
+                end = reader.highwater(self.log) or machine.next_offset
+                metrics.lag_records.labels(self.netting_set).set(max(0, end - machine.next_offset))
+                metrics.lag_seconds.labels(self.netting_set).set(
+                    max(0.0, time.time() - records[-1].timestamp / 1000)
+                )
+                self._snapshot_if_due(machine)
+        finally:
+            await ticker.close()
+
+    async def _transact(
+        self, producer: AIOKafkaProducer, machine: Machine, outputs: list[OutputRecord]
+    ) -> None:
+        """Outputs and the journal's Transaction, all or nothing. Raises on any doubt."""
+        self._collect_snapshot()
+        self._sequence += 1
+        transaction = Transaction(
+            netting_set=self.netting_set,
+            next_offset=machine.next_offset,
+            sequence=self._sequence,
+            chain=machine.chain.hex(),
+            time_ms=machine.state.counters.time_ms,
+            snapshot=self._snapshot,
+            engine=__version__,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            records=machine.records,
+        )
+        journal = OutputRecord("journal", TRANSACTION_KEY, encode(transaction))
+        with metrics.transaction_seconds.labels(self.netting_set).time():
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await producer.begin_transaction()
+                sent = [
+                    await producer.send(
+                        getattr(self.topics, record.topic),
+                        record.value,
+                        record.key,
+                        self.partition,
+                    )
+                    for record in (*outputs, journal)
+                ]
+                # commit_transaction() would commit even if a send had failed: only the futures know.
+                await asyncio.gather(*sent)
+                await producer.commit_transaction()
+        metrics.transactions.labels(self.netting_set).inc()
+
+    def _snapshot_if_due(self, machine: Machine) -> None:
+        """Copy the state now, write it aside; the next transaction after that names it in the journal."""
+        at_s, at_records = self._snapshot_at
+        new_records = machine.records - at_records
+        due = new_records >= SNAPSHOT_EVERY_RECORDS or (
+            new_records > 0 and time.monotonic() - at_s >= SNAPSHOT_EVERY_S
+        )
+        if not due or self._writing is not None:
+            return
+        self._snapshot_at = (time.monotonic(), machine.records)
+        name, chunks = snapshot_name(machine), machine.dump()
+
+        async def write() -> str:
+            await asyncio.to_thread(self.store.write, name, chunks)
+            return name
+
+        self._writing = asyncio.create_task(write())
+
+    def _collect_snapshot(self) -> None:
+        if self._writing is None or not self._writing.done():
+            return
+        task, self._writing = self._writing, None
+        if (error := task.exception()) is not None:
+            # Clearing goes on without: a snapshot only shortens a restart.
+            _log.error("snapshot_failed", netting_set=self.netting_set, error=repr(error))
+            return
+        self._snapshot = task.result()
+        metrics.snapshots.labels(self.netting_set).inc()
+
+
+class Ticker:
+    """Carries time into an idle log: when something is due and no record brings the broker's time, write a tick.
+
+    The host's clock only decides when to ask; which time it is, the broker stamps.
+    """
+
+    MIN_INTERVAL_S = 0.02
+
+    def __init__(self, bootstrap: str, log: TopicPartition) -> None:
+        self._bootstrap = bootstrap
+        self._log = log
+        self._producer: AIOKafkaProducer | None = None
+        self._last_s = 0.0
+
+    def wait_ms(self, due_ms: int) -> int:
+        """How long to poll the log before looking at the clock again."""
+        if not due_ms:
+            return IDLE_POLL_MS
+        return int(min(IDLE_POLL_MS, max(self.MIN_INTERVAL_S * 1000, due_ms - time.time() * 1000)))
+
+    async def tick_if(self, due_ms: int, netting_set: str) -> None:
+        """Write a tick if something is due."""
+        if not due_ms or time.time() * 1000 < due_ms:
+            return
+        if time.monotonic() - self._last_s < self.MIN_INTERVAL_S:
+            return
+        self._last_s = time.monotonic()
+        if self._producer is None:
+            self._producer = kafka.producer(self._bootstrap, client="clearing-ticker")
+            await self._producer.start()
+        sent = await self._producer.send(
+            self._log.topic, control.TICK, control.KEY, self._log.partition
+        )
+        await asyncio.wait_for(sent, COMMIT_TIMEOUT_S)
+        metrics.ticks.labels(netting_set).inc()
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await kafka.discard(self._producer, CLOSE_TIMEOUT_S)
