@@ -1,0 +1,49 @@
+"""`clearing config`: which settings are in force and where each comes from."""
+
+from cyclopts import App
+
+from clearing.cli.session import Given
+
+app = App(name="config", help="Which settings are in force, and where they come from.")
+
+
+@app.command
+def show(*, session: Given) -> None:
+    """Show every setting, its value and its source: flag, environment, file or default.
+
+    Example:
+
+        clearing config show --bootstrap kafka-1:9092 --json
+    """
+    import msgspec
+    from rich.table import Table
+
+    from clearing.cli.origins import origins
+
+    settings = session.settings
+    came_from = origins(session.options)
+    rows = [
+        {"setting": name, "value": value, "from": came_from[name]}
+        for name, value in msgspec.structs.asdict(settings).items()
+    ]
+    for row in rows:
+        if row["setting"] == "dsn":
+            row["value"] = without_password(str(row["value"]))
+
+    def table(_: object) -> Table:
+        result = Table("setting", "value", "from", box=None)
+        for row in rows:
+            result.add_row(row["setting"], str(row["value"]) or "–", row["from"])
+        return result
+
+    session.show(rows, table)
+
+
+def without_password(dsn: str) -> str:
+    """The URL with its password blanked: settings are shown on screens and in tickets."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(dsn)
+    if parts.password is None:
+        return dsn
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

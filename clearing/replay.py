@@ -1,0 +1,125 @@
+"""Replay: the log from its first record through the machine, held against what the journal says (R29).
+
+Pure: log records and transactions are handed in. `clearing replay` and `clearing verify` are its shells.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from clearing.core.money import show
+from clearing.core.outputs import Position
+from clearing.engine.machine import Machine
+from clearing.log.records import OutputRecord, Transaction
+
+
+class Replay:
+    """Runs a machine over a log and compares it with each Transaction at its place.
+
+    differences: where they part. compared: transactions that agreed. The log must be fed from its first record.
+    """
+
+    def __init__(self, netting_set: str, transactions: Iterable[Transaction]) -> None:
+        self.machine = Machine(netting_set)
+        self.compared = 0
+        self.differences: list[str] = []
+        self._waiting = deque(transactions)
+        self._sequence = 0
+
+    def apply(
+        self, key: bytes | None, value: bytes | None, offset: int, time_ms: int
+    ) -> list[OutputRecord]:
+        """The next record of the log; what it causes. Raises Halt, UnreadableLog, AssertionError."""
+        self._compare_below(offset)
+        return self.machine.apply(key, value, offset, time_ms)
+
+    def finish(self) -> None:
+        """The log has ended: compare what is left."""
+        self._compare_below(self.machine.next_offset)
+        if self._waiting:
+            last = self._waiting[-1]
+            self.differences.append(
+                f"the journal has gone to log offset {last.next_offset}, the log ends at "
+                f"{self.machine.next_offset}: its tail is lost (F14)"
+            )
+
+    def _compare_below(self, offset: int) -> None:
+        """Transactions that stand at or before this log offset: everything below it has been applied."""
+        while self._waiting and self._waiting[0].next_offset <= offset:
+            self._compare(self._waiting.popleft())
+
+    def _compare(self, said: Transaction) -> None:
+        machine = self.machine
+        facts: dict[str, tuple[object, object]] = {
+            "netting set": (said.netting_set, machine.netting_set),
+            "sequence": (said.sequence, self._sequence + 1),
+            "chain": (said.chain, machine.chain.hex()),
+            "records": (said.records, machine.records),
+            "time_ms": (said.time_ms, machine.state.counters.time_ms),
+        }
+        self._sequence = said.sequence
+        wrong = [f"{name} {says} is {is_}" for name, (says, is_) in facts.items() if says != is_]
+        if wrong:
+            self.differences.append(
+                f"transaction {said.sequence} at log offset {said.next_offset}: {', '.join(wrong)}"
+            )
+        else:
+            self.compared += 1
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a machine stands after its last record: the same for everybody who ran the same log."""
+
+    netting_set: str
+    records: int
+    next_offset: int
+    time_ms: int
+    chain: str
+    batches: int
+    last_batch_hash: str
+    remembered_ids: int
+
+
+def standing(machine: Machine) -> Standing:
+    counters = machine.state.counters
+    return Standing(
+        netting_set=machine.netting_set,
+        records=machine.records,
+        next_offset=machine.next_offset,
+        time_ms=counters.time_ms,
+        chain=machine.chain.hex(),
+        batches=counters.batches,
+        last_batch_hash=counters.last_batch_hash,
+        remembered_ids=len(machine.state.ids),
+    )
+
+
+def positions(machine: Machine) -> list[Position]:
+    """Every open account as it stands now, by participant and asset in their order of registration."""
+    state = machine.state
+    accounts = state.accounts
+    result: list[Position] = []
+    for p, a in np.argwhere(accounts.open).tolist():
+        scale = state.assets[a].spec.scale
+        held, cap, position, reserved = (
+            int(column[p, a])
+            for column in (accounts.prefunded, accounts.cap, accounts.position, accounts.reserved)
+        )
+        result.append(
+            Position(
+                netting_set=state.name,
+                participant=state.participants[p].id,
+                asset=state.assets[a].spec.id,
+                prefunded=show(held, scale),
+                net_debit_cap=show(cap, scale),
+                position=show(position, scale),
+                reserved=show(reserved, scale),
+                headroom=show(held + cap + position - reserved, scale),
+                window=state.assets[a].window.number,
+                log_offset=machine.next_offset - 1,
+                time_ms=state.counters.time_ms,
+            )
+        )
+    return result

@@ -1,0 +1,105 @@
+"""What a verification says: one Check per claim, and the Report that is ok only if every claim holds.
+
+A check never says ok without saying how much it compared. "behind" means that nothing is wrong in what
+is there, but not all of it is there yet: the proof is not complete.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+Verdict = Literal["ok", "behind", "FAILED"]
+
+DIFFERENCES_SHOWN = 10
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim. `compared`: a sentence with numbers. differences: the first of them; pending: not there yet."""
+
+    name: str
+    rule: str
+    scope: str  # netting set, or what else the claim is about
+    compared: str
+    differences: list[str] = []
+    differences_count: int = 0
+    pending: list[str] = []
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.differences_count:
+            return "FAILED"
+        return "behind" if self.pending else "ok"
+
+
+class Findings:
+    """Collects differences while a check compares: counts all, keeps the first ones."""
+
+    def __init__(self) -> None:
+        self.first: list[str] = []
+        self.count = 0
+        self.pending: list[str] = []
+
+    def add(self, difference: str, count: int = 1) -> None:
+        """Note a difference that stands for `count` of its kind."""
+        self.count += count
+        if len(self.first) < DIFFERENCES_SHOWN:
+            self.first.append(difference)
+
+    def extend(self, differences: Iterable[str]) -> None:
+        for difference in differences:
+            self.add(difference)
+
+    def wait_for(self, what: str) -> None:
+        self.pending.append(what)
+
+    def check(self, name: str, rule: str, scope: str, compared: str) -> Check:
+        return Check(
+            name=name,
+            rule=rule,
+            scope=scope,
+            compared=compared,
+            differences=self.first,
+            differences_count=self.count,
+            pending=self.pending,
+        )
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """R30 for one asset of one netting set: what entered and what became of it, by count and by value.
+
+    Values are decimal strings. `rejected` counts what intake could not read; its value is what could be
+    made out of it anyway. asset "": rejected records of which not even the asset could be made out.
+    """
+
+    netting_set: str
+    asset: str
+    entered: int
+    accepted: int
+    queued: int
+    refused: int
+    rejected: int
+    repeated: int
+    entered_value: str
+    accepted_value: str
+    queued_value: str
+    refused_value: str
+    rejected_value: str
+    repeated_value: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was compared. took_ms: how long it took."""
+
+    checks: list[Check]
+    flows: list[Flow]
+    batches: int
+    took_ms: int
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.checks) and all(check.verdict == "ok" for check in self.checks)
+
+    @property
+    def failed(self) -> bool:
+        return any(check.verdict == "FAILED" for check in self.checks)

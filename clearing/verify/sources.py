@@ -1,0 +1,263 @@
+"""The banks' own topics against the log: every record is there once, and says the same (R30, F14).
+
+The records are decoded again, not by intake's decoder but from the published message types, a chunk of
+records at a time, and compared in columns. Only what the log rejected is compared by its hash instead.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from clearing.core.inputs import I64, U64, Bool
+from clearing.messages import Bulk, Instruction, Payment, TokenTransfer
+from clearing.verify.accounting import Values
+from clearing.verify.report import Check, Findings
+from clearing.verify.sums import decimal_columns, values_by_asset
+from clearing.verify.tables import LogTable, Rows, Source
+
+_ITEM_BITS = 24  # place of a row in its source: offset << 24 | item + 1
+_ITEM_MASK = (1 << _ITEM_BITS) - 1
+
+
+class SourceRecord(Protocol):
+    @property
+    def offset(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class _RawBulk(msgspec.Struct, tag_field="type", tag="bulk"):
+    items: list[msgspec.Raw]
+
+
+_decode = msgspec.json.Decoder(Instruction).decode
+_decode_item = msgspec.json.Decoder(Payment | TokenTransfer).decode
+_decode_raw_bulk = msgspec.json.Decoder(_RawBulk).decode
+
+
+def _orders(value: bytes | None) -> list[tuple[int, Payment | TokenTransfer]]:
+    """(item, order) of everything in a record that can be made out; item -1: the record is one order."""
+    try:
+        message = _decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _readable_items(value or b"")
+    if isinstance(message, Bulk):
+        return list(enumerate(message.items))
+    return [(-1, message)]
+
+
+def _readable_items(value: bytes) -> list[tuple[int, Payment | TokenTransfer]]:
+    """A bulk in which some item is wrong still has the others."""
+    try:
+        items = _decode_raw_bulk(value).items
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
+    orders: list[tuple[int, Payment | TokenTransfer]] = []
+    for number, item in enumerate(items):
+        try:
+            orders.append((number, _decode_item(item)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+    return orders
+
+
+class SourceComparison:
+    """Compares one payments topic with what the log has of it. Feed it the topic's records in order.
+
+    Claims: the fresh rows of the log are exactly the records of the topic below `covered`, and each row
+    says what its record says. entered, unread: value by asset of all of it, and of what intake rejected.
+    """
+
+    def __init__(self, table: LogTable, rows: Rows, source: Source, first_offset: int) -> None:
+        self.source = source
+        self.covered = table.covered.get(source, 0)
+        self.records = self.beyond = 0
+        self.entered: Values = {}
+        self.unread: Values = {}
+        self.found = Findings()
+        self._assets, self._participants = table.assets, table.participants
+        self._reject_hashes = table.reject_hashes
+        self._number = table.sources.get(source, -1)
+        mine = np.flatnonzero((rows.source == self._number) & rows.fresh)
+        place = (rows.source_offset[mine] << _ITEM_BITS) | (rows.item[mine] + 1)
+        order = np.argsort(place, kind="stable")
+        kept = (rows.source_offset[mine] >= first_offset)[order]
+        self._place, self._row = place[order][kept], mine[order][kept]
+        self._rows = rows
+        self._seen = 0  # how many of the log's rows the topic has already accounted for
+        self.aged_out = len(mine) - len(self._place)
+
+    def feed(self, records: Sequence[SourceRecord]) -> None:
+        """Compare the next records of the topic."""
+        inside = [record for record in records if record.offset < self.covered]
+        self.records += len(inside)
+        self.beyond += len(records) - len(inside)
+        if not inside:
+            return
+        end = int(np.searchsorted(self._place, (inside[-1].offset + 1) << _ITEM_BITS))
+        place, row = self._place[self._seen : end], self._row[self._seen : end]
+        self._seen = end
+        if (place[1:] == place[:-1]).any():
+            self.found.add("a record stands in the log twice as new", int((place[1:] == place[:-1]).sum()))
+        offsets = np.array([record.offset for record in inside], np.int64)
+        self._compare_offsets(offsets, place)
+        unread = self._rows.reject[row] != 0
+        self._compare_hashes(inside, offsets, place[unread])
+        self._compare_rows(inside, place, row, unread)
+
+    def finish(self) -> None:
+        """Say what is left of the log's rows when the topic has ended."""
+        left = len(self._place) - self._seen
+        if left:
+            first = int(self._place[self._seen]) >> _ITEM_BITS
+            self._differ("rows of the log are of no record in the topic", left, first)
+        if self.beyond:
+            self.found.wait_for(f"{self.beyond:,} records of {self.source[0]} are not in the log yet")
+
+    def _differ(self, what: str, count: int, offset: int) -> None:
+        self.found.add(f"{self.source[0]}: {count:,} {what}, first at offset {offset}", count)
+
+    def _compare_offsets(self, offsets: I64, place: I64) -> None:
+        in_log = np.unique(place >> _ITEM_BITS)
+        missing = np.setdiff1d(offsets, in_log, assume_unique=True)
+        if len(missing):
+            self._differ("records are not in the log", len(missing), int(missing[0]))
+        foreign = np.setdiff1d(in_log, offsets, assume_unique=True)
+        if len(foreign):
+            self._differ("rows of the log are of no record in the topic", len(foreign), int(foreign[0]))
+
+    def _compare_hashes(self, records: list[SourceRecord], offsets: I64, unread: I64) -> None:
+        """What the log rejected is this record, by the hash of its bytes."""
+        for place in unread.tolist():
+            offset, item = place >> _ITEM_BITS, (place & _ITEM_MASK) - 1
+            at = int(np.searchsorted(offsets, offset))
+            if at == len(offsets) or offsets[at] != offset:
+                continue  # said already: no such record
+            digest = xxhash.xxh3_128_hexdigest(records[at].value or b"")
+            if self._reject_hashes.get((self._number, offset, item)) != digest:
+                self._differ("rejected rows carry another hash than their record", 1, offset)
+
+    def _compare_rows(self, records: list[SourceRecord], place: I64, row: I64, unread: Bool) -> None:
+        places: list[int] = []
+        orders: list[Payment | TokenTransfer] = []
+        for record in records:
+            base = record.offset << _ITEM_BITS
+            for item, order in _orders(record.value):
+                places.append(base | (item + 1))
+                orders.append(order)
+        columns = _Columns(orders, self._participants.index, self._assets.index)
+        here = np.array(places, np.int64)
+        # A row that was rejected as an item takes that item out, one rejected as a record the whole record.
+        whole = place[unread & ((place & _ITEM_MASK) == 0)] >> _ITEM_BITS
+        out = np.isin(here, place[unread]) | np.isin(here >> _ITEM_BITS, whole)
+        self._add_values(columns, here, out, place[unread])
+        wanted, said = here[~out], place[~unread]
+        if not np.array_equal(wanted, said):
+            lost = np.setdiff1d(wanted, said, assume_unique=True)
+            made_up = np.setdiff1d(said, wanted, assume_unique=True)
+            for what, which in (("orders have no row", lost), ("rows have no order", made_up)):
+                if len(which):
+                    self._differ(f"{what}", len(which), int(which[0]) >> _ITEM_BITS)
+            return
+        for name, differs in columns.differences(self._rows, row[~unread], ~out):
+            if differs.any():
+                first = int(said[np.flatnonzero(differs)[0]]) >> _ITEM_BITS
+                self._differ(f"rows have another {name} than the order", int(differs.sum()), first)
+
+    def _add_values(self, columns: "_Columns", here: I64, out: Bool, unread: I64) -> None:
+        usable = columns.amount_readable
+        dropped = usable & out
+        for values, which in ((self.entered, usable), (self.unread, dropped)):
+            found = values_by_asset(
+                columns.asset_number[which], columns.amount[which], columns.decimals[which]
+            )
+            _merge(values, {columns.assets[asset]: total for asset, total in found.items()})
+        # A rejected row of whose record nothing could be made out has a count and no value.
+        whole = (unread & _ITEM_MASK) == 0
+        known = np.where(
+            whole,
+            np.isin(unread >> _ITEM_BITS, here[dropped] >> _ITEM_BITS),
+            np.isin(unread, here[dropped]),
+        )
+        if not known.all():
+            for values in (self.entered, self.unread):
+                _merge(values, {"": (int((~known).sum()), 0)})
+
+
+def _merge(into: Values, more: Values) -> None:
+    for asset, (count, value) in more.items():
+        before = into.get(asset, (0, 0))
+        into[asset] = (before[0] + count, before[1] + value)
+
+
+class _Columns:
+    """Orders as columns. ids are None if any is no plain UUID: they are then compared one by one."""
+
+    def __init__(
+        self,
+        orders: list[Payment | TokenTransfer],
+        participants: dict[str, int],
+        assets: dict[str, int],
+    ) -> None:
+        self.orders = orders
+        self.debtor = np.array([participants.get(o.debtor, -2) for o in orders], np.int64)
+        self.creditor = np.array([participants.get(o.creditor, -2) for o in orders], np.int64)
+        self.asset = np.array([assets.get(o.asset, -2) for o in orders], np.int64)
+        encoded = pa.array([o.asset for o in orders], pa.string()).dictionary_encode()
+        self.assets: list[str] = encoded.dictionary.to_pylist()
+        self.asset_number: I64 = encoded.indices.to_numpy().astype(np.int64)
+        self.amount, self.decimals, self.amount_readable = decimal_columns([o.amount for o in orders])
+
+    def differences(self, rows: Rows, row: I64, kept: Bool) -> list[tuple[str, Bool]]:
+        """(column, where it differs) for the kept orders against these rows, in the same order."""
+        ids = _ids([o.id for o, keep in zip(self.orders, kept.tolist(), strict=True) if keep])
+        amount = (self.amount[kept] != rows.amount[row]) | (self.decimals[kept] != rows.decimals[row])
+        return [
+            ("id", (ids != rows.id[row]).any(axis=1)),
+            ("debtor", self.debtor[kept] != rows.debtor[row]),
+            ("creditor", self.creditor[kept] != rows.creditor[row]),
+            ("asset", self.asset[kept] != rows.asset[row]),
+            ("amount", amount | ~self.amount_readable[kept]),
+        ]
+
+
+def _ids(texts: list[str]) -> U64:
+    """(n, 2) words of UUIDs. A text that is none gets the words of no UUID, so that it differs."""
+    joined = "".join(texts)
+    if joined.isascii() and all(len(text) == 36 for text in texts):
+        table = np.frombuffer(joined.encode(), np.uint8).reshape(-1, 36)
+        digits = np.delete(table, (8, 13, 18, 23), axis=1).tobytes().decode()
+        try:
+            return np.frombuffer(bytes.fromhex(digits), "<u8").reshape(-1, 2)
+        except ValueError:
+            pass  # some text is no UUID: find out which
+    words = np.zeros((len(texts), 2), np.uint64)
+    for i, text in enumerate(texts):
+        digits = text.replace("-", "")
+        if len(digits) == 32 and all(c in "0123456789abcdef" for c in digits):
+            words[i] = np.frombuffer(bytes.fromhex(digits), "<u8")
+    return words
+
+
+def check_sources(netting_set: str, gaps: list[str], compared: list[SourceComparison]) -> Check:
+    """Every record of the banks' topics is in the log exactly once, with the same content (R30, F14)."""
+    found = Findings()
+    found.extend(gaps)
+    for source in compared:
+        for difference in source.found.first:
+            found.add(difference)
+        found.count += source.found.count - len(source.found.first)
+        found.pending += source.found.pending
+    records = sum(source.records for source in compared)
+    aged_out = sum(source.aged_out for source in compared)
+    return found.check(
+        "every record of the sources is in the log once",
+        "R30",
+        netting_set,
+        f"{records:,} records of {len(compared):,} sources, byte for byte"
+        + (f"; {aged_out:,} rows are older than their topics keep" if aged_out else ""),
+    )

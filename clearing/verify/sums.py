@@ -1,0 +1,67 @@
+"""Exact sums over columns of amounts: NumPy adds in 64 bits, money may need more; nothing here can wrap."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clearing.core.inputs import I64, U8, Bool
+from clearing.core.money import show
+
+VALUE_SCALE = 18  # values of unlike decimals are added at this scale, in Python's integers
+
+_LOW = np.int64(0xFFFFFFFF)
+
+
+def group_sums(keys: I64, amounts: I64) -> tuple[I64, list[int], I64]:
+    """Distinct keys in order, exact sum of the amounts of each, and how many there are of each.
+
+    Plain meaning: `for key, amount in zip(keys, amounts): sums[key] += amount; counts[key] += 1`.
+    """
+    distinct, place = np.unique(keys, return_inverse=True)
+    # Halves of 32 bits: their sums stay exact for up to 2^31 rows.
+    low, high = np.zeros(len(distinct), np.int64), np.zeros(len(distinct), np.int64)
+    np.add.at(low, place, amounts & _LOW)
+    np.add.at(high, place, amounts >> np.int64(32))
+    sums = [(h << 32) + part for h, part in zip(high.tolist(), low.tolist(), strict=True)]
+    return distinct, sums, np.bincount(place, minlength=len(distinct))
+
+
+def values_by_asset(asset: I64, amounts: I64, decimals: U8) -> dict[int, tuple[int, int]]:
+    """Per asset number (count, value at VALUE_SCALE) of amounts with their own decimals each."""
+    keys = asset.astype(np.int64) * 32 + decimals
+    result: dict[int, tuple[int, int]] = {}
+    distinct, sums, counts = group_sums(keys, amounts)
+    for key, total, count in zip(distinct.tolist(), sums, counts.tolist(), strict=True):
+        number, places = divmod(key, 32)
+        before = result.get(number, (0, 0))
+        result[number] = (before[0] + count, before[1] + total * 10 ** (VALUE_SCALE - places))
+    return result
+
+
+def show_value(value: int) -> str:
+    """Decimal string of a value at VALUE_SCALE without the zeros nobody wrote."""
+    return show(value, VALUE_SCALE).rstrip("0").rstrip(".")
+
+
+def minor_units(amounts: I64, decimals: U8, scale: I64) -> tuple[I64, Bool]:
+    """Amounts at their assets' scales, and where that is impossible (those are 0)."""
+    missing = scale - decimals.astype(np.int64)
+    factor = np.array([10**i for i in range(19)], np.int64)[np.clip(missing, 0, 18)]
+    impossible = (missing < 0) | (amounts > np.int64(1 << 62) // factor) | (amounts < 0)
+    return np.where(impossible, 0, amounts) * factor, impossible
+
+
+def decimal_columns(texts: list[str]) -> tuple[I64, U8, Bool]:
+    """Digits, decimals and readability of plain decimal strings: "12.50" is (1250, 2, True)."""
+    column = pa.array(texts, pa.string())
+    digits = pc.replace_substring(column, ".", "")
+    readable = pc.and_(
+        pc.match_substring_regex(column, r"^[0-9]{1,18}(\.[0-9]{1,18})?$"),
+        pc.less_equal(pc.utf8_length(digits), 18),
+    )
+    point = pc.find_substring(column, ".").to_numpy()
+    lengths = pc.utf8_length(column).to_numpy()
+    mask: Bool = readable.to_numpy(zero_copy_only=False)
+    amount = pc.cast(pc.if_else(readable, digits, "0"), pa.int64()).to_numpy()
+    decimals = np.where(mask & (point >= 0), lengths - point - 1, 0).astype(np.uint8)
+    return amount, decimals, mask
