@@ -86,8 +86,9 @@ class Processor:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
-            reader = await stack.enter_async_context(self._reader())
-            transaction = await last_transaction(reader, self.journal)
+            async with self._reader(self.journal) as journal:
+                transaction = await last_transaction(journal, self.journal)
+            reader = await stack.enter_async_context(self._reader(self.log))
             machine = await recover(
                 reader, self.log, transaction, self.netting_set, self.store, secrets.randbits(64)
             )
@@ -122,11 +123,10 @@ class Processor:
             await kafka.discard(producer, CLOSE_TIMEOUT_S)
 
     @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _reader(self, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
         reader = kafka.consumer(self.bootstrap, client=f"clearing-engine-{self.netting_set}")
         async with kafka.started(reader):
-            reader.assign([self.log, self.journal])
-            reader.pause(self.journal)
+            reader.assign([partition])
             yield reader
 
     async def _serve(

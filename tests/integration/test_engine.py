@@ -1,0 +1,228 @@
+"""The processor against a real broker: exactly once, fencing, recovery (DESIGN.md §2)."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from engine_log import (
+    OUTPUTS,
+    control_value,
+    create_topics,
+    opening,
+    payments_value,
+    read_outputs,
+    read_topic,
+    write_log,
+)
+
+from clearing import kafka
+from clearing.core.commands import CloseWindow
+from clearing.core.faults import Halt
+from clearing.core.state import DAY_MS
+from clearing.engine.machine import Machine
+from clearing.engine.processor import Fenced, Processor
+from clearing.engine.snapshots import SnapshotStore
+from clearing.log import control, payments
+from clearing.log.records import (
+    OUTCOMES_KEY,
+    TRANSACTION_KEY,
+    OutputRecord,
+    decode_outcomes,
+    decode_transaction,
+)
+from clearing.names import Topics
+
+
+@pytest.fixture
+async def topics(bootstrap: str) -> Topics:
+    names = Topics(f"t{uuid4().hex[:8]}.")
+    await create_topics(bootstrap, names)
+    return names
+
+
+def processor(bootstrap: str, topics: Topics, folder: Path) -> Processor:
+    return Processor(bootstrap, topics, "hk", 0, SnapshotStore(folder, topics.prefix, "hk"))
+
+
+@asynccontextmanager
+async def running(served: Processor) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(served.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Fenced, Halt):
+            await task
+
+
+async def until(condition: Callable[[], Awaitable[bool]], bound_s: float = 30) -> None:
+    deadline = time.monotonic() + bound_s
+    while not await condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+
+
+def applied(bootstrap: str, topics: Topics, next_offset: int) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        records = await read_topic(bootstrap, topics.journal)
+        done = [decode_transaction(v) for _, k, v, _ in records if k == TRANSACTION_KEY and v]
+        return bool(done) and done[-1].next_offset >= next_offset
+
+    return check
+
+
+def today() -> int:
+    return int(time.time() * 1000) // DAY_MS
+
+
+def batches(count: int, rows: int = 20) -> list[tuple[bytes, bytes]]:
+    return [
+        (payments.KEY, payments_value([uuid4() for _ in range(rows)], today(), i * rows))
+        for i in range(count)
+    ]
+
+
+async def assert_outputs_are_those_of_a_replay(bootstrap: str, topics: Topics) -> Machine:
+    """R29: what was committed is, byte for byte, what a fresh machine makes of the log."""
+    machine = Machine("hk")
+    expected: list[OutputRecord] = []
+    for offset, key, value, stamp in await read_topic(bootstrap, topics.log):
+        expected += machine.apply(key, value, offset, stamp)
+    found = [r for r in await read_outputs(bootstrap, topics) if r.key != TRANSACTION_KEY]
+    for name in OUTPUTS:
+        assert [r for r in found if r.topic == name] == [r for r in expected if r.topic == name], (
+            name
+        )
+    return machine
+
+
+async def test_outputs_are_committed_once_and_equal_a_replay(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # R29
+    log = [(control.KEY, control_value(opening())), *batches(5)]
+    log.append((control.KEY, control_value([CloseWindow(id="c", by="op")], start=7)))
+    await write_log(bootstrap, topics, log)
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, len(log)))
+    machine = await assert_outputs_are_those_of_a_replay(bootstrap, topics)
+    outcomes = [r for r in await read_outputs(bootstrap, topics) if r.key == OUTCOMES_KEY]
+    assert sum(int((decode_outcomes(r.value).codes == 0).sum()) for r in outcomes) == 100
+    assert machine.state.counters.batches == 1
+
+
+async def test_a_new_owner_fences_the_old_one(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # F3
+    await write_log(bootstrap, topics, [(control.KEY, control_value(opening())), *batches(3)])
+    async with running(processor(bootstrap, topics, tmp_path / "a")) as first:
+        await until(applied(bootstrap, topics, 4))
+        async with running(processor(bootstrap, topics, tmp_path / "b")):
+            more = [
+                (payments.KEY, payments_value([uuid4() for _ in range(9)], today(), 60 + i * 9))
+                for i in range(3)
+            ]
+            for record in more:
+                await write_log(bootstrap, topics, [record])
+            await until(applied(bootstrap, topics, 7))
+            with pytest.raises(Fenced):
+                await asyncio.wait_for(asyncio.shield(first), 30)
+    await assert_outputs_are_those_of_a_replay(bootstrap, topics)
+
+
+async def test_what_a_dead_owner_left_open_is_never_seen(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # F1, F6
+    await write_log(bootstrap, topics, [(control.KEY, control_value(opening())), *batches(2)])
+    dead = kafka.producer(bootstrap, transactional_id=topics.transactional_id("hk"))
+    await dead.start()
+    await dead.begin_transaction()
+    for topic in (topics.outcomes, topics.journal):
+        await (await dead.send(topic, b"torn", b"torn", 0))
+    try:
+        async with running(processor(bootstrap, topics, tmp_path)):
+            await until(applied(bootstrap, topics, 3))
+        assert b"torn" not in {r.value for r in await read_outputs(bootstrap, topics)}
+        await assert_outputs_are_those_of_a_replay(bootstrap, topics)
+    finally:
+        await kafka.discard(dead, 2)
+
+
+async def test_many_cancels_in_mid_flight_change_nothing(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # F1
+    log = [(control.KEY, control_value(opening())), *batches(60, rows=5)]
+    await write_log(bootstrap, topics, log)
+    for place in (1, 9, 25, 40, len(log)):
+        async with running(processor(bootstrap, topics, tmp_path)):
+            await until(applied(bootstrap, topics, place))
+    await assert_outputs_are_those_of_a_replay(bootstrap, topics)
+
+
+async def test_a_snapshot_is_used_and_a_bad_one_is_not_needed(
+    bootstrap: str, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # F13
+    monkeypatch.setattr("clearing.engine.processor.SNAPSHOT_EVERY_RECORDS", 2)
+    folder = tmp_path / f"{topics.prefix}hk"
+    await write_log(bootstrap, topics, [(control.KEY, control_value(opening())), *batches(4)])
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, 5))
+
+        async def written() -> bool:
+            return any(folder.glob("*.snapshot"))
+
+        await until(written)
+    for path in folder.glob("*.snapshot"):
+        path.write_bytes(path.read_bytes()[:-5])
+    await write_log(bootstrap, topics, [(payments.KEY, payments_value([uuid4()], today(), 80))])
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, 6))
+    await assert_outputs_are_those_of_a_replay(bootstrap, topics)
+
+
+async def test_a_gap_in_a_source_halts(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # F14
+    await write_log(
+        bootstrap,
+        topics,
+        [
+            (control.KEY, control_value(opening())),
+            (payments.KEY, payments_value([uuid4()], today(), start=5)),
+        ],
+    )
+    with pytest.raises(Halt, match="gap in source"):
+        await asyncio.wait_for(processor(bootstrap, topics, tmp_path).run(), 30)
+
+
+async def test_a_foreign_journal_halts(bootstrap: str, topics: Topics, tmp_path: Path) -> None:
+    await write_log(bootstrap, topics, [(control.KEY, control_value(opening())), *batches(1)])
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, 2))
+    records = await read_topic(bootstrap, topics.journal)
+    last = next(v for _, k, v, _ in reversed(records) if k == TRANSACTION_KEY)
+    assert last is not None
+    chain = decode_transaction(last).chain
+    forged = last.replace(chain.encode(), b"0" * 64)
+    async with kafka.started(kafka.producer(bootstrap)) as producer:
+        await producer.send_and_wait(topics.journal, forged, TRANSACTION_KEY, 0)
+    with pytest.raises(Halt, match="replay of the log"):
+        await asyncio.wait_for(processor(bootstrap, topics, tmp_path / "new").run(), 30)
+
+
+async def test_an_idle_log_is_ticked_when_a_window_is_due(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # R4
+    commands = opening(every_s=1)
+    await write_log(bootstrap, topics, [(control.KEY, control_value(commands)), *batches(1)])
+
+    async def settled() -> bool:
+        return len(await read_topic(bootstrap, topics.settlements)) > 3
+
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(settled)
+    log = await read_topic(bootstrap, topics.log)
+    assert any(value == control.TICK for _, _, value, _ in log)
+    await assert_outputs_are_those_of_a_replay(bootstrap, topics)
