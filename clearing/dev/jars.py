@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jgo.maven import MavenContext
+import requests
+from jgo.maven import MavenContext
 
 KAFKA_VERSION = "4.3.1"
 # slf4j-simple prints to stderr, hence into the broker's log file; its version is the one of slf4j-api.
@@ -107,8 +106,6 @@ def _download(missing: list[Jar], folder: Path, progress: Progress, total: int) 
 
 
 def _download_one(jar: Jar, repository: Path) -> Path:
-    # Only a first start needs them, and they take a while to import: hence here.
-    import requests
 
     group, artifact, version = jar.coordinate.split(":")
     component = _maven(repository).project(group, artifact).at_version(version)
@@ -129,8 +126,6 @@ def _download_one(jar: Jar, repository: Path) -> Path:
 
 def _maven(repository: Path):
     """jgo's view of Maven, with `repository` instead of ~/.m2, and the user's mirror if there is one."""
-    from jgo.maven import MavenContext
-
     mirror = os.environ.get("CLEARING_MAVEN_URL")
     return MavenContext(
         repo_cache=repository,
