@@ -1,0 +1,136 @@
+"""A scheme file's text to a Scheme, or to everything that is wrong with it, each with its line.
+
+Pure but for the time zone database. Sections are read one by one, in the order in which they know each other;
+what holds between them (the same asset twice, sums that cannot be counted) is in clearing.scheme.checks.
+"""
+
+import re
+from datetime import date, datetime
+
+from clearing.core.money import show
+from clearing.names import NETTING_SET, PARTICIPANT
+from clearing.scheme.assets import Terms, read_asset, read_terms, read_zone
+from clearing.scheme.checks import check
+from clearing.scheme.document import Problem, read
+from clearing.scheme.fields import Complaints, Table, did_you_mean, shown
+from clearing.scheme.model import Account, Asset, Calendar, NettingSet, Participant, Scheme
+
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+# People's names may be in any script, but hold nothing that a terminal or a page would act on.
+_TITLE = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+_TITLE_MAX = 140
+_EVERY_DAY = Calendar("", "UTC", frozenset(), ())  # placeholder of a calendar that does not exist
+
+
+def parse(source: str | bytes) -> Scheme | list[Problem]:
+    """Read and check a scheme file; all problems at once, in the order of their lines."""
+    document = read(source)
+    if isinstance(document, list):
+        return document
+    complaints = Complaints(document)
+    top = Table(complaints, (), document.values)
+    title = _title(top)
+    calendars = {name: _calendar(name, table) for name, table in top.tables("calendars")}
+    netting_sets = {
+        name: _netting_set(name, table, calendars) for name, table in top.tables("netting_sets")
+    }
+    assets: dict[str, Asset] = {}
+    defaults: dict[str, Terms | None] = {}
+    for name, table in top.tables("assets"):
+        assets[name], defaults[name] = read_asset(name, table, netting_sets, calendars)
+    participants: dict[str, Participant] = {}
+    accounts: list[Account] = []
+    for name, table in top.tables("participants"):
+        participants[name] = _participant(name, table, netting_sets)
+        accounts += _accounts(participants[name], table, assets, defaults)
+        table.end()
+    top.end()
+    scheme = Scheme(title, netting_sets, assets, participants, tuple(accounts))
+    check(scheme, complaints)
+    return sorted(complaints.problems) or scheme
+
+
+def _title(table: Table, default: str | None = None) -> str:
+    what = f"a name of 1-{_TITLE_MAX} printable characters"
+    name = table.text("name", _TITLE, what, default)
+    if len(name) > _TITLE_MAX:
+        table.complain(f"{shown(name)} is not {what}", "name")
+    return name
+
+
+def _calendar(name: str, table: Table) -> Calendar:
+    if not NETTING_SET.fullmatch(name):
+        table.complain("a calendar's name is 1-32 of a-z, 0-9 and -")
+    weekend = table.names("weekend", DAYS, "days of the week")
+    if weekend is not None and len(weekend) == len(DAYS):
+        table.complain("no day of the week is left for business", "weekend")
+    off = DAYS[5:] if weekend is None else weekend
+    holidays: list[date] = []
+    for index, item in table.items("holidays", "dates"):
+        if not isinstance(item, date) or isinstance(item, datetime):
+            message = f"{shown(item)} is not a date like 2027-01-01, without quotes"
+            table.complain(message, "holidays", index)
+        elif item in holidays:
+            table.complain(f"{item} stands twice", "holidays", index)
+        else:
+            holidays.append(item)
+    zone = read_zone(table)
+    table.end()
+    return Calendar(name, zone, frozenset(map(DAYS.index, off)), tuple(sorted(holidays)))
+
+
+def _netting_set(name: str, table: Table, calendars: dict[str, Calendar]) -> NettingSet:
+    if not NETTING_SET.fullmatch(name):
+        table.complain("a netting set's name is 1-32 of a-z, 0-9 and -")
+    calendar = table.choice("calendar", calendars, default="")
+    table.end()
+    refused = "calendar" in table.values and not calendar
+    return NettingSet(name, _EVERY_DAY if refused else calendars.get(calendar))
+
+
+def _participant(
+    participant_id: str, table: Table, netting_sets: dict[str, NettingSet]
+) -> Participant:
+    """By default a participant is in every netting set."""
+    if not PARTICIPANT.fullmatch(participant_id):
+        table.complain("a participant's id is 2-35 of A-Z, 0-9, _ and -; a BIC fits")
+    chosen = table.names("netting_sets", netting_sets, "netting sets")
+    if chosen == [] and not table.values["netting_sets"]:
+        table.complain("a participant is in one netting set at least", "netting_sets")
+    members = tuple(netting_sets) if chosen is None else tuple(chosen)
+    return Participant(participant_id, _title(table, default=participant_id), members)
+
+
+def _accounts(
+    participant: Participant,
+    table: Table,
+    assets: dict[str, Asset],
+    defaults: dict[str, Terms | None],
+) -> list[Account]:
+    """Accounts of one participant: per asset its own terms, else the asset's default; `false`: none."""
+    own = table.table("accounts")
+    for name in own.values if own else ():
+        assert own is not None
+        if name not in assets:
+            own.complain(f"no such asset{did_you_mean(name, assets)}", name)
+        elif assets[name].netting_set not in participant.netting_sets:
+            place = assets[name].netting_set
+            own.complain(f"the asset's netting set {place} is none of the participant's", name)
+    accounts: list[Account] = []
+    for name, asset in assets.items():
+        terms = defaults[name]
+        if own and own.values.get(name) is False:
+            continue
+        if own and name in own.values and (inner := own.table(name)):
+            terms = read_terms(inner, asset.spec.scale, terms or Terms())
+        if terms and asset.netting_set in participant.netting_sets:
+            accounts.append(_account(participant, asset, terms))
+    return accounts
+
+
+def _account(participant: Participant, asset: Asset, terms: Terms) -> Account:
+    scale = asset.spec.scale
+    overdraft = None if terms.overdraft is None else show(terms.overdraft, scale)
+    prefunded, cap = show(terms.prefunded, scale), show(terms.net_debit_cap, scale)
+    return Account(participant.id, asset.spec.id, prefunded, cap, overdraft)
