@@ -117,11 +117,13 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
     """One Kafka record of status.<participant>: what one log record meant to that participant.
 
-    (netting_set, log_offset) rises strictly per netting set: readers drop what they have seen (at least once).
+    (log_offset, index) rises strictly per netting set, over both kinds of record: readers drop what is not
+    above the last they have seen (told at least once). index counts the records one log record causes here.
     """
 
     netting_set: str
     log_offset: int
+    index: int
     time_ms: int
     statuses: list[PaymentStatus] = []
     receipts: list[Receipt] = []
@@ -136,6 +138,7 @@ class FinalRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
     netting_set: str
     log_offset: int
+    index: int
     time_ms: int
     asset: str
     window: int
