@@ -1,0 +1,96 @@
+"""Wrong, repeated and refused inputs that simulated banks send on purpose, each with what must become of it.
+
+A table, because that is what it is: name, outcome, ISO reason, and how the record is made from a good one.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+Outcome = Literal["refused", "rejected", "repeated"]
+
+
+class Fields(NamedTuple):
+    """A payment's fields as text; with a chain reference it is a token transfer."""
+
+    id: str
+    debtor: str
+    creditor: str
+    asset: str
+    amount: str
+    value_date: str
+    end_to_end_id: str
+    priority: str
+    chain_reference: str = ""
+
+
+def line_of(fields: Fields) -> bytes:
+    """The record of a payment or token transfer."""
+    if fields.chain_reference:
+        return _TOKEN_TRANSFER % tuple(map(str.encode, fields))
+    return _PAYMENT % tuple(map(str.encode, fields[:-1]))
+
+
+_PAYMENT = (
+    b'{"type":"payment","id":"%b","debtor":"%b","creditor":"%b","asset":"%b","amount":"%b",'
+    b'"value_date":"%b","end_to_end_id":"%b","priority":"%b"}'
+)
+_TOKEN_TRANSFER = _PAYMENT.replace(b'"payment"', b'"token_transfer"')[:-1] + b',"chain_reference":"%b"}'
+
+
+class Oddity(NamedTuple):
+    """in_bulk: the record is still a good item of a bulk. of_earlier: made from a payment sent before.
+
+    over_limit, past: the amount no credits can cover, the value date long gone; both come from the scheme.
+    """
+
+    name: str
+    outcome: Outcome
+    reason: str
+    make: Callable[[Fields], bytes] = line_of
+    in_bulk: bool = False
+    of_earlier: bool = False
+    over_limit: bool = False
+    past: bool = False
+
+
+def _put(**changed: str) -> Callable[[Fields], bytes]:
+    return lambda fields: line_of(fields._replace(**changed))
+
+
+def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Fields], bytes]:
+    return lambda fields: change(line_of(fields))
+
+
+def _bulk(fields: Fields, count: int, control_sum: str) -> bytes:
+    head = f'{{"type":"bulk","id":"{fields.id}","count":{count},"control_sum":"{control_sum}","items":['
+    return head.encode() + line_of(fields) + b"]}"
+
+
+ODDITIES: tuple[Oddity, ...] = (
+    Oddity("empty record", "rejected", "XEMP", lambda fields: b""),
+    Oddity("cut off", "rejected", "XSYN", _bytes(lambda line: line[:-9])),
+    Oddity("second document", "rejected", "XSYN", _bytes(lambda line: line + b"{}")),
+    Oddity("not JSON", "rejected", "XSYN", lambda fields: b"<Document/>"),
+    Oddity("bad UTF-8", "rejected", "XENC", _bytes(lambda line: line[:-9] + b"\xff" + line[-9:])),
+    Oddity("key twice", "rejected", "XDUP", _bytes(lambda line: line[:-1] + b',"amount":"1"}')),
+    Oddity("unknown field", "rejected", "XFLD", _bytes(lambda line: line[:-1] + b',"note":"1"}')),
+    Oddity("unknown type", "rejected", "XVER", _bytes(lambda line: b'{"type":"loan"' + line[line.index(b",") :])),
+    Oddity("id in capitals", "rejected", "XUID", lambda f: line_of(f._replace(id="A" + f.id[1:].upper()))),
+    Oddity("Cyrillic letter", "rejected", "XCHR", lambda f: line_of(f._replace(creditor=f.creditor + "А"))),
+    Oddity("exponent", "rejected", "AM12", _put(amount="1e2")),
+    Oddity("negative", "rejected", "AM12", _put(amount="-5")),
+    Oddity("zero", "rejected", "AM01", _put(amount="0")),
+    Oddity("19 digits", "rejected", "AM02", _put(amount="1000000000000000000")),
+    Oddity("30 February", "rejected", "DT01", _put(value_date="2027-02-30")),
+    Oddity("bulk, wrong sum", "rejected", "AM10", lambda f: _bulk(f, 1, "99999999999")),
+    Oddity("bulk, wrong count", "rejected", "XCNT", lambda f: _bulk(f, 2, f.amount)),
+    Oddity("another's money", "refused", "XSND", lambda f: line_of(f._replace(debtor=f.creditor, creditor=f.debtor))),
+    Oddity("id used before", "refused", "AM05", lambda f: line_of(f._replace(end_to_end_id="OTHER")), of_earlier=True),
+    Oddity("unknown creditor", "refused", "CNOR", _put(creditor="NOSUCHXX"), in_bulk=True),
+    Oddity("to itself", "refused", "AG01", lambda f: line_of(f._replace(creditor=f.debtor)), in_bulk=True),
+    Oddity("unknown asset", "refused", "AM03", _put(asset="XAU"), in_bulk=True),
+    Oddity("too many decimals", "refused", "AM12", _put(amount="1.0000000001")),
+    Oddity("value date gone", "refused", "DT01", in_bulk=True, past=True),
+    Oddity("over the limit", "refused", "AM23", in_bulk=True, over_limit=True),
+    Oddity("sent again", "repeated", "", of_earlier=True),
+)  # fmt: skip
