@@ -102,6 +102,14 @@ def encode_outcomes(netting_set: str, outcomes: Outcomes) -> bytes:
 _header = msgspec.json.Decoder(OutcomesHeader).decode
 
 
+def outcomes_header(value: bytes) -> OutcomesHeader:
+    """Whose outcomes these are and of which log record, without reading them. Raises ValueError."""
+    metadata = pa.ipc.open_stream(value).schema.metadata
+    if not metadata or b"clearing" not in metadata:
+        raise ValueError("an Arrow stream without the clearing header holds no outcomes")
+    return _header(metadata[b"clearing"])
+
+
 def decode_outcomes(value: bytes) -> Outcomes:
     """Inverse of encode_outcomes (for dispatch, views, verify)."""
     batch = pa.ipc.open_stream(value).read_next_batch()
