@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dsn: str = ""
     topic_prefix: str = ""
     snapshots: str = ""
+    instance: str = ""  # name of this process among its peers: restarted under it, it goes on at once
     log_format: str = "auto"  # auto | json | console
     log_level: str = "info"
     metrics_port: int = 0  # 0: any free port, -1: none

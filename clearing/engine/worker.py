@@ -35,6 +35,7 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
     consumer = kafka.consumer(
         settings.bootstrap,
         group=settings.topics.group("engine"),
+        instance=settings.instance,
         client="clearing-engine",
         auto_offset_reset="latest",  # nothing is read here: membership only
         session_timeout_ms=SESSION_TIMEOUT_MS,
