@@ -17,6 +17,31 @@ from clearing.core.inputs import I64, U8, U64, Bool
 _MIN_SLOTS = 1 << 10
 _REBUILD_CHUNK = 1 << 20
 _GENERATION_SHIFT = np.int64(40)
+_ENTRY = np.uint64(0xFFFFFFFF)
+_PRINT = np.uint64(0xFFFFFFFF00000000)
+
+
+def hash_ids(ids: U64, seed: int) -> U64:
+    """64-bit hash of each id. The seed is the process's own: it shapes the tables, never a result, and keeps a
+    sender from choosing ids that collide. Ids that differ in few bits (counters) must spread as well as random
+    ones, over the high bits above all: they are the home slot."""
+    h = ids[:, 0] ^ np.uint64(seed)
+    for word in (ids[:, 1], np.uint64(seed)):
+        h ^= h >> np.uint64(32)
+        h *= np.uint64(0xBF58476D1CE4E5B9)
+        h ^= h >> np.uint64(29)
+        h *= np.uint64(0x94D049BB133111EB)
+        h ^= word
+    h ^= h >> np.uint64(32)
+    h *= np.uint64(0xBF58476D1CE4E5B9)
+    return h
+
+
+def _without(n: int, done: I64) -> I64:
+    """Indexes below n that are not in `done`."""
+    on = np.ones(n, np.bool_)
+    on[done] = False
+    return np.flatnonzero(on)
 
 
 @dataclass(slots=True)
@@ -29,129 +54,131 @@ class Recall:
 
 
 class Generation:
-    """Ids first seen on one business day. slot = fingerprint << 32 | (entry + 1); 0 is empty."""
+    """Ids first seen on one business day.
 
-    def __init__(self, day: int, seed: int, ids: U64, bodies: U64, codes: U8) -> None:
+    table: slot = high half of the hash << 32 | (entry + 1), 0 is empty; the hash's highest bits are the home.
+    expected: ids there is to be room for, so that a table as large as the day before's need not grow.
+    """
+
+    def __init__(
+        self, day: int, hashes: U64, ids: U64, bodies: U64, codes: U8, expected: int = 0
+    ) -> None:
         self.day = day
-        self.seed = np.uint64(seed)
         self.count = len(bodies)
         self.ids, self.bodies, self.codes = ids, bodies, codes
-        slots = _MIN_SLOTS
-        while slots < 2 * self.count:
+        entries = np.arange(1, self.count + 1, dtype=np.uint64)
+        slots = self._slots_for(max(self.count, expected), _MIN_SLOTS)
+        self._build((hashes & _PRINT) | entries, slots)
+
+    @staticmethod
+    def _slots_for(entries: int, slots: int) -> int:
+        while slots < 2 * entries:
             slots *= 2
-        self._rebuild(slots)
+        return slots
 
-    def _hash(self, ids: U64) -> U64:
-        # The seed is the process's own: it shapes the table, never a result, and keeps a sender from choosing
-        # ids that collide.
-        h = (ids[:, 0] ^ self.seed) * np.uint64(0xBF58476D1CE4E5B9)
-        h ^= h >> np.uint64(32)
-        h = (h ^ ids[:, 1]) * np.uint64(0x94D049BB133111EB)
-        return h ^ (h >> np.uint64(29))
+    def _home(self, value: U64) -> I64:
+        return (value >> self._shift).astype(np.int64)
 
-    def _rebuild(self, slots: int) -> None:
-        """A table of `slots`, and room in the columns for half as many entries."""
-        room = slots // 2
-        if len(self.bodies) < room or not self.bodies.flags.writeable:
-            kept = self.count
-            ids = np.empty((room, 2), np.uint64)
-            bodies = np.empty(room, np.uint64)
-            codes = np.empty(room, np.uint8)
-            ids[:kept], bodies[:kept], codes[:kept] = (
-                self.ids[:kept],
-                self.bodies[:kept],
-                self.codes[:kept],
-            )
-            self.ids, self.bodies, self.codes = ids, bodies, codes
+    def _build(self, values: U64, slots: int) -> None:
+        """A table of `slots` with the values of distinct entries, and room in the columns for half as many.
+
+        Values in ascending order go to their home or to the slot after the one before: linear probing without
+        a probe. What passes the end goes on in the first free slots.
+        """
+        self._make_room(slots // 2)
         self.table = np.zeros(slots, np.uint64)
-        for start in range(0, self.count, _REBUILD_CHUNK):
-            entries = np.arange(start, min(start + _REBUILD_CHUNK, self.count), dtype=np.uint64)
-            self._claim(self._hash(self.ids[start : start + len(entries)]), entries)
+        self._shift = np.uint64(65 - slots.bit_length())
+        values.sort()
+        before = -1
+        for start in range(0, len(values), _REBUILD_CHUNK):
+            chunk = values[start : start + _REBUILD_CHUNK]
+            steps = np.arange(len(chunk))
+            slot = np.maximum(self._home(chunk), before + 1) - steps
+            slot = np.maximum.accumulate(slot) + steps
+            before = int(slot[-1])
+            inside = int(np.searchsorted(slot, slots))
+            self.table[slot[:inside]] = chunk[:inside]
+            if inside < len(chunk):
+                free = np.flatnonzero(self.table == 0)
+                self.table[free[: len(chunk) - inside]] = chunk[inside:]
 
-    def _claim(self, h: U64, entries: U64) -> None:
-        """Put distinct entries into free slots."""
-        mask = np.uint64(len(self.table) - 1)
-        value = (h >> np.uint64(32) << np.uint64(32)) | (entries + np.uint64(1))
-        slot = (h & mask).astype(np.int64)
-        while len(slot):
-            free = self.table[slot] == 0
-            self.table[slot[free]] = value[free]
-            lost = self.table[slot] != value
-            slot, value = (slot[lost] + 1) & np.int64(mask), value[lost]
+    def _make_room(self, room: int) -> None:
+        if len(self.bodies) >= room and self.bodies.flags.writeable:
+            return
+        kept = self.count
+        ids, bodies = np.empty((room, 2), np.uint64), np.empty(room, np.uint64)
+        codes = np.empty(room, np.uint8)
+        ids[:kept], bodies[:kept] = self.ids[:kept], self.bodies[:kept]
+        codes[:kept] = self.codes[:kept]
+        self.ids, self.bodies, self.codes = ids, bodies, codes
 
-    def find(self, ids: U64) -> I64:
+    def _is(self, entry: I64, ids: U64) -> Bool:
+        mine = self.ids[entry]
+        return (mine[:, 0] == ids[:, 0]) & (mine[:, 1] == ids[:, 1])
+
+    def find(self, hashes: U64, ids: U64) -> I64:
         """Entry of each id, -1 where it is not here."""
-        h = self._hash(ids)
         mask = np.int64(len(self.table) - 1)
         entry = np.full(len(ids), -1, np.int64)
         row = np.arange(len(ids))
-        slot = (h & np.uint64(mask)).astype(np.int64)
-        print_ = h >> np.uint64(32)
+        slot = self._home(hashes)
         while len(row):
             found = self.table[slot]
-            taken = found != 0
-            if not taken.any():
-                break
+            taken = np.flatnonzero(found)
             row, slot, found = row[taken], slot[taken], found[taken]
-            match = np.flatnonzero(found >> np.uint64(32) == print_[row])
-            if len(match):
-                candidate = (found[match] & np.uint64(0xFFFFFFFF)).astype(np.int64) - 1
-                equal = (self.ids[candidate] == ids[row[match]]).all(axis=1)
-                entry[row[match[equal]]] = candidate[equal]
-                going_on = np.ones(len(row), np.bool_)
-                going_on[match[equal]] = False
-                row, slot = row[going_on], slot[going_on]
+            alike = np.flatnonzero((found ^ hashes[row]) <= _ENTRY)
+            if len(alike):
+                candidate = (found[alike] & _ENTRY).astype(np.int64) - 1
+                equal = self._is(candidate, ids[row[alike]])
+                entry[row[alike[equal]]] = candidate[equal]
+                on = _without(len(row), alike[equal])
+                row, slot = row[on], slot[on]
             slot = (slot + 1) & mask
         return entry
 
-    def insert(self, ids: U64, bodies: U64) -> tuple[I64, Bool]:
+    def insert(self, hashes: U64, ids: U64, bodies: U64) -> tuple[I64, Bool]:
         """Entry of each id, and whether its row is the one that brought it. The first of equal rows wins."""
-        n = len(ids)
-        if 2 * (self.count + n) > len(self.table):
-            slots = len(self.table)
-            while slots < 2 * (self.count + n):
-                slots *= 2
-            self._rebuild(slots)
-        base = self.count
+        n, base = len(ids), self.count
+        if 2 * (base + n) > len(self.table):
+            slots = self._slots_for(base + n, len(self.table))
+            self._build(self.table[np.flatnonzero(self.table)], slots)
         # Tentatively every row gets the entry base + row, so that rows of one batch can be compared.
         self.ids[base : base + n], self.bodies[base : base + n] = ids, bodies
-        entry, home = self._insert_tentative(ids, base)
+        entry, slot = self._insert_tentative(hashes, ids, base)
         new = entry == np.arange(base, base + n)
         if not new.all():
-            self._compact(ids, bodies, entry, home, new)
+            self._compact(ids, bodies, entry, slot, new)
         self.count = base + int(new.sum())
         return entry, new
 
-    def _insert_tentative(self, ids: U64, base: int) -> tuple[I64, I64]:
+    def _insert_tentative(self, hashes: U64, ids: U64, base: int) -> tuple[I64, I64]:
         """Entry and slot of each id where a new id takes the entry base + row."""
-        n = len(ids)
-        h = self._hash(ids)
         mask = np.int64(len(self.table) - 1)
-        own = (h >> np.uint64(32) << np.uint64(32)) | np.arange(
-            base + 1, base + n + 1, dtype=np.uint64
-        )
-        entry = np.empty(n, np.int64)
-        home = np.empty(n, np.int64)
-        row = np.arange(n)
-        slot = (h & np.uint64(mask)).astype(np.int64)
+        entry = np.arange(base, base + len(ids))
+        place = np.empty(len(ids), np.int64)
+        row, slot = np.arange(len(ids)), self._home(hashes)
+        value = (hashes & _PRINT) | (entry + 1).astype(np.uint64)
         while len(row):
-            free = self.table[slot] == 0
-            # Backwards: of rows that meet in one slot the last assignment, that is the first row, stays.
-            self.table[slot[free][::-1]] = own[row[free]][::-1]
             found = self.table[slot]
-            match = np.flatnonzero(found >> np.uint64(32) == own[row] >> np.uint64(32))
-            candidate = (found[match] & np.uint64(0xFFFFFFFF)).astype(np.int64) - 1
-            equal = (candidate == row[match] + base) | (self.ids[candidate] == ids[row[match]]).all(
-                axis=1
-            )
-            done = match[equal]
-            entry[row[done]], home[row[done]] = candidate[equal], slot[done]
-            going_on = np.ones(len(row), np.bool_)
-            going_on[done] = False
-            row, slot = row[going_on], (slot[going_on] + 1) & mask
-        return entry, home
+            free = np.flatnonzero(found == 0)
+            # Backwards: of rows that meet in one slot the last assignment, that is the first row, stays.
+            back = free[::-1]
+            self.table[slot[back]] = value[back]
+            found[free] = self.table[slot[free]]
+            place[row] = slot
+            on = np.flatnonzero(found != value)  # the other rows are in
+            row, slot, found, value = row[on], slot[on], found[on], value[on]
+            alike = np.flatnonzero((found ^ value) <= _ENTRY)
+            if len(alike):
+                candidate = (found[alike] & _ENTRY).astype(np.int64) - 1
+                equal = self._is(candidate, ids[row[alike]])
+                entry[row[alike[equal]]] = candidate[equal]
+                on = _without(len(row), alike[equal])
+                row, slot, value = row[on], slot[on], value[on]
+            slot = (slot + 1) & mask
+        return entry, place
 
-    def _compact(self, ids: U64, bodies: U64, entry: I64, home: I64, new: Bool) -> None:
+    def _compact(self, ids: U64, bodies: U64, entry: I64, slot: I64, new: Bool) -> None:
         """Close the holes that rows with a known id left among the tentative entries."""
         base = self.count
         rows = np.flatnonzero(new)
@@ -159,8 +186,8 @@ class Generation:
         final[rows] = np.arange(base, base + len(rows))
         self.ids[base : base + len(rows)] = ids[rows]
         self.bodies[base : base + len(rows)] = bodies[rows]
-        prints = self.table[home[rows]] >> np.uint64(32) << np.uint64(32)
-        self.table[home[rows]] = prints | (final[rows].astype(np.uint64) + np.uint64(1))
+        prints = self.table[slot[rows]] & _PRINT
+        self.table[slot[rows]] = prints | (final[rows] + 1).astype(np.uint64)
         tentative = entry >= base
         entry[tentative] = final[entry[tentative] - base]
 
@@ -178,30 +205,31 @@ class Remembered:
     def add_generation(self, day: int, ids: U64, bodies: U64, codes: U8) -> None:
         """Append a generation with what it remembers (empty columns for a new one)."""
         assert not self.generations or self.generations[-1].day < day
-        self.generations.append(Generation(day, self.seed, ids, bodies, codes))
+        hashes = hash_ids(ids, self.seed)
+        expected = self.generations[-1].count if self.generations else 0
+        self.generations.append(Generation(day, hashes, ids, bodies, codes, expected))
 
     def recall(self, ids: U64, bodies: U64, day: int) -> Recall:
         """Look every row up and remember the new ones under business day `day`."""
         if not self.generations or self.generations[-1].day < day:
             empty = np.empty(0, np.uint64)
             self.add_generation(day, empty.reshape(0, 2), empty, np.empty(0, np.uint8))
-        n = len(ids)
-        ref = np.full(n, -1, np.int64)
-        old = np.empty(n, np.uint64)
+        hashes = hash_ids(ids, self.seed)
+        ref = np.full(len(ids), -1, np.int64)
+        same = np.zeros(len(ids), np.bool_)
         for number, generation in enumerate(self.generations[:-1]):
-            entry = generation.find(ids)
-            hit = entry >= 0
-            if hit.any():
-                ref[hit] = entry[hit] | (np.int64(number) << _GENERATION_SHIFT)
-                old[hit] = generation.bodies[entry[hit]]
+            entry = generation.find(hashes, ids)
+            hit = np.flatnonzero(entry >= 0)
+            ref[hit] = entry[hit] | (np.int64(number) << _GENERATION_SHIFT)
+            same[hit] = generation.bodies[entry[hit]] == bodies[hit]
         known = ref >= 0
-        rows = np.flatnonzero(~known)
+        rows = np.flatnonzero(~known) if known.any() else slice(None)
         current = self.generations[-1]
-        entry, new = current.insert(ids[rows], bodies[rows])
+        entry, new = current.insert(hashes[rows], ids[rows], bodies[rows])
         ref[rows] = entry | (np.int64(len(self.generations) - 1) << _GENERATION_SHIFT)
-        old[rows] = current.bodies[entry]
+        same[rows] = ~new & (current.bodies[entry] == bodies[rows])
         known[rows] = ~new
-        return Recall(ref, known, known & (old == bodies))
+        return Recall(ref, known, same)
 
     def set_codes(self, ref: I64, codes: U8) -> None:
         """Write what became of rows that are new (all in the current generation)."""
@@ -219,6 +247,6 @@ class Remembered:
         return codes
 
     def forget_before(self, day: int) -> None:
-        """Drop whole generations of business days before `day`; the current one stays."""
-        while len(self.generations) > 1 and self.generations[0].day < day:
+        """Drop whole generations of business days before `day`."""
+        while self.generations and self.generations[0].day < day:
             self.generations.pop(0)
