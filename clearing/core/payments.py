@@ -31,7 +31,7 @@ def clear_payments(
     _check_owner(record, rows, codes)
     repeat = np.zeros(n, np.bool_)
     live = np.flatnonzero(codes == 0)
-    day = state.business_date()
+    day = state.counters.business_date
     state.ids.forget_before(day - state.retention_days)
     recall = state.ids.recall(rows.id[live], rows.body_hash[live], day)
     codes[live[recall.known & ~recall.same]] = Code.DUPLICATE_ID
@@ -121,9 +121,12 @@ def _check_amount(state: NettingSet, rows: PaymentRows, codes: U8, asset: I64) -
 
 
 def _check_time(state: NettingSet, rows: PaymentRows, codes: U8, asset: I64) -> None:
-    for days in np.unique(state.days_ahead[asset]).tolist():
-        wrong = ~np.isin(rows.value_date, np.array(state.value_dates(days), np.int32))
-        _refuse(codes, wrong & (state.days_ahead[asset] == days), Code.VALUE_DATE)
+    day = rows.value_date.astype(np.int64) - state.counters.business_date
+    wrong = (day < 0) | (day > state.days_ahead[asset])
+    if state.calendar:
+        business = state.business_days(int(state.days_ahead.max()))
+        wrong |= ~business[np.where(wrong, 0, day)]
+    _refuse(codes, wrong, Code.VALUE_DATE)
     if rows.window.any():
         numbers = np.array([item.window.number for item in state.assets] + [0], np.int64)
         known = np.where(asset < 0, len(state.assets), asset)

@@ -3,6 +3,7 @@
 Everything is either a small structure or a column, so that a snapshot is one header and some arrays.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import msgspec
@@ -97,6 +98,7 @@ class Counters(msgspec.Struct):
     """Scalars of the state that a snapshot carries as they are."""
 
     time_ms: int = 0
+    business_date: int = 0  # days since the epoch
     batches: int = 0  # settlement batches so far = sequence of the last
     last_batch_hash: str = NO_HASH
     positions_at_ms: int = 0
@@ -179,20 +181,23 @@ class NettingSet:
         self.maximum = np.concatenate((self.maximum, np.zeros(more, np.int64)))
         self.days_ahead = np.concatenate((self.days_ahead, np.zeros(more, np.int32)))
 
-    def business_date(self) -> int:
-        """Days since the epoch of the current business day: by the calendar, without one the UTC day."""
-        now = self.counters.time_ms
-        if not self.calendar:
-            return now // DAY_MS
-        started = [day.date for day in self.calendar if day.opens_at_ms <= now]
-        return started[-1] if started else self.calendar[0].date
+    def advance(self, time_ms: int) -> None:
+        """Time and business date of a log record: neither ever goes back (F12), whatever a new calendar says,
+        for ids of an earlier date may be forgotten already. Without a calendar every UTC day is a business day.
+        """
+        counters = self.counters
+        now = counters.time_ms = max(counters.time_ms, time_ms)
+        date = now // DAY_MS
+        if self.calendar:
+            started = bisect_right(self.calendar, now, key=lambda day: day.opens_at_ms)
+            date = self.calendar[max(started, 1) - 1].date
+        counters.business_date = max(counters.business_date, date)
 
-    def value_dates(self, days_ahead: int) -> list[int]:
-        """Business dates a payment may carry now: today's and those up to `days_ahead` calendar days later."""
-        today = self.business_date()
-        if not self.calendar:
-            return list(range(today, today + days_ahead + 1))
-        return [day.date for day in self.calendar if today <= day.date <= today + days_ahead]
+    def business_days(self, ahead: int) -> Bool:
+        """Of the days from the current business date to the one `ahead` days later: is it a business day?"""
+        dates = {day.date for day in self.calendar}
+        today = self.counters.business_date
+        return np.array([date in dates for date in range(today, today + ahead + 1)])
 
     def next_cutoff_ms(self, asset: Asset, after_ms: int) -> int:
         """First scheduled cut-off after an instant, 0 if the schedule has none."""

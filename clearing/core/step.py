@@ -25,8 +25,7 @@ def step(state: NettingSet, record: LogRecord) -> Outputs:
     """
     out = Outputs()
     expected = _expected_offsets(state, record.sources)
-    counters = state.counters
-    counters.time_ms = max(counters.time_ms, record.time_ms)
+    state.advance(record.time_ms)
     close_due_windows(state, record.offset, out)
     if record.payments is not None:
         out.outcomes = clear_payments(state, record, record.payments, expected)
