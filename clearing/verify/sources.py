@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from clearing.core.inputs import I64, U64, Bool
+from clearing.core.commands import ControlMessage
+from clearing.core.inputs import I64, U64, Bool, ControlItem
 from clearing.messages import Bulk, Instruction, Payment, TokenTransfer
 from clearing.verify.accounting import Values
 from clearing.verify.report import Check, Findings
@@ -36,6 +37,7 @@ class _RawBulk(msgspec.Struct, tag_field="type", tag="bulk"):
 
 _decode = msgspec.json.Decoder(Instruction).decode
 _decode_item = msgspec.json.Decoder(Payment | TokenTransfer).decode
+_decode_control = msgspec.json.Decoder(ControlMessage).decode
 _decode_raw_bulk = msgspec.json.Decoder(_RawBulk).decode
 
 
@@ -70,11 +72,15 @@ class SourceComparison:
 
     Claims: the fresh rows of the log are exactly the records of the topic below `covered`, and each row
     says what its record says. entered, unread: value by asset of all of it, and of what intake rejected.
+    mark: end of the topic when the verification began; what came later may be on its way.
     """
 
-    def __init__(self, table: LogTable, rows: Rows, source: Source, first_offset: int) -> None:
+    def __init__(
+        self, table: LogTable, rows: Rows, source: Source, first_offset: int, mark: int
+    ) -> None:
         self.source = source
         self.covered = table.covered.get(source, 0)
+        self._mark = mark
         self.records = self.beyond = 0
         self.entered: Values = {}
         self.unread: Values = {}
@@ -95,7 +101,7 @@ class SourceComparison:
         """Compare the next records of the topic."""
         inside = [record for record in records if record.offset < self.covered]
         self.records += len(inside)
-        self.beyond += len(records) - len(inside)
+        self.beyond += sum(self.covered <= record.offset < self._mark for record in records)
         if not inside:
             return
         end = int(np.searchsorted(self._place, (inside[-1].offset + 1) << _ITEM_BITS))
@@ -243,7 +249,52 @@ def _ids(texts: list[str]) -> U64:
     return words
 
 
-def check_sources(netting_set: str, gaps: list[str], compared: list[SourceComparison]) -> Check:
+class ControlComparison:
+    """Compares a partition of commands or confirmations with the log's control items, like the above."""
+
+    def __init__(self, table: LogTable, source: Source, first_offset: int, mark: int) -> None:
+        self.source = source
+        self.covered = table.covered.get(source, 0)
+        self.records = self.beyond = 0
+        self.found = Findings()
+        self._mark = mark
+        self._items: dict[int, ControlItem] = {}
+        for row in table.control:
+            if row.source == source and row.item.offset >= first_offset:
+                if row.item.offset in self._items:
+                    self.found.add(f"{source[0]}: offset {row.item.offset} stands in the log twice as new")
+                self._items[row.item.offset] = row.item
+
+    def feed(self, records: Sequence[SourceRecord]) -> None:
+        """Compare the next records of the partition."""
+        for record in records:
+            if record.offset >= self.covered:
+                self.beyond += record.offset < self._mark
+                continue
+            self.records += 1
+            item = self._items.pop(record.offset, None)
+            if item is None:
+                self.found.add(f"{self.source[0]}: offset {record.offset} is not in the log")
+            elif not _says(item, record.value or b""):
+                self.found.add(f"{self.source[0]}: the log says something else than offset {record.offset}")
+
+    def finish(self) -> None:
+        for offset in self._items:
+            self.found.add(f"{self.source[0]}: the log has offset {offset}, the topic has not")
+        if self.beyond:
+            self.found.wait_for(f"{self.beyond:,} records of {self.source[0]} are not in the log yet")
+
+
+def _says(item: ControlItem, value: bytes) -> bool:
+    if item.reject is not None:
+        return item.reject.hash == xxhash.xxh3_128_hexdigest(value)
+    try:
+        return _decode_control(value) == item.message
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def check_sources(netting_set: str, gaps: list[str], compared: Sequence[SourceComparison | ControlComparison]) -> Check:
     """Every record of the banks' topics is in the log exactly once, with the same content (R30, F14)."""
     found = Findings()
     found.extend(gaps)
@@ -253,7 +304,7 @@ def check_sources(netting_set: str, gaps: list[str], compared: list[SourceCompar
         found.count += source.found.count - len(source.found.first)
         found.pending += source.found.pending
     records = sum(source.records for source in compared)
-    aged_out = sum(source.aged_out for source in compared)
+    aged_out = sum(source.aged_out for source in compared if isinstance(source, SourceComparison))
     return found.check(
         "every record of the sources is in the log once",
         "R30",

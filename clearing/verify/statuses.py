@@ -54,10 +54,14 @@ Bank = tuple[str, str]  # netting set, participant
 
 
 class StatusTally:
-    """Adds up one status topic. Feed it the topic's records in order."""
+    """Adds up one status topic. Feed it the topic's records in order.
 
-    def __init__(self, participant: str) -> None:
+    goals: by netting set, the log offset up to which it is verified; what was told beyond is left for next time.
+    """
+
+    def __init__(self, participant: str, goals: dict[str, int]) -> None:
         self.participant = participant
+        self._goals = goals
         self.told: dict[str, Told] = {}  # by netting set
         self.records = self.repeated = 0
         self._seen: dict[str, tuple[int, int]] = {}
@@ -67,6 +71,8 @@ class StatusTally:
         texts: dict[tuple[str, str, str], list[str]] = {}  # netting set, kind, asset -> amounts
         for value in values:
             message = decode_status(value)
+            if message.log_offset >= self._goals.get(message.netting_set, 0):
+                continue
             place = (message.log_offset, message.index)
             if place <= self._seen.get(message.netting_set, (-1, -1)):
                 self.repeated += 1

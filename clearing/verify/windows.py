@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from clearing.core.batches import nets
 from clearing.core.commands import Confirmation
 from clearing.core.money import parse, show
 from clearing.core.outputs import Position, SettlementBatch, WindowEvent
+from clearing.names import FUNDING_ACCOUNT
 from clearing.verify.report import Check, Findings
 from clearing.verify.sums import minor_units
 from clearing.verify.tables import LogTable, Rows
@@ -101,15 +103,19 @@ def check_positions(
     rows: Rows,
     positions: list[Position],
     events: list[WindowEvent],
+    batches: list[SettlementBatch],
     scales: dict[str, int],
+    goal: int,
 ) -> Check:
-    """The last position of each account = credits - debits of what is not settled; headroom adds up (R8, R11).
+    """The last position of each account is what payments, funding and settlements make it (R8, R11).
 
+    position = credits - debits of what is not settled; prefunded = funding + settled nets; headroom adds up.
     Positions are written at a bounded rate: one that is older than its account's last change is on its way.
+    goal: log offset up to which is verified; a position from beyond is left for next time.
     """
     found = Findings()
     owed, changed_at = _unsettled(table, rows, events, scales)
-    settled_at = _settled_at(events)
+    held_by, held_at = _held(table, events, batches)
     compared = late = 0
     for record in positions:
         scale = scales.get(record.asset, 0)
@@ -125,15 +131,18 @@ def check_positions(
         held, cap, position, reserved = (unit or 0 for unit in units)
         if held + cap + position - reserved != headroom:
             found.add(f"{key}: headroom {record.headroom} is not the sum of its parts")
-        if max(changed_at.get(key, -1), settled_at.get(key, -1)) > record.log_offset:
+        if record.log_offset >= goal:
+            continue
+        if max(changed_at.get(key, -1), held_at.get(key, -1)) > record.log_offset:
             late += 1
-        elif position != owed.get(key, 0):
+            continue
+        compared += 1
+        if position != owed.get(key, 0):
             found.add(f"{key}: position {record.position}, payments say {show(owed.get(key, 0), scale)}")
-        else:
-            compared += 1
+        if held != held_by.get(key, 0):
+            found.add(f"{key}: prefunded {record.prefunded}, batches say {show(held_by.get(key, 0), scale)}")
     known = {(record.participant, record.asset) for record in positions}
-    for key in owed.keys() - known:
-        found.add(f"{key}: has payments and no position")
+    late += len({*owed, *held_by} - known)
     if late:
         found.wait_for(f"{late} positions are not written yet")
     return found.check(
@@ -175,11 +184,30 @@ def _unsettled(
     )
 
 
-def _settled_at(events: list[WindowEvent]) -> dict[tuple[str, str], int]:
-    """Per account the last log offset at which a window it takes part in was settled."""
-    result: dict[tuple[str, str], int] = {}
+def _held(
+    table: LogTable, events: list[WindowEvent], batches: list[SettlementBatch]
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """Per account: prefunding that batches have moved, and the last log offset at which one did."""
+    held: dict[tuple[str, str], int] = {}
+    at: dict[tuple[str, str], int] = {}
+
+    def move(batch: SettlementBatch, sign: int, offset: int) -> None:
+        for participant, net in nets(batch):
+            if participant != FUNDING_ACCOUNT:
+                key = (participant, batch.asset)
+                held[key] = held.get(key, 0) + sign * net
+                at[key] = max(at.get(key, -1), offset)
+
+    answers = _answers(table)
+    for batch in batches:
+        if batch.kind == "funding":
+            move(batch, 1, batch.log_first)
+            refused_at = answers.get((batch.id, batch.hash, "REFUSED"))
+            posted_at = answers.get((batch.id, batch.hash, "POSTED"))
+            if refused_at is not None and (posted_at is None or refused_at < posted_at):
+                move(batch, -1, refused_at)
+    by_id = {batch.id: batch for batch in batches}
     for event in events:
-        if event.state == "SETTLED":
-            for entry in event.entries:
-                result[(entry.participant, event.asset)] = event.log_offset
-    return result
+        if event.state == "SETTLED" and event.batch in by_id:
+            move(by_id[event.batch], 1, event.log_offset)
+    return held, at

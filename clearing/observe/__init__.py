@@ -1,0 +1,18 @@
+"""What is going on: services, windows with time to cut-off, positions against caps, lag of every stage.
+
+`collect(settings)` looks once; an `observer` looks again and again without reading everything anew.
+"""
+
+from clearing.observe.observer import Observer, collect, observer
+from clearing.observe.report import Lag, Member, OpenWindow, Service, StatusReport
+
+__all__ = [
+    "Lag",
+    "Member",
+    "Observer",
+    "OpenWindow",
+    "Service",
+    "StatusReport",
+    "collect",
+    "observer",
+]

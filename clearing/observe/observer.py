@@ -1,0 +1,119 @@
+"""Looks at an installation from outside: topics, groups and, where it is given, the ledger. Decides nothing."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from clearing import kafka
+from clearing.config import Settings
+from clearing.core.outputs import WindowEvent
+from clearing.log.records import EVENT_KEY, decode_event, decode_position
+from clearing.observe.groups import admin, service_groups, services
+from clearing.observe.lag import lags
+from clearing.observe.probe import PROBE_OPTIONS
+from clearing.observe.report import OpenWindow, StatusReport
+from clearing.observe.views import Latest
+from clearing.reading import Partitions
+from clearing.scheme.directory import read_directory
+
+ENDED_SHOWN = 12
+JOURNAL_TAIL_RECORDS = 5_000
+
+
+class Observer:
+    """Built by `observer()`. Each collect() reads on from where the one before stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Partitions,
+        probe: AIOKafkaConsumer,
+        client: AIOKafkaAdminClient,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._probe = probe
+        self._client = client
+        topics = settings.topics
+        self._windows: Latest[WindowEvent] = Latest(topics.windows, _window)
+        self._positions = Latest(topics.positions, decode_position)
+        self._journal_next: dict[int, int] = {}
+        self._ended: list[WindowEvent] = []
+
+    async def collect(self) -> StatusReport:
+        """How things stand. Raises KafkaError, asyncpg's errors."""
+        settings = self._settings
+        directory = await read_directory(settings.bootstrap, settings.topics)
+        partitions = sorted(directory.values())
+        groups = await service_groups(self._client, settings.topics)
+        found = await lags(self._probe, self._client, settings, directory, groups)
+        windows = await self._windows.refresh(self._reader, partitions)
+        positions = await self._positions.refresh(self._reader, partitions)
+        await self._read_journal(partitions)
+        at_ms = int(time.time() * 1000)
+        return StatusReport(
+            bootstrap=settings.bootstrap,
+            at_ms=at_ms,
+            netting_sets=directory,
+            services=await services(self._client, groups),
+            lags=found,
+            windows=[_open(event, at_ms) for event in windows],
+            ended=self._ended[:ENDED_SHOWN],
+            positions=positions,
+        )
+
+    async def _read_journal(self, partitions: list[int]) -> None:
+        """Windows that left OPEN, newest first; at the first look only the journal's tail is read."""
+        for number in partitions:
+            journal = TopicPartition(self._settings.topics.journal, number)
+            first, end = await self._reader.bounds(journal)
+            start = self._journal_next.get(number, max(first, end - JOURNAL_TAIL_RECORDS))
+            async for records in self._reader.chunks(journal, start, end):
+                for record in records:
+                    if record.key == EVENT_KEY and record.value:
+                        event = decode_event(record.value)
+                        if isinstance(event, WindowEvent) and event.state != "OPEN":
+                            self._ended.append(event)
+            self._journal_next[number] = max(start, end)
+        latest = {(e.netting_set, e.asset, e.window): e for e in self._ended}
+        self._ended = sorted(latest.values(), key=lambda event: event.time_ms, reverse=True)
+        del self._ended[4 * ENDED_SHOWN :]
+
+
+def _window(value: bytes) -> WindowEvent:
+    event = decode_event(value)
+    assert isinstance(event, WindowEvent), "the topic `windows` holds nothing else"
+    return event
+
+
+def _open(event: WindowEvent, at_ms: int) -> OpenWindow:
+    left_s = (event.cutoff_ms - at_ms) / 1000 if event.cutoff_ms else None
+    return OpenWindow(
+        netting_set=event.netting_set,
+        asset=event.asset,
+        window=event.window,
+        opened_at_ms=event.time_ms,
+        cutoff_ms=event.cutoff_ms,
+        cutoff_in_s=left_s,
+    )
+
+
+@asynccontextmanager
+async def observer(settings: Settings) -> AsyncIterator[Observer]:
+    """An observer with its clients, which are stopped at the end."""
+    async with AsyncExitStack() as clients:
+        client = await clients.enter_async_context(admin(settings.bootstrap))
+        reading = kafka.consumer(settings.bootstrap, client="clearing-status")
+        probing = kafka.consumer(settings.bootstrap, client="clearing-status", **PROBE_OPTIONS)
+        reader = Partitions(await clients.enter_async_context(kafka.started(reading)))
+        probe = await clients.enter_async_context(kafka.started(probing))
+        yield Observer(settings, reader, probe, client)
+
+
+async def collect(settings: Settings) -> StatusReport:
+    """Look once."""
+    async with observer(settings) as one:
+        return await one.collect()

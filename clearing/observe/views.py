@@ -1,0 +1,36 @@
+"""The latest record of each key of a compacted topic, kept up to date by reading on from where it stood."""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from aiokafka import TopicPartition
+
+from clearing.reading import Partitions
+
+T = TypeVar("T")
+
+
+class Latest(Generic[T]):
+    """key -> decoded value of one compacted topic. The first refresh reads all of it, later ones the rest."""
+
+    def __init__(self, topic: str, decode: Callable[[bytes], T]) -> None:
+        self._topic = topic
+        self._decode = decode
+        self._next: dict[int, int] = {}
+        self._values: dict[bytes, T] = {}
+
+    async def refresh(self, reader: Partitions, partitions: Iterable[int]) -> list[T]:
+        """Read what is new; all values, ordered by key. A record without a value removes its key."""
+        for number in partitions:
+            partition = TopicPartition(self._topic, number)
+            first, end = await reader.bounds(partition)
+            start = max(first, self._next.get(number, 0))
+            async for records in reader.chunks(partition, start, end):
+                for record in records:
+                    key = record.key or b""
+                    if record.value:
+                        self._values[key] = self._decode(record.value)
+                    else:
+                        self._values.pop(key, None)
+            self._next[number] = max(end, start)
+        return [self._values[key] for key in sorted(self._values)]

@@ -1,0 +1,9 @@
+"""Black-box verification: from topics and ledger alone, that nothing was lost, doubled or changed (R1-R4, R7, R28-R30).
+
+`verify(settings)` reads everything and returns a Report; each check is a small pure function over what was read.
+"""
+
+from clearing.verify.report import Check, Flow, Report
+from clearing.verify.run import verify
+
+__all__ = ["Check", "Flow", "Report", "verify"]

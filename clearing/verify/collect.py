@@ -1,0 +1,230 @@
+"""Reads what verification is about from Kafka, one netting set at a time, and hands it to the checks.
+
+The order of reading makes a live system verifiable: ends of the sources first, then the journal, then the other
+outputs, then the log. Whatever was added meanwhile lies behind the place the journal had reached, the goal.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
+
+from clearing.config import Settings
+from clearing.core.faults import Halt
+from clearing.core.outputs import (
+    CommandEvent,
+    LedgerAccount,
+    Outcomes,
+    Position,
+    Rejected,
+    Settlement,
+    SettlementBatch,
+    WindowEvent,
+)
+from clearing.log.records import (
+    EVENT_KEY,
+    OUTCOMES_KEY,
+    TRANSACTION_KEY,
+    Transaction,
+    UnreadableLog,
+    decode_event,
+    decode_outcomes,
+    decode_position,
+    decode_rejected,
+    decode_settlement,
+    decode_transaction,
+)
+from clearing.log.records import read as read_record
+from clearing.reading import Partitions
+from clearing.replay import Replay
+from clearing.verify.outputs import OutputDigests
+from clearing.verify.sources import ControlComparison, SourceComparison
+from clearing.verify.tables import LogTable, Rows
+
+Note = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Said:
+    """What the engine's topics hold of one netting set, up to the goal: the next log offset of its journal."""
+
+    goal: int = 0
+    transactions: list[Transaction] = field(default_factory=list[Transaction])
+    outcomes: list[Outcomes] = field(default_factory=list[Outcomes])
+    settlements: list[tuple[int, Settlement]] = field(default_factory=list[tuple[int, Settlement]])
+    windows: list[WindowEvent] = field(default_factory=list[WindowEvent])
+    commands: list[CommandEvent] = field(default_factory=list[CommandEvent])
+    positions: list[Position] = field(default_factory=list[Position])
+    rejected: list[Rejected] = field(default_factory=list[Rejected])
+    digests: OutputDigests = field(default_factory=OutputDigests)
+
+    def cut(self, settlements: int) -> None:
+        """Leave out settlements behind the goal: all but the first so many."""
+        del self.settlements[settlements:]
+
+    @property
+    def batches(self) -> list[SettlementBatch]:
+        return [message for _, message in self.settlements if isinstance(message, SettlementBatch)]
+
+    @property
+    def scales(self) -> dict[str, int]:
+        """Scale of every asset that has an account."""
+        return {m.asset: m.scale for _, m in self.settlements if isinstance(m, LedgerAccount)}
+
+    @property
+    def settlements_end(self) -> int:
+        """Offset in the topic behind the last settlement."""
+        return self.settlements[-1][0] + 1 if self.settlements else 0
+
+
+@dataclass(slots=True)
+class Logged:
+    """What a replay of the log gives. pending: records behind the goal that were there when we began."""
+
+    table: LogTable
+    replay: Replay
+    made: OutputDigests
+    pending: int = 0
+    fault: str = ""
+
+
+class Collector:
+    """Reads one netting set. marks: ends of its sources when the verification began."""
+
+    def __init__(
+        self, reader: Partitions, settings: Settings, netting_set: str, partition: int, note: Note
+    ) -> None:
+        self.reader = reader
+        self.topics = settings.topics
+        self.netting_set = netting_set
+        self.partition = partition
+        self.note = note
+        self.marks: dict[TopicPartition, int] = {}
+        self._log_mark = 0
+
+    async def mark(self, all_topics: set[str]) -> None:
+        """Remember how far the sources and the log go now: everything before must be accounted for."""
+        owned = [name for name in sorted(all_topics) if self._feeds(name)]
+        sources = [TopicPartition(name, 0) for name in owned]
+        sources += [
+            TopicPartition(name, self.partition)
+            for name in (self.topics.commands, self.topics.confirmations)
+        ]
+        for source in sources:
+            self.marks[source] = (await self.reader.bounds(source))[1]
+        self._log_mark = (await self.reader.bounds(self._at(self.topics.log)))[1]
+
+    def _feeds(self, topic: str) -> bool:
+        parsed = self.topics.parse_payments(topic)
+        return parsed is not None and parsed[0] == self.netting_set
+
+    def _at(self, topic: str) -> TopicPartition:
+        return TopicPartition(topic, self.partition)
+
+    async def read_outputs(self) -> Said:
+        """Everything the engine has said, the journal first: it names the goal."""
+        said = Said()
+        self.note(f"{self.netting_set}: reading outputs")
+        async for records in self.reader.chunks(self._at(self.topics.journal)):
+            for record in records:
+                self._journal(said, record.key, record.value or b"")
+        if said.transactions:
+            said.goal = said.transactions[-1].next_offset
+        async for records in self.reader.chunks(self._at(self.topics.outcomes)):
+            for record in records:
+                said.digests.add("outcomes", record.key, record.value)
+                if record.key == OUTCOMES_KEY:
+                    outcomes = decode_outcomes(record.value or b"")
+                    if outcomes.log_offset < said.goal:
+                        said.outcomes.append(outcomes)
+        await self._read_settlements(said)
+        async for records in self.reader.chunks(self._at(self.topics.windows)):
+            for record in records:
+                said.digests.add("windows", record.key, record.value)
+        latest: dict[bytes | None, Position] = {}
+        async for records in self.reader.chunks(self._at(self.topics.positions)):
+            for record in records:
+                said.digests.add("positions", record.key, record.value)
+                latest[record.key] = decode_position(record.value or b"")
+        said.positions = list(latest.values())
+        async for records in self.reader.chunks(self._at(self.topics.rejected)):
+            for record in records:
+                said.digests.add("rejected", record.key, record.value)
+                rejected = decode_rejected(record.value or b"")
+                if rejected.log_offset < said.goal:
+                    said.rejected.append(rejected)
+        return said
+
+    def _journal(self, said: Said, key: bytes | None, value: bytes) -> None:
+        if key == TRANSACTION_KEY:
+            said.transactions.append(decode_transaction(value))
+            return
+        said.digests.add("journal", key, value)
+        if key == EVENT_KEY:
+            event = decode_event(value)
+            if isinstance(event, WindowEvent):
+                said.windows.append(event)
+            elif isinstance(event, CommandEvent):
+                said.commands.append(event)
+
+    async def _read_settlements(self, said: Said) -> None:
+        async for records in self.reader.chunks(self._at(self.topics.settlements)):
+            for record in records:
+                said.digests.add("settlements", record.key, record.value)
+                said.settlements.append((record.offset, decode_settlement(record.value or b"")))
+
+    async def read_log(self, said: Said) -> Logged:
+        """Run the whole log through a machine, and lay out what lies before the goal as a table."""
+        logged = Logged(
+            LogTable(self.netting_set), Replay(self.netting_set, said.transactions), OutputDigests()
+        )
+        log = self._at(self.topics.log)
+        first, _ = await self.reader.bounds(log)
+        if first > 0:
+            logged.fault = f"the log begins at offset {first}: its first records are lost (F14)"
+        async for records in self.reader.chunks(log):
+            for record in records:
+                key, value = record.key, record.value or b""
+                if record.offset >= said.goal:
+                    if logged.made.marked is None:
+                        logged.made.mark()
+                    logged.pending += record.offset < self._log_mark
+                if not logged.fault:
+                    try:
+                        made = logged.replay.apply(key, value, record.offset, record.timestamp)
+                        logged.made.extend(made)
+                    except (Halt, UnreadableLog, AssertionError) as error:
+                        logged.fault = f"log offset {record.offset}: {error}"
+                if record.offset < said.goal:
+                    try:
+                        logged.table.add(read_record(key, value, record.offset, record.timestamp))
+                    except UnreadableLog as error:
+                        logged.table.gaps.append(str(error))
+            self.note(f"{self.netting_set}: replaying the log, offset {records[-1].offset + 1:,}")
+        logged.replay.finish()
+        said.cut(logged.made.required("settlements"))
+        return logged
+
+    async def compare_sources(
+        self, table: LogTable, rows: Rows
+    ) -> tuple[list[SourceComparison], list[ControlComparison]]:
+        """Every source of this netting set against the log, also those that only the log knows."""
+        sources = {*self.marks, *(TopicPartition(*source) for source in table.covered)}
+        payments: list[SourceComparison] = []
+        control: list[ControlComparison] = []
+        done = 0
+        for source in sorted(sources):
+            first, end = await self.reader.bounds(source)
+            mark = self.marks.get(source, end)
+            if self._feeds(source.topic):
+                comparison = SourceComparison(table, rows, source, first, mark)
+                payments.append(comparison)
+            else:
+                comparison = ControlComparison(table, source, first, mark)
+                control.append(comparison)
+            async for records in self.reader.chunks(source):
+                comparison.feed(records)
+                done += len(records)
+                self.note(f"{self.netting_set}: comparing sources, {done:,} records")
+            comparison.finish()
+        return payments, control

@@ -1,0 +1,208 @@
+"""The verification from beginning to end: read, check, report. What is compared is in the modules beside this one."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiokafka import TopicPartition
+
+from clearing.config import Settings
+from clearing.failures import Failure
+from clearing.observe.lag import wait_until_drained
+from clearing.reading import Partitions, partitions
+from clearing.scheme.directory import read_directory
+from clearing.verify.accounting import (
+    Values,
+    check_flows,
+    check_ids,
+    check_outcomes,
+    check_rejected,
+    flows,
+)
+from clearing.verify.batches import (
+    check_chain,
+    check_funding,
+    check_members,
+    check_zero_sums,
+    registration_order,
+)
+from clearing.verify.collect import Collector, Logged, Note, Said
+from clearing.verify.ledger import check_balances, check_postings, connect, read_books
+from clearing.verify.outputs import check_outputs
+from clearing.verify.report import Check, Findings, Flow, Report
+from clearing.verify.sources import SourceComparison, check_sources
+from clearing.verify.statuses import Bank, StatusTally, Told, check_statuses, to_be_told
+from clearing.verify.tables import LogTable, Rows
+from clearing.verify.windows import check_positions, check_windows
+
+RETRY_INTERVAL_S = 1.0
+
+
+def _silent(_: str) -> None:
+    """Nobody wants to know how far it is."""
+
+
+async def verify(
+    settings: Settings, *, wait_s: float = 0.0, note: Callable[[str], None] = _silent
+) -> Report:
+    """Verify every netting set of the installation, the ledger too if settings.dsn is given.
+
+    wait_s: how long to wait at most until everything that has entered is through; whatever is not by then is
+    reported as "behind". note: told how far it is. Raises KafkaError, asyncpg's errors, Failure.
+    """
+    deadline = time.monotonic() + wait_s
+    if wait_s:
+        note("waiting until everything is through")
+        await wait_until_drained(settings, timeout_s=wait_s)
+    while True:
+        report = await _verify_once(settings, note)
+        if report.ok or report.failed or time.monotonic() > deadline:
+            return report
+        note("not everything is through yet, trying again")
+        await asyncio.sleep(RETRY_INTERVAL_S)
+
+
+async def _verify_once(settings: Settings, note: Note) -> Report:
+    began = time.monotonic()
+    directory = await read_directory(settings.bootstrap, settings.topics)
+    if not directory:
+        raise Failure("there is no netting set yet", "clearing scheme load SCHEME")
+    checks: list[Check] = []
+    found_flows: list[Flow] = []
+    wanted: dict[Bank, Told] = {}
+    goals: dict[str, int] = {}
+    batches = 0
+    async with partitions(settings.bootstrap, "clearing-verify") as reader:
+        topics = await reader.topics()
+        for netting_set, partition in sorted(directory.items()):
+            collector = Collector(reader, settings, netting_set, partition, note)
+            await collector.mark(topics)
+            one = await _verify_netting_set(collector)
+            checks += one.checks
+            found_flows += one.flows
+            wanted |= {(netting_set, bank): told for bank, told in one.told.items()}
+            goals[netting_set] = one.goal
+            batches += one.batches
+            if settings.dsn:
+                note(f"{netting_set}: reading the ledger")
+                checks += await _check_ledger(settings.dsn, netting_set, one)
+        checks.append(await _check_statuses(reader, settings, topics, wanted, goals, note))
+    return Report(
+        checks=checks,
+        flows=found_flows,
+        batches=batches,
+        took_ms=round((time.monotonic() - began) * 1000),
+    )
+
+
+class _Verified:
+    """Checks of one netting set, and what is needed of it for the ledger and the banks."""
+
+    def __init__(self, said: Said, told: dict[str, Told]) -> None:
+        self.checks: list[Check] = []
+        self.flows: list[Flow] = []
+        self.said = said
+        self.told = told
+        self.goal = said.goal
+        self.batches = len(said.batches)
+
+
+async def _verify_netting_set(collector: Collector) -> _Verified:
+    said = await collector.read_outputs()
+    logged = await collector.read_log(said)
+    table = logged.table
+    rows, problems = table.rows(said.outcomes)
+    payments, control = await collector.compare_sources(table, rows)
+    result = _Verified(said, to_be_told(table, rows, said.windows))
+    result.flows = flows(table, rows, *_values(payments))
+    result.checks = [
+        check_sources(table.netting_set, table.gaps, [*payments, *control]),
+        _check_arrived(logged, said),
+        check_outcomes(table, rows, problems),
+        check_flows(table.netting_set, result.flows, len(payments)),
+        check_ids(table, rows),
+        check_rejected(table, rows, said.rejected),
+        *_check_batches(table, rows, said),
+        check_outputs(
+            table.netting_set,
+            said.digests,
+            logged.made,
+            logged.replay.compared,
+            logged.replay.differences,
+            logged.fault,
+        ),
+    ]
+    return result
+
+
+def _check_batches(table: LogTable, rows: Rows, said: Said) -> list[Check]:
+    batches, scales = said.batches, said.scales
+    order = registration_order(table, said.commands)
+    return [
+        check_zero_sums(table.netting_set, batches),
+        check_members(table, rows, batches, said.windows, order, scales),
+        check_funding(table, batches, said.commands, scales),
+        check_chain(table.netting_set, batches),
+        check_windows(table, said.windows, batches),
+        check_positions(table, rows, said.positions, said.windows, batches, scales, said.goal),
+    ]
+
+
+def _check_arrived(logged: Logged, said: Said) -> Check:
+    """The engine has processed the log up to where it was when the verification began (R30)."""
+    found = Findings()
+    if logged.pending:
+        found.wait_for(f"{logged.pending:,} log records are not processed yet")
+    return found.check(
+        "the engine has processed the log", "R30", logged.table.netting_set,
+        f"{logged.table.records:,} log records in {len(said.transactions):,} transactions; "
+        f"{logged.table.already_read:,} rows read twice were dropped",
+    )
+
+
+def _values(payments: list[SourceComparison]) -> tuple[Values, Values]:
+    """What entered, and what of it could not be read, over all sources."""
+    entered: Values = {}
+    unread: Values = {}
+    for source in payments:
+        for total, part in ((entered, source.entered), (unread, source.unread)):
+            for asset, (count, value) in part.items():
+                before = total.get(asset, (0, 0))
+                total[asset] = (before[0] + count, before[1] + value)
+    return entered, unread
+
+
+async def _check_ledger(dsn: str, netting_set: str, one: _Verified) -> list[Check]:
+    connection = await connect(dsn)
+    try:
+        books = await read_books(connection, netting_set)
+    finally:
+        await connection.close()
+    said = one.said
+    return [
+        check_postings(netting_set, books, said.batches, said.windows, said.settlements_end),
+        check_balances(netting_set, books),
+    ]
+
+
+async def _check_statuses(
+    reader: Partitions,
+    settings: Settings,
+    topics: set[str],
+    wanted: dict[Bank, Told],
+    goals: dict[str, int],
+    note: Note,
+) -> Check:
+    tallies: list[StatusTally] = []
+    unread: list[str] = []
+    for participant in sorted({bank for _, bank in wanted}):
+        name = settings.topics.status(participant)
+        if name not in topics:
+            unread.append(participant)
+            continue
+        tally = StatusTally(participant, goals)
+        async for records in reader.chunks(TopicPartition(name, 0)):
+            tally.feed([record.value or b"" for record in records])
+            note(f"comparing statuses of {participant}, {tally.records:,} records")
+        tallies.append(tally)
+    return check_statuses(wanted, tallies, unread)
