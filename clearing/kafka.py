@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
 
@@ -99,6 +100,19 @@ async def started(client: Client) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.stop()
+
+
+@asynccontextmanager
+async def administration(
+    bootstrap: str, *, client: str = "clearing"
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A started administration client. It reports most refusals in its answers, not by raising."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id=client)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def read_to_end(
