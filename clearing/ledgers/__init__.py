@@ -1,0 +1,1 @@
+"""Ledgers: each settlement batch posted once, and the engine told. See clearing.ledgers.ledger."""
