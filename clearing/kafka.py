@@ -67,6 +67,8 @@ def consumer(
         "retry_backoff_ms": 50,
         "metadata_max_age_ms": 10_000,
     }
+    if instance:
+        settings["group_instance_id"] = instance
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=bootstrap,
