@@ -34,7 +34,9 @@ _PAYMENT = (
     b'{"type":"payment","id":"%b","debtor":"%b","creditor":"%b","asset":"%b","amount":"%b",'
     b'"value_date":"%b","end_to_end_id":"%b","priority":"%b"}'
 )
-_TOKEN_TRANSFER = _PAYMENT.replace(b'"payment"', b'"token_transfer"')[:-1] + b',"chain_reference":"%b"}'
+_TOKEN_TRANSFER = (
+    _PAYMENT.replace(b'"payment"', b'"token_transfer"')[:-1] + b',"chain_reference":"%b"}'
+)
 
 
 class Oddity(NamedTuple):
@@ -61,6 +63,11 @@ def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Fields], bytes]:
     return lambda fields: change(line_of(fields))
 
 
+def _turned(fields: Fields) -> bytes:
+    """Sent by its creditor: a debit of somebody else's account."""
+    return line_of(fields._replace(debtor=fields.creditor, creditor=fields.debtor))
+
+
 def _bulk(fields: Fields, count: int, control_sum: str) -> bytes:
     head = f'{{"type":"bulk","id":"{fields.id}","count":{count},"control_sum":"{control_sum}","items":['
     return head.encode() + line_of(fields) + b"]}"
@@ -84,8 +91,8 @@ ODDITIES: tuple[Oddity, ...] = (
     Oddity("30 February", "rejected", "DT01", _put(value_date="2027-02-30")),
     Oddity("bulk, wrong sum", "rejected", "AM10", lambda f: _bulk(f, 1, "99999999999")),
     Oddity("bulk, wrong count", "rejected", "XCNT", lambda f: _bulk(f, 2, f.amount)),
-    Oddity("another's money", "refused", "XSND", lambda f: line_of(f._replace(debtor=f.creditor, creditor=f.debtor))),
-    Oddity("id used before", "refused", "AM05", lambda f: line_of(f._replace(end_to_end_id="OTHER")), of_earlier=True),
+    Oddity("another's money", "refused", "XSND", _turned),
+    Oddity("id used before", "refused", "AM05", _put(end_to_end_id="OTHER"), of_earlier=True),
     Oddity("unknown creditor", "refused", "CNOR", _put(creditor="NOSUCHXX"), in_bulk=True),
     Oddity("to itself", "refused", "AG01", lambda f: line_of(f._replace(creditor=f.debtor)), in_bulk=True),
     Oddity("unknown asset", "refused", "AM03", _put(asset="XAU"), in_bulk=True),

@@ -30,7 +30,9 @@ class Tally:
 
     records: int = 0
     rows: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter[str])  # accepted refused rejected repeated
+    outcomes: Counter[str] = field(
+        default_factory=Counter[str]
+    )  # accepted refused rejected repeated
     reasons: Counter[str] = field(default_factory=Counter[str])
     accepted: Counter[str] = field(default_factory=Counter[str])  # by asset
     nets: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
@@ -50,6 +52,7 @@ class Mix(NamedTuple):
     bulk_items: int = 50
 
 
+MIXED = Mix()
 PLAIN = Mix(odd=0.0, bulk=0.0)
 
 
@@ -187,9 +190,13 @@ class Stream:
         total = sum(units * 10 ** (scale - s) for _, units, s in made)
         identity = self._random.bytes(16).hex()
         return (
-            f'{{"type":"bulk","id":"{identity[:8]}-{identity[8:12]}-4{identity[13:16]}-b{identity[17:20]}'
-            f'-{identity[20:]}","count":{len(made)},"control_sum":"{show(total, scale)}","items":['
-        ).encode() + b",".join(value for value, _, _ in made) + b"]}"
+            (
+                f'{{"type":"bulk","id":"{identity[:8]}-{identity[8:12]}-4{identity[13:16]}-b{identity[17:20]}'
+                f'-{identity[20:]}","count":{len(made)},"control_sum":"{show(total, scale)}","items":['
+            ).encode()
+            + b",".join(value for value, _, _ in made)
+            + b"]}"
+        )
 
 
 class _Drawn(NamedTuple):
@@ -202,7 +209,7 @@ class _Drawn(NamedTuple):
 
 
 def streams(
-    scheme: Scheme, *, payments: int, seed: int, mix: Mix = Mix(), today: date | None = None
+    scheme: Scheme, *, payments: int, seed: int, mix: Mix = MIXED, today: date | None = None
 ) -> list[Stream]:
     """One stream for each bank and netting set it is in.
 
