@@ -25,7 +25,7 @@ from clearing.core.commands import (
 )
 from clearing.core.money import MAX_SCALE, MAX_UNSETTLED, parse, show
 from clearing.core.outputs import CommandEvent, Entry, LedgerAccount, Outputs
-from clearing.core.registry import ParticipantStatus, SettlementModel
+from clearing.core.registry import AssetSpec, ParticipantStatus, SettlementModel
 from clearing.core.state import Asset, NettingSet, Participant, new_asset
 from clearing.core.windows import WindowState, close_window, gross_units, open_window, send
 
@@ -85,6 +85,7 @@ def _register_asset(
             return f"asset {other.spec.id} is the same (code, issuer, ledger)"
     if known is None:
         asset = new_asset(spec)
+        _remember_for(state, spec)
         state.add_asset(asset)
         open_window(state, asset, offset, out)
         return None
@@ -97,10 +98,16 @@ def _register_asset(
     ):
         return "code, issuer, ledger and scale of a registered asset cannot change"
     changed = new_asset(spec)
+    _remember_for(state, spec)
     asset.spec, asset.max_amount = spec, changed.max_amount
     state.maximum[known], state.days_ahead[known] = asset.max_amount, spec.value_days_ahead
     asset.window.cutoff_ms = state.next_cutoff_ms(asset, state.counters.time_ms)
     return None
+
+
+def _remember_for(state: NettingSet, spec: AssetSpec) -> None:
+    """An id is remembered at least as long as its payment's value date can still come (R28): never less again."""
+    state.retention_days = max(state.retention_days, spec.value_days_ahead)
 
 
 def _register_participant(
@@ -156,7 +163,8 @@ def _set_cap(state: NettingSet, command: SetCap, offset: int, out: Outputs) -> s
     if cap is None or overdraft is None or min(cap, overdraft) < 0:
         return f"net_debit_cap and overdraft are amounts >= 0 with at most {scale} decimals"
     caps = state.accounts.cap.reshape(-1)
-    if _conditional(state, asset) + cap - int(caps[account]) > _MAX_CONDITIONAL:
+    raised = cap - int(caps[account])  # lowering one is always possible
+    if raised > 0 and _conditional(state, asset) + raised > _MAX_CONDITIONAL:
         return "prefunding and caps of this asset would pass what can be counted"
     caps[account] = cap  # R9: headroom may become negative; what was accepted stands
     state.dirty[account] = True

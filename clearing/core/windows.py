@@ -5,6 +5,7 @@ Called by clearing.core.step with the state and the outputs to add to.
 """
 
 from enum import StrEnum
+from typing import Literal
 
 from clearing.core.batches import batch_id, nets, seal, window_entries
 from clearing.core.commands import Confirmation
@@ -149,8 +150,8 @@ def batch_event(
 def confirm(state: NettingSet, answer: Confirmation, offset: int, out: Outputs) -> None:
     """Apply a ledger's answer (R11, R23). A repeat, or an answer to nothing that waits, changes nothing."""
     pending = state.pending.get(answer.batch)
-    refusal = _why_not(pending, answer)
-    if refusal is None and pending is not None:
+    status, reason = _judge(pending, answer)
+    if status == "DONE" and pending is not None:
         batch = pending.batch
         if answer.status == "POSTED":
             _settled(state, batch, offset, out)
@@ -168,22 +169,27 @@ def confirm(state: NettingSet, answer: Confirmation, offset: int, out: Outputs) 
             log_offset=offset,
             time_ms=state.counters.time_ms,
             batch=answer.batch,
-            status="DONE" if refusal is None else "REPEATED" if pending is None else "REFUSED",
-            reason=refusal or answer.reason,
+            status=status,
+            reason=reason,
         )
     )
 
 
-def _why_not(pending: Pending | None, answer: Confirmation) -> str | None:
+def _judge(
+    pending: Pending | None, answer: Confirmation
+) -> tuple[Literal["DONE", "REPEATED", "REFUSED"], str]:
+    """What is to be done with an answer, and why. Answers come at least once: a repeat is nobody's fault."""
     if pending is None:
-        return "no such batch is waiting"
-    if pending.state != WindowState.PENDING_SETTLEMENT:
-        return f"the batch is {pending.state}"
+        return "REPEATED", "no such batch is waiting"
     if pending.batch.ledger != answer.ledger:
-        return f"the batch belongs to ledger {pending.batch.ledger}"
+        return "REFUSED", f"the batch belongs to ledger {pending.batch.ledger}"
     if pending.batch.hash != answer.hash:
-        return "the hash is not the batch's"
-    return None
+        return "REFUSED", "the hash is not the batch's"
+    if pending.state == WindowState.FAILED and answer.status == "REFUSED":
+        return "REPEATED", "the ledger has refused the batch before"
+    if pending.state != WindowState.PENDING_SETTLEMENT:
+        return "REFUSED", f"the batch is {pending.state}"
+    return "DONE", answer.reason
 
 
 def _settled(state: NettingSet, batch: SettlementBatch, offset: int, out: Outputs) -> None:
