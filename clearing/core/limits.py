@@ -3,7 +3,7 @@
 First the worst case: all debits, no credits. Rows whose debtor cannot breach even then are accepted at once;
 the rest is decided one by one, in order, because a credit counts from the moment it is accepted.
 
-Plain meaning, per row in order: accept iff headroom[debtor] >= amount and room[asset] >= amount, then
+Plain meaning, per row in order: accept iff room[asset] >= amount and headroom[debtor] >= amount, then
 headroom[debtor] -= amount; headroom[creditor] += amount; room[asset] -= amount.
 """
 
@@ -83,10 +83,10 @@ def _one_by_one(
     for row, d, c, a, units in zip(
         rows.tolist(), debtors, creditors, asset[rows].tolist(), amount[rows].tolist(), strict=True
     ):
-        if left[d] < units:
-            refused.append((row, NO_HEADROOM))
-        elif rest[a] < units:
+        if rest[a] < units:
             refused.append((row, NO_ROOM))
+        elif left[d] < units:
+            refused.append((row, NO_HEADROOM))
         else:
             left[d] -= units
             left[c] += units

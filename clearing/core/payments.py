@@ -170,6 +170,7 @@ def _post(
     """From here on it must succeed: positions and the open windows take the accepted rows in (R2)."""
     if not len(accepted):
         return {}
+    assert units.min() > 0, "an amount that is not positive got past intake"
     width, accounts = state.width, state.accounts
     debit, credit = debtor * width + asset, creditor * width + asset
     np.subtract.at(accounts.position.reshape(-1), debit, units)

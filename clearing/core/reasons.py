@@ -104,7 +104,9 @@ REASONS: dict[Code, Reason] = {
     Code.VALUE_DATE: Reason("DT01", "the value date is past, too far ahead or no business day"),
     Code.WINDOW_CLOSED: Reason("TM01", "the window asked for is not open"),
     Code.EXPIRED: Reason("TM01", "the instruction has expired"),
-    Code.POSITION_RANGE: Reason("AM02", "the creditor's position would pass what can be counted"),
+    Code.POSITION_RANGE: Reason(
+        "AM02", "the asset's unsettled value would pass what can be counted"
+    ),
     Code.LIQUIDITY: Reason("AM04", "not enough liquidity"),
     Code.NET_DEBIT_CAP: Reason("AM23", "the net debit cap would be passed"),
 }
