@@ -1,0 +1,172 @@
+"""The directory: which partition of every partitioned topic belongs to which netting set.
+
+Kept in the compacted topic `netting-sets`. Numbers are given away once: whoever writes holds the registrar's
+transactional id, so that two cannot give the same number to two netting sets.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced, UnknownTopicOrPartitionError
+
+from clearing import kafka
+from clearing.messages import DirectoryEntry
+from clearing.names import Topics
+
+COMMIT_TIMEOUT_S = 30.0
+ATTEMPTS = 8
+_BACKOFF_S = 0.1
+
+_log = structlog.get_logger()
+_decode = msgspec.json.Decoder(DirectoryEntry).decode
+
+Result = TypeVar("Result")
+
+
+class Record(NamedTuple):
+    """A record to publish."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+
+
+async def read_directory(bootstrap: str, topics: Topics) -> dict[str, int]:
+    """Netting set → partition. Raises KafkaError; UnknownTopicOrPartitionError where no scheme was ever loaded."""
+    async with kafka.administration(bootstrap) as admin:
+        existing = await admin.list_topics()  # a consumer that asks for a topic may make it
+    if topics.netting_sets not in existing:
+        raise UnknownTopicOrPartitionError(
+            f"{topics.netting_sets} does not exist: load a scheme first"
+        )
+    async with kafka.started(kafka.consumer(bootstrap)) as reader:
+        return await _read_directory(reader, topics)
+
+
+async def read_values(reader: AIOKafkaConsumer, topic: str, partition: int) -> list[bytes | None]:
+    """Committed values of all records of a partition that exists."""
+    assigned = TopicPartition(topic, partition)
+    reader.assign([assigned])
+    return [record.value async for record in kafka.read_to_end(reader, assigned)]
+
+
+async def publish_directory(
+    bootstrap: str, topics: Topics, netting_sets: Iterable[str]
+) -> dict[str, int]:
+    """Give each netting set that has none the lowest free number; returns the whole directory."""
+    names = list(netting_sets)
+
+    async def register(registrar: "Registrar") -> dict[str, int]:
+        directory = await registrar.read_directory()
+        complete = assign(directory, names)
+        await registrar.publish(new_entries(topics, directory, complete))
+        return complete
+
+    return await as_registrar(bootstrap, topics, register)
+
+
+def assign(directory: Mapping[str, int], netting_sets: Iterable[str]) -> dict[str, int]:
+    """The directory with a number for each netting set: what was given stays, new ones get the lowest free."""
+    complete = dict(directory)
+    taken = set(directory.values())
+    assert len(taken) == len(directory), f"two netting sets share a partition: {directory}"
+    for name in netting_sets:
+        if name not in complete:
+            number = next(n for n in range(len(taken) + 1) if n not in taken)
+            complete[name] = number
+            taken.add(number)
+    return complete
+
+
+def new_entries(
+    topics: Topics, before: Mapping[str, int], after: Mapping[str, int]
+) -> list[Record]:
+    """Records of the entries that `after` has and `before` has not."""
+    return [
+        Record(
+            topics.netting_sets,
+            0,
+            name.encode(),
+            msgspec.json.encode(DirectoryEntry(netting_set=name, partition=number)),
+        )
+        for name, number in after.items()
+        if name not in before
+    ]
+
+
+class Registrar:
+    """The one writer of directory and scheme commands, until somebody else fences it."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, reader: AIOKafkaConsumer, topics: Topics
+    ) -> None:
+        self._producer = producer
+        self._reader = reader
+        self._topics = topics
+
+    async def read_directory(self) -> dict[str, int]:
+        return await _read_directory(self._reader, self._topics)
+
+    async def read(self, topic: str, partition: int) -> list[bytes | None]:
+        """Values of all records of a partition."""
+        return await read_values(self._reader, topic, partition)
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """All of them in one transaction, or none. Raises KafkaError (fenced, …) or TimeoutError."""
+        if not records:
+            return
+        async with asyncio.timeout(COMMIT_TIMEOUT_S):
+            await self._producer.begin_transaction()
+            sent = [
+                await self._producer.send(topic, value, key=key, partition=partition)
+                for topic, partition, key, value in records
+            ]
+            await asyncio.gather(*sent)  # a failed send does not fail the commit: ask each
+            await self._producer.commit_transaction()
+
+
+async def as_registrar(
+    bootstrap: str, topics: Topics, work: Callable[[Registrar], Awaitable[Result]]
+) -> Result:
+    """Do `work` as the only registrar; from the start again after any doubt, which reading resolves.
+
+    `work` reads before it publishes, once. Raises the last KafkaError or TimeoutError after ATTEMPTS.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            async with _fenced(bootstrap, topics) as registrar:
+                return await work(registrar)
+        except (KafkaError, TimeoutError) as error:
+            again = isinstance(error, TimeoutError | ProducerFenced) or error.retriable
+            if not again or attempt == ATTEMPTS - 1:
+                raise
+            _log.info("registrar_retry", attempt=attempt + 1, error=repr(error))
+        # Two at once fence one another for ever unless one of them waits longer.
+        await asyncio.sleep(_BACKOFF_S * 2**attempt * random.random())  # noqa: S311
+    raise AssertionError("the last attempt returns or raises")
+
+
+@asynccontextmanager
+async def _fenced(bootstrap: str, topics: Topics) -> AsyncIterator[Registrar]:
+    """Fence first, then read: what an earlier registrar left open is aborted, and it can write no more."""
+    identity = f"{topics.prefix}clearing.registrar"  # the dot: no netting set's id can be this
+    producer = kafka.producer(bootstrap, transactional_id=identity)
+    try:
+        await producer.start()
+        async with kafka.started(kafka.consumer(bootstrap)) as reader:
+            yield Registrar(producer, reader, topics)
+    finally:
+        await kafka.discard(producer, timeout_s=COMMIT_TIMEOUT_S)
+
+
+async def _read_directory(reader: AIOKafkaConsumer, topics: Topics) -> dict[str, int]:
+    values = await read_values(reader, topics.netting_sets, 0)
+    entries = [_decode(value) for value in values if value is not None]
+    return {entry.netting_set: entry.partition for entry in entries}
