@@ -1,0 +1,186 @@
+"""One Kafka record, exactly: a single payment, a token transfer or a bulk, to its rows. The slow path.
+
+Pure: bytes in, rows out. Whatever clearing.intake.decode cannot vouch for by columns comes here, and here
+every refusal gets its code and its words. Every record gives at least one row: nothing vanishes.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from clearing.core.inputs import Reject
+from clearing.core.reasons import Code
+from clearing.intake import fields
+from clearing.intake.fields import Row
+from clearing.intake.strict import Number, Unreadable, parse
+from clearing.log.payments import RowBatch
+
+MAX_SINGLE_BYTES = 1 << 20
+MAX_BULK_BYTES = 16 << 20
+MAX_BULK_ITEMS = 50_000
+MAX_SUM_CHARACTERS = 64
+RECORD = -1  # item of a row that stands for its record as a whole
+
+_SUM_DECIMALS = 18  # an amount has no more
+_COUNT = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
+_SUM = re.compile(fields.AMOUNT, re.ASCII)
+_BULK_FIELDS = ("type", "id", "count", "control_sum", "items")
+
+Rows = list[tuple[int, Row | Unreadable]]  # (item, what became of it)
+
+
+def read(value: bytes) -> Rows:
+    """Rows of one record. TOO_LARGE first of all, then what `parse` refuses, then the fields.
+
+    A bulk whose envelope does not hold is one row, refused as a whole: limit, count, control sum. An item
+    that cannot be read is refused alone, except where its amount cannot be read: then the control sum
+    cannot be proved, and the record is refused as a whole (AM10).
+    """
+    if len(value) > MAX_BULK_BYTES:
+        return _whole(Unreadable(Code.TOO_LARGE, f"more than {MAX_BULK_BYTES} bytes"))
+    document = parse(value)
+    if isinstance(document, Unreadable):
+        return _whole(document)
+    if not isinstance(document, dict):
+        return _whole(Unreadable(Code.FIELD, "the record is no JSON object"))
+    if document.get("type") == "bulk":
+        return _bulk(document)
+    if len(value) > MAX_SINGLE_BYTES:
+        return _whole(Unreadable(Code.TOO_LARGE, f"more than {MAX_SINGLE_BYTES} bytes"))
+    return [(RECORD, fields.check(document))]
+
+
+def _whole(fault: Unreadable) -> Rows:
+    return [(RECORD, fault)]
+
+
+def _bulk(document: dict[str, object]) -> Rows:
+    fault = _envelope_fault(document)
+    if fault is not None:
+        return _whole(fault._replace(id=fields.readable_id(document)))
+    items = document["items"]
+    assert isinstance(items, list)
+    return [
+        (
+            index,
+            fields.check(item)
+            if isinstance(item, dict)
+            else Unreadable(Code.FIELD, "the item is no JSON object"),
+        )
+        for index, item in enumerate(items)
+    ]
+
+
+def _envelope_fault(document: dict[str, object]) -> Unreadable | None:
+    """VERSION, FIELD, ID, TOO_LARGE, ITEM_COUNT, AMOUNT_SYNTAX of the control sum, CONTROL_SUM: the first."""
+    if fault := fields.version_fault(document):
+        return fault
+    if not document.keys() <= {*_BULK_FIELDS, "version"}:
+        return Unreadable(Code.FIELD, "an unknown field in the bulk")
+    for name in _BULK_FIELDS:
+        if name not in document:
+            return Unreadable(Code.FIELD, f"{name} of the bulk is missing")
+    count, items, total = document["count"], document["items"], document["control_sum"]
+    if not isinstance(count, Number) or not isinstance(items, list):
+        return Unreadable(Code.FIELD, "count is no number or items is no array")
+    if not fields.readable_id(document):
+        return Unreadable(Code.ID, "id of the bulk is not a lower-case UUIDv4")
+    if len(items) > MAX_BULK_ITEMS:
+        return Unreadable(Code.TOO_LARGE, f"more than {MAX_BULK_ITEMS} items")
+    if not items:
+        return Unreadable(Code.ITEM_COUNT, "a bulk without items")
+    if not count_holds(count.text, len(items)):
+        return Unreadable(Code.ITEM_COUNT, "count differs from the number of items")
+    declared = sum_of(total)
+    if declared is None:
+        return Unreadable(Code.AMOUNT_SYNTAX, "control_sum is not a plain decimal string")
+    actual = 0
+    for index, item in enumerate(items):
+        amount = fields.amount_of(item.get("amount") if isinstance(item, dict) else None)
+        if isinstance(amount, Unreadable):
+            return Unreadable(Code.CONTROL_SUM, f"the amount of item {index} cannot be read")
+        actual += amount[0] * 10 ** (_SUM_DECIMALS - amount[1])
+    if actual != declared:
+        return Unreadable(Code.CONTROL_SUM, "control_sum differs from the sum of the items")
+    return None
+
+
+def count_holds(text: str, items: int) -> bool:
+    """Does a JSON number, as it was written, say this number of items?"""
+    return _COUNT.fullmatch(text) is not None and int(text) == items
+
+
+def sum_of(text: object) -> int | None:
+    """A control sum in units of 10^-18, None if it is no plain decimal string of sensible length."""
+    if not isinstance(text, str) or len(text) > MAX_SUM_CHARACTERS or not _SUM.fullmatch(text):
+        return None
+    whole, _, fraction = text.partition(".")
+    fraction = fraction.rstrip("0")
+    if len(fraction) > _SUM_DECIMALS:
+        return None
+    return int(whole + fraction.ljust(_SUM_DECIMALS, "0"))
+
+
+def total_of(amount: np.ndarray, decimals: np.ndarray) -> int:
+    """Exact sum of amounts in units of 10^-18: sum of amount[i] × 10^(18 - decimals[i])."""
+    return sum(
+        sum(amount[decimals == scale].tolist()) * 10 ** (_SUM_DECIMALS - int(scale))
+        for scale in np.unique(decimals)
+    )
+
+
+_NOTHING = Row(bytes(16), "", "", "", 0, 0, 0, 0, 0, "", "", 0, 0)
+
+
+def record_hash(value: bytes) -> str:
+    """Reject.hash: xxh3-128 of the record's bytes, hex."""
+    return xxhash.xxh3_128_hexdigest(value)
+
+
+def rows_of(records: Sequence[tuple[bytes, Rows]]) -> RowBatch:
+    """The rows of some records, in order, as columns. Their source columns are left at 0."""
+    rows: list[Row] = []
+    items: list[int] = []
+    rejects: dict[int, Reject] = {}
+    for value, found in records:
+        digest = ""
+        for item, row in found:
+            if isinstance(row, Unreadable):
+                digest = digest or record_hash(value)
+                rejects[len(rows)] = Reject(
+                    code=int(row.code), hash=digest, detail=row.detail, id=row.id, item=item
+                )
+            rows.append(_NOTHING if isinstance(row, Unreadable) else row)
+            items.append(item)
+    column: dict[str, list[Any]] = {
+        name: [getattr(row, name) for row in rows] for name in Row._fields
+    }
+    reject = np.zeros(len(rows), np.uint8)
+    for index, fault in rejects.items():
+        reject[index] = fault.code
+    return RowBatch(
+        id=np.frombuffer(b"".join(column["id"]), np.uint8).reshape(-1, 16),
+        debtor=pa.array(column["debtor"], pa.string()),
+        creditor=pa.array(column["creditor"], pa.string()),
+        asset=pa.array(column["asset"], pa.string()),
+        amount=np.array(column["amount"], np.int64),
+        decimals=np.array(column["decimals"], np.uint8),
+        value_date=np.array(column["value_date"], np.int32),
+        priority=np.array(column["priority"], np.uint8),
+        kind=np.array(column["kind"], np.uint8),
+        end_to_end_id=pa.array(column["end_to_end_id"], pa.string()),
+        chain_reference=pa.array(column["chain_reference"], pa.string())
+        if any(column["chain_reference"])
+        else None,
+        expires_at_ms=np.array(column["expires_at_ms"], np.int64),
+        window=np.array(column["window"], np.int32),
+        source=np.zeros(len(rows), np.int32),
+        source_offset=np.zeros(len(rows), np.int64),
+        item=np.array(items, np.int32),
+        reject=reject,
+        rejects=rejects,
+    )

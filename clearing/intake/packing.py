@@ -1,0 +1,172 @@
+"""Records of source partitions to records of the clearing log: what goes together, and which offsets it covers.
+
+Pure and deterministic. Rows of one source record never stand in two log records; the spans cover what was
+read exactly, in order, without overlap or gap (DESIGN.md §2). Read by the engine, `simulate` and the worker here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from clearing.core.inputs import SourceSpan
+from clearing.intake import control as control_intake
+from clearing.intake.decode import Decoded, decode
+from clearing.log import control, payments
+from clearing.log.payments import TOKEN_TRANSFER
+
+MAX_ROWS = 8192  # of a log record, unless one bulk has more
+# Of source bytes in a log record. A readable row is smaller packed than it was as JSON; a reject row takes
+# at most 300 bytes more, so that with MAX_ROWS of them a log record stays below 8 MiB. One bulk may pass it.
+MAX_SOURCE_BYTES = 5 << 20
+
+
+class SourceRecord(NamedTuple):
+    offset: int
+    value: bytes | None
+
+
+Source = tuple[SourceSpan, list[SourceRecord]]
+
+
+class Packed(NamedTuple):
+    """One record for the log: key and value, the spans it acknowledges, and what is in it (for metrics)."""
+
+    key: bytes
+    value: bytes
+    spans: list[SourceSpan]
+    records: int
+    rows: int
+    reject_codes: list[int]
+
+
+def pack_payments(sources: list[Source]) -> list[bytes]:
+    """Values of log records with key payments.KEY, in order."""
+    return [packed.value for packed in payment_records(sources)]
+
+
+def pack_control(sources: list[Source]) -> list[bytes]:
+    """Values of log records with key control.KEY, in order."""
+    return [packed.value for packed in control_records(sources)]
+
+
+def payment_records(sources: list[Source]) -> Iterator[Packed]:
+    """Log records of payments topics, one after the other: a caller may send one while the next is made."""
+    sizes = [len(value or b"") for _, records in sources for _, value in records]
+    for chunk in _split(sources, _cuts([1] * len(sizes), sizes)):
+        decoded = decode([value or b"" for _, records in chunk for _, value in records])
+        rows = np.bincount(decoded.record).tolist()
+        cuts = _cuts(rows, [0] * len(rows))
+        ends = [0, *accumulate(rows)]
+        bounds = pairwise([0, *cuts, len(rows)])
+        for part, (first, last) in zip(_split(chunk, cuts), bounds, strict=True):
+            yield _payment_record(part, _slice(decoded, first, ends[first], ends[last]))
+
+
+def _payment_record(part: list[Source], decoded: Decoded) -> Packed:
+    rows = decoded.rows
+    counts = [len(records) for _, records in part]
+    offsets = np.array([offset for _, records in part for offset, _ in records], np.int64)
+    source = np.repeat(np.arange(len(part), dtype=np.int32), counts)
+    rows.source = source[decoded.record]
+    rows.source_offset = offsets[decoded.record]
+    spans = [span for span, _ in part]
+    codes = [reject.code for reject in rows.rejects.values()]
+    value = payments.pack(rows, spans)
+    return Packed(payments.KEY, value, spans, len(offsets), len(rows), codes)
+
+
+def control_records(sources: list[Source]) -> Iterator[Packed]:
+    """Log records of commands and confirmations. Spans without records make a record too, without items."""
+    sizes = [len(value or b"") for _, records in sources for _, value in records]
+    for part in _split(sources, _cuts([1] * len(sizes), sizes)):
+        items = [
+            control_intake.read(source, offset, value or b"")
+            for source, (_, records) in enumerate(part)
+            for offset, value in records
+        ]
+        spans = [span for span, _ in part]
+        codes = [item.reject.code for item in items if item.reject is not None]
+        value = control.pack(items, spans)
+        yield Packed(control.KEY, value, spans, len(items), len(items), codes)
+
+
+def _cuts(rows: list[int], sizes: list[int]) -> list[int]:
+    """Indexes of records before which a new log record begins. Greedy; no part is empty."""
+    if sum(rows) <= MAX_ROWS and sum(sizes) <= MAX_SOURCE_BYTES:
+        return []
+    cuts: list[int] = []
+    row_count = byte_count = 0
+    for index, (row, size) in enumerate(zip(rows, sizes, strict=True)):
+        full = row_count + row > MAX_ROWS or byte_count + size > MAX_SOURCE_BYTES
+        if full and row_count:
+            cuts.append(index)
+            row_count = byte_count = 0
+        row_count += row
+        byte_count += size
+    return cuts
+
+
+def _split(sources: list[Source], cuts: list[int]) -> list[list[Source]]:
+    """The sources in parts that begin at the first record and at those named by `cuts`.
+
+    Where a source is cut, its span ends after the last record before the cut. A span without records goes
+    with the record behind it.
+    """
+    if not cuts:
+        return [sources] if sources else []
+    ends = list(accumulate(len(records) for _, records in sources))
+    bounds = [0, *cuts, ends[-1]]
+    return [
+        [
+            part
+            for (span, records), end in zip(sources, ends, strict=True)
+            if (
+                part := _part(
+                    span,
+                    records,
+                    first - end + len(records),
+                    last - end + len(records),
+                    last == ends[-1],
+                )
+            )
+        ]
+        for first, last in pairwise(bounds)
+    ]
+
+
+def _part(
+    span: SourceSpan, records: list[SourceRecord], first: int, last: int, final: bool
+) -> Source | None:
+    """Records [first, last) of a source, as far as it has them, and the offsets they stand for."""
+    if not records:
+        return (span, records) if first <= 0 < last or (final and last == 0) else None
+    first, last = max(first, 0), min(last, len(records))
+    if first >= last:
+        return None
+    start = span.start if first == 0 else records[first - 1].offset + 1
+    end = span.end if last == len(records) else records[last - 1].offset + 1
+    return SourceSpan(span.topic, span.partition, start, end), records[first:last]
+
+
+def _slice(decoded: Decoded, record: int, first: int, stop: int) -> Decoded:
+    """Rows [first, stop), which begin with the record of that index, numbered from there."""
+    rows = decoded.rows
+    if first == 0 and stop == len(rows):
+        return decoded
+    columns = {
+        column.name: value[first:stop]
+        for column in fields(rows)
+        if isinstance(value := getattr(rows, column.name), np.ndarray | pa.Array)
+    }
+    part = replace(rows, **columns)
+    # Left out where no row has one, as if the rest of the batch had not been read with it.
+    if not (part.kind == TOKEN_TRANSFER).any():
+        part.chain_reference = None
+    part.rejects = {
+        row - first: reject for row, reject in rows.rejects.items() if first <= row < stop
+    }
+    return Decoded(part, decoded.record[first:stop] - np.int32(record))
