@@ -1,22 +1,37 @@
 """Small builders for core tests: log records from plain rows, a state with banks and assets."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from clearing.core.commands import ControlMessage, OpenAccount, RegisterAsset, RegisterParticipant
+from clearing.core.commands import (
+    Confirmation,
+    ControlMessage,
+    OpenAccount,
+    RegisterAsset,
+    RegisterParticipant,
+)
 from clearing.core.inputs import ControlItem, LogRecord, PaymentRows, Reject, SourceSpan
+from clearing.core.outputs import Outputs, SettlementBatch
+from clearing.core.reasons import Code
 from clearing.core.registry import AssetSpec
 from clearing.core.state import DAY_MS, NettingSet
 from clearing.core.step import step
+from clearing.log import control, payments
 
 DAY = 20_000  # 2024-10-04
 NOON_MS = DAY * DAY_MS + DAY_MS // 2
+ALPHA, BETA, GAMMA = BANKS = ("ALPHHKHH", "BETAHKHH", "GAMMHKHH")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One payment as a test writes it. `amount` in units of 10^-decimals; source: the debtor's topic."""
+    """One payment as a test writes it. `amount` in units of 10^-decimals.
+
+    topic, offset: None for the debtor's own topic, and the next offset there. body: content beyond these fields.
+    """
 
     id: int
     debtor: str
@@ -27,117 +42,213 @@ class Row:
     value_date: int = DAY
     window: int = 0
     expires_at_ms: int = 0
-    body: int | None = None  # content hash; None: from the content
-    topic: str | None = None  # None: the debtor's
-    offset: int | None = None  # None: next of its topic
+    body: int = 0
+    topic: str | None = None
+    offset: int | None = None
+    item: int = -1
     reject: int = 0
 
     @property
     def content(self) -> int:
-        if self.body is not None:
-            return self.body
-        parts = (self.debtor, self.creditor, self.amount, self.asset, self.decimals, self.value_date)
-        return int.from_bytes(repr(parts).encode()[-8:].ljust(8), "little") ^ hash(parts) & (2**63 - 1)
+        """What intake's hash of the body stands for: everything but the id and where it came from."""
+        parts = replace(self, id=0, topic=None, offset=None, item=-1, reject=0)
+        return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8])
 
 
+@dataclass
 class Log:
-    """Builds log records in order, keeping source offsets."""
+    """Builds log records in order, keeping source offsets. `sources`: the next offset of each topic."""
 
-    def __init__(self, netting_set: str = "hk", time_ms: int = NOON_MS) -> None:
-        self.netting_set = netting_set
-        self.offset = 0
-        self.time_ms = time_ms
-        self.sources: dict[str, int] = {}
+    netting_set: str = "hk"
+    time_ms: int = NOON_MS
+    offset: int = 0
+    sources: dict[str, int] = field(default_factory=dict[str, int])
+
+    def topic(self, row: Row) -> str:
+        return row.topic or f"payments.{self.netting_set}.{row.debtor}"
 
     def payments(self, *rows: Row, spans: dict[str, tuple[int, int]] | None = None) -> LogRecord:
-        """spans: overrides (start, end) of a topic."""
-        topics = list(dict.fromkeys(self._topic(row) for row in rows))
-        start = {topic: self.sources.get(topic, 0) for topic in topics}
-        offsets: list[int] = []
+        """One record. A topic's span reaches from its first row's offset to its last's, or is given in `spans`."""
+        rows = tuple(self._placed(row) for row in rows)
+        found: dict[str, tuple[int, int]] = {}
         for row in rows:
-            topic = self._topic(row)
-            at = self.sources.get(topic, 0) if row.offset is None else row.offset
-            offsets.append(at)
-            self.sources[topic] = max(at + 1, self.sources.get(topic, 0))
-        sources = [
-            SourceSpan(topic, 0, *((spans or {}).get(topic) or (start[topic], self.sources[topic])))
-            for topic in topics
-        ]
-        names = sorted({row.debtor for row in rows} | {row.creditor for row in rows})
-        assets = sorted({row.asset for row in rows})
-        columns = PaymentRows(
-            participants=names,
-            assets=assets,
-            id=np.array([[row.id & (2**64 - 1), row.id >> 64] for row in rows], np.uint64).reshape(-1, 2),
-            debtor=np.array([names.index(row.debtor) for row in rows], np.int32),
-            creditor=np.array([names.index(row.creditor) for row in rows], np.int32),
-            asset=np.array([assets.index(row.asset) for row in rows], np.int32),
-            amount=np.array([row.amount for row in rows], np.int64),
-            decimals=np.array([row.decimals for row in rows], np.uint8),
-            value_date=np.array([row.value_date for row in rows], np.int32),
-            priority=np.zeros(len(rows), np.uint8),
-            kind=np.ones(len(rows), np.uint8),
-            expires_at_ms=np.array([row.expires_at_ms for row in rows], np.int64),
-            window=np.array([row.window for row in rows], np.int32),
-            body_hash=np.array([row.content for row in rows], np.uint64),
-            source=np.array([topics.index(self._topic(row)) for row in rows], np.int32),
-            source_offset=np.array(offsets, np.int64),
-            item=np.full(len(rows), -1, np.int32),
-            reject=np.array([row.reject for row in rows], np.uint8),
-            rejects={
-                i: Reject(code=row.reject, hash="00", detail="test")
-                for i, row in enumerate(rows)
-                if row.reject
-            },
-        )
+            at, topic = row.offset or 0, self.topic(row)
+            start, end = found.get(topic, (at, at + 1))
+            found[topic] = (min(start, at), max(end, at + 1))
+        found |= spans or {}
+        sources = [SourceSpan(topic, 0, start, end) for topic, (start, end) in found.items()]
+        columns = _columns(rows, [list(found).index(self.topic(row)) for row in rows])
         return self._next(LogRecord(self.offset, self.time_ms, sources, payments=columns))
 
-    def control(self, *messages: ControlMessage) -> LogRecord:
-        start = self.sources.get("commands", 0)
-        self.sources["commands"] = start + len(messages)
+    def control(
+        self, *messages: ControlMessage, start: int | None = None, topic: str = "commands"
+    ) -> LogRecord:
+        """One record. start: offset of the first message, where it is not the topic's next."""
+        start = self.sources.get(topic, 0) if start is None else start
+        end = start + len(messages)
+        self.sources[topic] = max(end, self.sources.get(topic, 0))
         items = [ControlItem(source=0, offset=start + i, message=m) for i, m in enumerate(messages)]
-        spans = [SourceSpan("commands", 0, start, start + len(messages))]
-        return self._next(LogRecord(self.offset, self.time_ms, spans, control=items))
+        return self._next(
+            LogRecord(self.offset, self.time_ms, [SourceSpan(topic, 0, start, end)], control=items)
+        )
 
     def tick(self, time_ms: int) -> LogRecord:
         self.time_ms = time_ms
         return self._next(LogRecord(self.offset, time_ms, []))
 
-    def _topic(self, row: Row) -> str:
-        return row.topic or f"payments.{self.netting_set}.{row.debtor}"
+    def _placed(self, row: Row) -> Row:
+        topic = self.topic(row)
+        if row.offset is None:
+            row = replace(row, offset=self.sources.get(topic, 0))
+        assert row.offset is not None
+        self.sources[topic] = max(row.offset + 1, self.sources.get(topic, 0))
+        return row
 
     def _next(self, record: LogRecord) -> LogRecord:
         self.offset += 1
         return record
 
 
-BANKS = ("ALPHHKHH", "BETAHKHH", "GAMMHKHH")
+def _columns(rows: tuple[Row, ...], sources: list[int]) -> PaymentRows:
+    names = sorted({row.debtor for row in rows} | {row.creditor for row in rows})
+    assets = sorted({row.asset for row in rows})
+    name_at = {name: i for i, name in enumerate(names)}
+    asset_at = {name: i for i, name in enumerate(assets)}
+    words = [[row.id & (2**64 - 1), row.id >> 64] for row in rows]
+    return PaymentRows(
+        participants=names,
+        assets=assets,
+        id=np.array(words, np.uint64).reshape(-1, 2),
+        debtor=np.array([name_at[row.debtor] for row in rows], np.int32),
+        creditor=np.array([name_at[row.creditor] for row in rows], np.int32),
+        asset=np.array([asset_at[row.asset] for row in rows], np.int32),
+        amount=np.array([row.amount for row in rows], np.int64),
+        decimals=np.array([row.decimals for row in rows], np.uint8),
+        value_date=np.array([row.value_date for row in rows], np.int32),
+        priority=np.zeros(len(rows), np.uint8),
+        kind=np.ones(len(rows), np.uint8),
+        expires_at_ms=np.array([row.expires_at_ms for row in rows], np.int64),
+        window=np.array([row.window for row in rows], np.int32),
+        body_hash=np.array([row.content for row in rows], np.uint64),
+        source=np.array(sources, np.int32),
+        source_offset=np.array([row.offset for row in rows], np.int64),
+        item=np.array([row.item for row in rows], np.int32),
+        reject=np.array([row.reject for row in rows], np.uint8),
+        rejects={
+            i: Reject(code=row.reject, hash="00", detail="test", item=row.item)
+            for i, row in enumerate(rows)
+            if row.reject
+        },
+    )
 
 
-def hkd(**changes: object) -> AssetSpec:
+def packed(record: LogRecord) -> tuple[bytes, bytes]:
+    """Key and value of the Kafka record that intake would have written."""
+    rows = record.payments
+    if rows is None:
+        return control.KEY, control.pack(record.control, record.sources)
+    names, assets = np.array(rows.participants, object), np.array(rows.assets, object)
+    batch = payments.RowBatch(
+        id=np.ascontiguousarray(rows.id).view(np.uint8).reshape(-1, 16),
+        debtor=names[rows.debtor].tolist(),
+        creditor=names[rows.creditor].tolist(),
+        asset=assets[rows.asset].tolist(),
+        amount=rows.amount,
+        decimals=rows.decimals,
+        value_date=rows.value_date,
+        priority=rows.priority,
+        kind=rows.kind,
+        end_to_end_id=[f"{content:x}" for content in rows.body_hash.tolist()],
+        chain_reference=None,
+        expires_at_ms=rows.expires_at_ms,
+        window=rows.window,
+        source=rows.source,
+        source_offset=rows.source_offset,
+        item=rows.item,
+        reject=rows.reject,
+        rejects=rows.rejects,
+    )
+    return payments.KEY, payments.pack(batch, record.sources)
+
+
+def hkd(**changes: Any) -> AssetSpec:
     fields = {"id": "HKD", "code": "HKD", "issuer": "HKMA", "ledger": "postgres", "scale": 2}
-    return AssetSpec(**(fields | changes))  # type: ignore[arg-type]
+    return AssetSpec(**(fields | changes))
 
 
 def opening(
-    banks: tuple[str, ...] = BANKS, assets: tuple[AssetSpec, ...] = (), cap: str = "100.00", held: str = "0"
+    banks: tuple[str, ...] = BANKS,
+    assets: tuple[AssetSpec, ...] = (hkd(),),
+    cap: str = "100",
+    held: str = "0",
 ) -> list[ControlMessage]:
     """Commands that register assets and banks and open every account."""
-    specs = assets or (hkd(),)
-    commands: list[ControlMessage] = [RegisterAsset(id=f"a-{s.id}", by="op", asset=s) for s in specs]
-    commands += [RegisterParticipant(id=f"p-{bank}", by="op", participant=bank) for bank in banks]
+    commands: list[ControlMessage] = [
+        *(RegisterAsset(id=f"a-{spec.id}", by="op", asset=spec) for spec in assets),
+        *(RegisterParticipant(id=f"p-{bank}", by="op", participant=bank) for bank in banks),
+    ]
     commands += [
         OpenAccount(
-            id=f"acc-{bank}-{s.id}", by="op", participant=bank, asset=s.id, prefunded=held, net_debit_cap=cap
+            id=f"acc-{bank}-{spec.id}",
+            by="op",
+            participant=bank,
+            asset=spec.id,
+            prefunded=held,
+            net_debit_cap=cap,
         )
         for bank in banks
-        for s in specs
+        for spec in assets
     ]
     return commands
 
 
-def opened(log: Log, **options: object) -> NettingSet:
-    """A state in which the opening commands are applied."""
-    state = NettingSet(log.netting_set)
-    step(state, log.control(*opening(**options)))  # type: ignore[arg-type]
-    return state
+class Account(NamedTuple):
+    """Standing of an account in minor units."""
+
+    prefunded: int
+    cap: int
+    position: int
+    headroom: int
+
+
+class Bench:
+    """A netting set and its log, fed from tests: every call is one log record applied."""
+
+    def __init__(self, *commands: ControlMessage, seed: int = 0, **options: Any) -> None:
+        self.log = Log()
+        self.state = NettingSet(self.log.netting_set, seed)
+        self.opened = self.control(*(commands or opening(**options)))
+
+    def apply(self, record: LogRecord) -> Outputs:
+        return step(self.state, record)
+
+    def pay(self, *rows: Row, spans: dict[str, tuple[int, int]] | None = None) -> list[Code]:
+        """Outcomes of one record of payments."""
+        out = self.apply(self.log.payments(*rows, spans=spans))
+        assert out.outcomes is not None
+        return [Code(code) for code in out.outcomes.codes.tolist()]
+
+    def control(self, *messages: ControlMessage) -> Outputs:
+        return self.apply(self.log.control(*messages))
+
+    def tick(self, time_ms: int) -> Outputs:
+        return self.apply(self.log.tick(time_ms))
+
+    def answer(self, batch: SettlementBatch, /, status: str = "POSTED", **changes: Any) -> Outputs:
+        fields = {"ledger": batch.ledger, "batch": batch.id, "hash": batch.hash, "status": status}
+        message = Confirmation(**(fields | changes))
+        return self.apply(self.log.control(message, topic="confirmations"))
+
+    def account(self, participant: str, asset: str = "HKD") -> Account:
+        account, columns = self.state.flat(participant, asset), self.state.accounts
+        assert account is not None
+        held, cap, position = (
+            int(column.reshape(-1)[account])
+            for column in (columns.prefunded, columns.cap, columns.position)
+        )
+        headroom = int(columns.headroom(np.array([account]))[0])
+        return Account(held, cap, position, headroom)
+
+
+def batches(out: Outputs) -> list[SettlementBatch]:
+    return [item for item in out.settlements if isinstance(item, SettlementBatch)]
