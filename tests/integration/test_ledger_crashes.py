@@ -1,0 +1,240 @@
+"""The ledger when its connection dies at every statement: one set of rows, whatever was lost (F1, F9)."""
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from settlement_chain import (
+    ALPHA,
+    BETA,
+    GAMMA,
+    NaiveLedger,
+    SettlementChain,
+    answers,
+    balances,
+    faults,
+    opening,
+    records,
+    source,
+)
+
+from clearing.core.outputs import Settlement
+from clearing.dev.postgres import EmbeddedPostgres
+from clearing.ledgers import schema, statements
+from clearing.ledgers.chain import LedgerRecord, Progress
+from clearing.ledgers.ledger import LedgerUnavailable
+from clearing.ledgers.postgres import PostgresLedger
+
+BEGIN, COMMIT = "BEGIN ISOLATION LEVEL READ COMMITTED;", "COMMIT;"
+STATEMENTS = [
+    BEGIN,
+    statements.LOCK_PROGRESS,
+    statements.KNOWN,
+    statements.OPEN_ACCOUNTS,
+    statements.DECLARE_ASSET,
+    statements.STANDING,
+    statements.INSERT_BATCH,
+    statements.INSERT_ENTRIES,
+    statements.ADVANCE,
+    COMMIT,
+]
+
+
+class DyingConnection(asyncpg.Connection):
+    """Its server process is killed before, or after, the n-th time that a statement is sent."""
+
+    dies_at: tuple[str, str, int] | None = (
+        None  # statement, "before" | "after", how many to let pass
+    )
+
+    async def _at(self, query: str, moment: str) -> None:
+        if self.dies_at is None or self.dies_at[:2] != (query, moment):
+            return
+        passes = self.dies_at[2]
+        self.dies_at = (query, moment, passes - 1) if passes else None
+        if passes:
+            return
+        killer = await asyncpg.connect(self.dsn)
+        await killer.execute("SELECT pg_terminate_backend($1, 5000)", self.get_server_pid())
+        await killer.close()
+        if moment == "after":  # the statement took effect; its reply is what got lost
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed by the test")
+
+    dsn = ""
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> str:
+        await self._at(query, "before")
+        result = await super().execute(query, *args, **options)
+        await self._at(query, "after")
+        return result
+
+    async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
+        await self._at(query, "before")
+        result = await super().fetch(query, *args, **options)
+        await self._at(query, "after")
+        return result
+
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+        await self._at(query, "before")
+        result = await super().fetchrow(query, *args, **options)
+        await self._at(query, "after")
+        return result
+
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+        await self._at(query, "before")
+        result = await super().fetchval(query, *args, **options)
+        await self._at(query, "after")
+        return result
+
+
+class Survivor:
+    """What the sink does on any doubt: throw the session away, own again, go on from what the ledger says."""
+
+    def __init__(self, dsn: str, netting_set: str) -> None:
+        self.dsn = dsn
+        self.place = source(netting_set)
+        self.progress: Progress | None = None
+        self.doubts = 0
+        self._session: DyingConnection | None = None
+
+    async def _ledger(self, crash: tuple[str, str, int] | None) -> PostgresLedger:
+        if self._session is None:
+            session: Any = await asyncpg.connect(self.dsn, connection_class=DyingConnection)
+            session.dsn = self.dsn
+            self._session = session
+            held = self.progress.epoch if self.progress else None
+            ledger = PostgresLedger(session, "postgres")
+            self.progress = await ledger.take_ownership(self.place, "survivor", held)
+        assert self._session is not None
+        self._session.dies_at = crash
+        return PostgresLedger(self._session, "postgres")
+
+    async def post(
+        self, to_post: Sequence[LedgerRecord], crash: tuple[str, str, int] | None = None
+    ) -> None:
+        """Post until it is posted; the connection dies at most once on the way."""
+        while True:
+            ledger = await self._ledger(crash)
+            assert self.progress is not None
+            try:
+                posted = await ledger.post(self.place, self.progress.epoch, to_post)
+            except LedgerUnavailable:
+                self.doubts += 1
+                await self.close()
+                crash = None
+                continue
+            self.progress = posted.progress
+            return
+
+    async def close(self) -> None:
+        if self._session is not None:
+            self._session.terminate()
+            self._session = None
+
+
+@pytest.fixture(scope="module")
+async def ledger_dsn(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """One migrated database for all of this module; every example is a netting set of its own."""
+    admin = await asyncpg.connect(postgres.dsn)
+    await admin.execute('CREATE DATABASE "ledger_crashes"')
+    dsn = postgres.dsn_of("ledger_crashes")
+    await schema.migrate(dsn)
+    yield dsn
+    await admin.execute('DROP DATABASE "ledger_crashes" WITH (FORCE)')
+    await admin.close()
+
+
+_numbers = itertools.count()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda sql: " ".join(sql.split()[:3]))
+async def test_a_connection_that_dies_at_a_statement_loses_and_doubles_nothing(
+    ledger_dsn: str, statement: str, moment: str
+) -> None:
+    """F1, F9: before, during and after COMMIT; the outcome is learned by reading the progress."""
+    name = f"point-{next(_numbers)}"
+    chain = SettlementChain(name)
+    messages = [
+        *opening(chain),
+        chain.batch({ALPHA: -30_00, BETA: 30_00}),
+        chain.batch({ALPHA: -90_00, BETA: 90_00}, window=2),
+        chain.batch({ALPHA: -20_00, BETA: 20_00}, window=3),
+    ]
+    survivor = Survivor(ledger_dsn, name)
+    await survivor.post(records(messages), (statement, moment, 0))
+    await survivor.close()
+    assert survivor.doubts == 1
+    assert survivor.progress is not None
+    assert (survivor.progress.epoch, survivor.progress.next_offset) == (2, 11)
+
+    reader = await asyncpg.connect(ledger_dsn)
+    assert list((await answers(reader, name)).values()) == ["POSTED", "POSTED", "REFUSED", "POSTED"]
+    accounts = await balances(reader, name)
+    assert (accounts["HKD", ALPHA], accounts["HKD", BETA]) == (50_00, 50_00)
+    assert await faults(reader) == []
+    await reader.close()
+
+
+PARTICIPANTS = st.sampled_from([ALPHA, BETA, GAMMA])
+ASSETS = st.sampled_from(["HKD", "CNH"])
+LEDGERS = st.sampled_from(["postgres", "postgres", "postgres", "chain"])
+
+
+@st.composite
+def histories(draw: st.DrawFn, netting_set: str) -> list[Settlement]:
+    """Accounts, funding and net batches in any order, good and bad."""
+    chain = SettlementChain(netting_set)
+    messages: list[Settlement] = []
+    for window in range(1, draw(st.integers(1, 12)) + 1):
+        asset = draw(ASSETS)
+        match draw(st.sampled_from(["account", "funding", "net", "net"])):
+            case "account":
+                overdraft = draw(st.sampled_from(["0.00", "1.00", "5.00"]))
+                messages.append(chain.account(draw(PARTICIPANTS), overdraft, asset, draw(LEDGERS)))
+            case "funding":
+                units = draw(st.integers(-800, 800).filter(bool))
+                messages.append(chain.funding(draw(PARTICIPANTS), units, asset))
+            case _:
+                first, second = draw(st.integers(-600, 600)), draw(st.integers(-600, 600))
+                nets = {ALPHA: first, BETA: second, GAMMA: -first - second}
+                messages.append(chain.batch(nets, window, asset=asset, ledger=draw(LEDGERS)))
+    return messages
+
+
+CRASHES = st.none() | st.tuples(
+    st.sampled_from(STATEMENTS), st.sampled_from(["before", "after"]), st.integers(0, 2)
+)
+
+
+@hypothesis_settings(max_examples=60)
+@given(data=st.data())
+async def test_random_histories_with_random_crashes_equal_the_naive_ledger(
+    ledger_dsn: str, data: st.DataObject
+) -> None:
+    """F1, F9, F15, R1: and records are read again from anywhere, as after a crash."""
+    name = f"history-{next(_numbers)}"
+    messages = data.draw(histories(name))
+    naive = NaiveLedger()
+    for message in messages:
+        naive.take(message)
+    survivor = Survivor(ledger_dsn, name)
+    all_records = records(messages)
+    at = 0
+    while at < len(messages):
+        size = data.draw(st.integers(1, 4))
+        again = data.draw(st.integers(0, at))
+        start = data.draw(st.sampled_from([at, again]))
+        await survivor.post(all_records[start : at + size], data.draw(CRASHES))
+        at += size
+    await survivor.close()
+    reader = await asyncpg.connect(ledger_dsn)
+    assert await answers(reader, name) == naive.answers
+    assert await balances(reader, name) == naive.balances
+    assert await faults(reader) == []
+    await reader.close()
