@@ -53,7 +53,7 @@ class Banks:
         self._bootstrap = bootstrap
         self._topics = topics
         self._streams = streams
-        self._scales = scales
+        self.scales = scales
         self.published = Tally()
         self.told = Told()
         self._asked: dict[str, float] = {}  # id of a sampled payment → when it was sent
@@ -142,7 +142,7 @@ class Banks:
         if message.status != "ACSC":
             told.unsettled += 1
             return
-        net = parse(message.net, self._scales[message.asset])
+        net = parse(message.net, self.scales[message.asset])
         assert net is not None, f"{bank} was told a net of {message.net!r}"
         told.finals += 1
         told.nets[bank, message.asset] += net

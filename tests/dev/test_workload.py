@@ -6,11 +6,19 @@ from datetime import date
 import msgspec
 import pytest
 
+from clearing.core.inputs import SourceSpan
+from clearing.core.reasons import FIRST_REFUSAL, REASONS, Code
 from clearing.core.registry import AssetKind, AssetSpec
 from clearing.dev.banks import split
-from clearing.dev.oddities import ODDITIES
+from clearing.dev.oddities import ODDITIES, Fields, Oddity, line_of
 from clearing.dev.workload import PLAIN, Mix, Stream, Tally, streams
+from clearing.engine.machine import Machine
+from clearing.intake.decode import decode
+from clearing.intake.packing import SourceRecord, pack_control, pack_payments
+from clearing.log import control, payments
+from clearing.log.records import OUTCOMES_KEY, decode_outcomes
 from clearing.messages import Bulk, Payment, TokenTransfer
+from clearing.scheme.changes import to_commands
 from clearing.scheme.model import Account, Asset, NettingSet, Participant, Scheme
 
 BANKS = ["ALPHHKHH", "BETAHKHH", "GAMMHKHH"]
@@ -33,7 +41,7 @@ def scheme(cap: str = "1000.00", max_amount: str = "") -> Scheme:
     )
 
 
-def plan(of: list[Stream]) -> Tally:
+def planned(of: list[Stream]) -> Tally:
     whole = Tally()
     for stream in of:
         whole.add(stream.tally)
@@ -53,7 +61,7 @@ def test_the_bytes_do_not_depend_on_how_many_are_taken_at_once_for_what_is_count
     for stream in made:
         for _ in range(3):
             stream.take(100)
-    whole = plan(made)
+    whole = planned(made)
     assert whole.rows == 900
     assert whole.outcomes.total() == 900
     assert whole.reasons.total() == whole.outcomes["refused"] + whole.outcomes["rejected"]
@@ -71,7 +79,7 @@ def test_plain_payments_are_messages_of_the_contract_and_all_accepted() -> None:
             units = int(order.amount.replace(".", ""))
             nets[order.debtor, order.asset] -= units
             nets[order.creditor, order.asset] += units
-    whole = plan(made)
+    whole = planned(made)
     assert whole.outcomes == {"accepted": 3_000}
     assert whole.nets == nets
     assert whole.records == 3_000
@@ -119,9 +127,67 @@ def test_every_oddity_comes_up() -> None:
     made = streams(scheme(), payments=30_000, seed=1, mix=Mix(odd=0.5))
     for stream in made:
         stream.take(3_000)
-    reasons = plan(made).reasons
+    reasons = planned(made).reasons
     assert {oddity.reason for oddity in ODDITIES if oddity.reason} <= reasons.keys()
-    assert plan(made).outcomes["repeated"] > 0
+    assert planned(made).outcomes["repeated"] > 0
+
+
+@pytest.mark.parametrize("chain_reference", ["", "eip155:1:0xab:0"])
+@pytest.mark.parametrize("oddity", ODDITIES, ids=[oddity.name for oddity in ODDITIES])
+def test_intake_says_of_an_oddity_what_the_table_says(oddity: Oddity, chain_reference: str) -> None:
+    good = Fields(
+        "16d487fd-7c86-4261-a8dc-dd84a77db544",
+        *("ALPHHKHH", "BETAHKHH", "HKD", "12.50", "2026-03-02", "E-1", "NORM"),
+        chain_reference,
+    )
+    _, reject = decode([line_of(good), oddity.make(good)]).rows.reject.tolist()
+    reason = REASONS[Code(reject)].iso if reject else ""
+    assert reason == (oddity.reason if oddity.outcome == "rejected" else "")
+
+
+def test_the_engine_does_to_every_payment_what_was_planned() -> None:  # R8, R9, R28, R30
+    noon_ms = 20_000 * 86_400_000 + 43_200_000
+    today = date(2024, 10, 4)
+    declared = scheme()
+    machine = Machine("hk")
+    commands = [
+        SourceRecord(offset, msgspec.json.encode(command))
+        for offset, command in enumerate(to_commands(declared, "hk", "test", today))
+    ]
+    log = [
+        (control.KEY, value)
+        for value in pack_control([(SourceSpan("commands", 0, 0, len(commands)), commands)])
+    ]
+    made = streams(declared, payments=6_000, seed=7, mix=Mix(odd=0.1, bulk=0.2), today=today)
+    ends = [0] * len(made)
+    for _ in range(4):
+        sources = []
+        for number, stream in enumerate(made):
+            records = [SourceRecord(ends[number] + i, v) for i, v in enumerate(stream.take(500))]
+            span = SourceSpan(
+                f"payments.hk.{stream.bank}", 0, ends[number], ends[number] + len(records)
+            )
+            ends[number] = span.end
+            sources.append((span, records))
+        log += [(payments.KEY, value) for value in pack_payments(sources)]
+    got, reasons = Counter[str](), Counter[str]()
+    for offset, (key, value) in enumerate(log):
+        for output in machine.apply(key, value, offset, noon_ms + offset):
+            if output.key == OUTCOMES_KEY:
+                outcomes = decode_outcomes(output.value)
+                got["repeated"] += int(outcomes.repeat.sum())
+                for code in outcomes.codes[~outcomes.repeat].tolist():
+                    reason = REASONS.get(Code(code))
+                    reasons[reason.iso if reason else ""] += 1
+                    name = "rejected" if code < FIRST_REFUSAL else "refused"
+                    got["accepted" if code == Code.ACCEPTED else name] += 1
+    plan = planned(made)
+    assert got == plan.outcomes
+    assert got.total() == 6_000
+    assert reasons - Counter({"": got["accepted"]}) == plan.reasons
+    for (bank, asset), net in plan.nets.items():
+        account = machine.state.flat(bank, asset)
+        assert machine.state.accounts.position.reshape(-1)[account] == net
 
 
 def test_split_is_exact_and_unequal() -> None:

@@ -1,0 +1,198 @@
+"""`clearing demo`: the whole engine at work on this machine, with failures in the middle and a proof at the end.
+
+Real Kafka, real PostgreSQL, real processes, all of them ours and gone afterwards. What is shown is read from the
+topics; what is claimed is checked by clearing.verify and against the banks' own plan.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from clearing.config import Settings
+from clearing.dev.drill import Drill, Kill, one_blow_each
+from clearing.dev.folders import RunFolder, run_folder
+from clearing.dev.proof import differences
+from clearing.dev.screen import Screen, latency
+from clearing.dev.services import Services, supervised
+from clearing.dev.setup import prepare, read_scheme
+from clearing.dev.stack import EmbeddedStack
+from clearing.scheme.model import Scheme
+from clearing.verify import Report, verify
+
+SCHEME = Path(__file__).with_name("demo.toml")
+VERIFY_WAIT_S = 60.0
+GENTLE_ROWS_PER_S = 200.0
+WINDOWS_MIN = 8
+
+
+class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """payments: how many banks publish, at rows_per_s; seed: of payments and kills. forever: stay up afterwards.
+    keep: leave data and logs where they are."""
+
+    payments: int = 200_000
+    rows_per_s: float = 10_000.0
+    seed: int = 1
+    forever: bool = False
+    keep: bool = False
+
+
+class DemoResult(msgspec.Struct, kw_only=True):
+    """How it went. differences: what is not as planned. first_payment_s: start to the first payment; folder:
+    where data and logs are, "" if they are gone."""
+
+    ok: bool
+    payments: int
+    seed: int
+    first_payment_s: float
+    took_s: float
+    kills: list[Kill]
+    windows_settled: int
+    latency: str
+    differences: list[str]
+    report: Report
+    folder: str
+
+
+async def run(options: DemoOptions, screen: Screen) -> DemoResult:
+    """The demo from nothing to the proof. Raises what went wrong on the way; its logs are kept then."""
+    began = time.monotonic()
+    stop_on_terminate()
+    with run_folder("demo") as folder:
+        try:
+            result = await _demo(options, screen, folder, began)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            folder.keep()
+            screen.note(f"data and logs are kept in {folder.path}")
+            raise
+        if options.keep or not result.ok:
+            folder.keep()
+            result.folder = str(folder.path)
+        return result
+
+
+async def _demo(
+    options: DemoOptions, screen: Screen, folder: RunFolder, began: float
+) -> DemoResult:
+    scheme = read_scheme(SCHEME)
+    async with installed(scheme, folder.path, screen) as (settings, partitions, services):
+        drill = Drill(
+            settings,
+            scheme,
+            partitions,
+            services,
+            payments=options.payments,
+            seed=options.seed,
+            rows_per_s=options.rows_per_s,
+            blows=one_blow_each(options.payments, options.seed),
+        )
+        screen.note(f"{len(scheme.participants)} banks publish {options.payments:,} payments")
+        first_payment_s = time.monotonic() - began
+        async with drill.following(), shown(drill, screen):
+            await drill.work()
+            await drill.settle()
+        screen.note(
+            f"everything is through: {drill.watch.progress.settled} windows settled; verifying"
+        )
+        report = await verify(settings, wait_s=VERIFY_WAIT_S)
+        result = _result(options, drill, report)
+        result.first_payment_s = first_payment_s
+        result.took_s = time.monotonic() - began
+        if options.forever:
+            await _stay(drill, settings, screen, folder)
+        screen.note("stopping")
+    return result
+
+
+@asynccontextmanager
+async def installed(
+    scheme: Scheme, folder: Path, screen: Screen
+) -> AsyncIterator[tuple[Settings, dict[str, int], Services]]:
+    """Kafka, PostgreSQL, topics, scheme, ledger and services, all ready."""
+    screen.note("starting Kafka and PostgreSQL")
+    said = 0
+
+    def fetched(there: int, total: int) -> None:
+        nonlocal said
+        if there == total or there - said >= 10:
+            said = there
+            screen.note(f"downloading Kafka, the first time only: {there} of {total} files")
+
+    async with EmbeddedStack(folder, progress=fetched) as stack:
+        settings = Settings(
+            bootstrap=stack.bootstrap,
+            dsn=stack.dsn,
+            snapshots=str(folder / "snapshots"),
+            log_format="json",
+        )
+        screen.note(f"topics, scheme and ledger ({stack.bootstrap})")
+        partitions = await prepare(settings, scheme, by="demo")
+        async with supervised(settings, folder / "services") as services:
+            screen.note(f"starting {', '.join(services.names)}")
+            await services.ready()
+            yield settings, partitions, services
+
+
+@asynccontextmanager
+async def shown(drill: Drill, screen: Screen) -> AsyncIterator[None]:
+    """The screen follows the drill for as long as the block lasts."""
+    task = asyncio.create_task(screen.follow(drill))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+def _result(options: DemoOptions, drill: Drill, report: Report) -> DemoResult:
+    progress = drill.watch.progress
+    found = differences(drill.banks.plan(), progress, drill.banks.told, report, drill.banks.scales)
+    for blow in drill.blows:
+        met = [kill for kill in drill.kills if kill.service.startswith(blow.role) and kill.pid]
+        if not any(kill.outstanding > 0 for kill in met):
+            found.append(f"{blow.role} was not killed while it had work to do")
+    if progress.settled < WINDOWS_MIN:
+        found.append(f"{progress.settled} windows settled, fewer than {WINDOWS_MIN}")
+    return DemoResult(
+        ok=report.ok and not found,
+        payments=drill.published,
+        seed=options.seed,
+        first_payment_s=0.0,
+        took_s=0.0,
+        kills=drill.kills,
+        windows_settled=progress.settled,
+        latency=latency(drill),
+        differences=found,
+        report=report,
+        folder="",
+    )
+
+
+async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFolder) -> None:
+    """Keep everything up, banks publishing at their ease, until Ctrl-C."""
+    flags = f"--bootstrap {settings.bootstrap} --dsn '{settings.dsn}'"
+    screen.note("everything stays up until Ctrl-C; banks go on publishing. In another terminal:")
+    bank = next(iter(drill.scheme.participants))
+    for command in ("status --watch", f"follow status {bank}", "command close-window", "verify"):
+        screen.note(f"  clearing {flags} {command}")
+    screen.note(f"logs: {folder.path / 'services'}; kill any process you like, it comes back:")
+    for name in drill.services.names:
+        screen.note(f"  kill -9 {drill.services.pid(name)}  # {name}")
+    while True:
+        await drill.banks.publish(int(60 * GENTLE_ROWS_PER_S), GENTLE_ROWS_PER_S)
+
+
+def stop_on_terminate() -> None:
+    """SIGTERM and a closed terminal end the running task like Ctrl-C: it cleans up."""
+    task = asyncio.current_task()
+    assert task is not None
+    for which in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(which, task.cancel)

@@ -1,0 +1,248 @@
+"""A drill: banks publish, services are killed while they work, everything drains and settles.
+
+The demo shows one, the tests and `python -m loadtests.kills` run others. It needs running Kafka and PostgreSQL
+and supervised services; it starts none of them.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from clearing import kafka
+from clearing.config import Settings
+from clearing.core.commands import CloseWindow
+from clearing.dev.banks import Banks
+from clearing.dev.services import ROLES, Services
+from clearing.dev.watch import Watch
+from clearing.dev.workload import MIXED, Mix, streams
+from clearing.scheme.model import Scheme
+
+POLL_S = 0.02
+AGAIN_POLL_S = 0.1
+STALL_S = 60.0  # nothing at all has moved for so long: it never will
+
+
+class DrillFailed(Exception):
+    """It did not drain; the message says what is missing where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """A kill that is planned: one service of `role`, once so many rows are published.
+
+    working: only when that stage has something to do at that moment.
+    """
+
+    role: str
+    at_rows: int
+    which: int = 0
+    working: bool = True
+
+
+@dataclass(slots=True)
+class Kill:
+    """A kill -9 that happened. outstanding: what the stage had yet to do, rows or batches; again_s: how long
+    until the service worked again, 0 as long as it does not."""
+
+    service: str
+    pid: int
+    published: int
+    outstanding: int
+    at_s: float
+    again_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Drill:
+    """One run over `services`; `partitions`: netting set → its partition, as `scheme.load` reports them."""
+
+    settings: Settings
+    scheme: Scheme
+    partitions: Mapping[str, int]
+    services: Services
+    payments: int
+    seed: int
+    mix: Mix = MIXED
+    rows_per_s: float = 0
+    blows: Sequence[Blow] = ()
+    phase: str = "starting"
+    kills: list[Kill] = field(default_factory=list[Kill])
+    watch: Watch = field(init=False)
+    banks: Banks = field(init=False)
+    began_s: float = field(init=False)
+    _group: asyncio.TaskGroup = field(init=False)
+
+    def __post_init__(self) -> None:
+        topics, bootstrap = self.settings.topics, self.settings.bootstrap
+        self.watch = Watch(bootstrap, topics, sorted(self.partitions.values()))
+        made = streams(self.scheme, payments=self.payments, seed=self.seed, mix=self.mix)
+        scales = {name: asset.spec.scale for name, asset in self.scheme.assets.items()}
+        self.banks = Banks(bootstrap, topics, made, scales)
+        self.began_s = time.monotonic()
+
+    @property
+    def published(self) -> int:
+        return self.banks.published.rows
+
+    def outstanding(self, role: str) -> int:
+        """What the stage has yet to do: rows, for the sink batches."""
+        progress, told = self.watch.progress, self.banks.told
+        return {
+            "intake": self.published - progress.logged,
+            "engine": progress.logged - progress.cleared,
+            "dispatch": progress.cleared - told.rows,
+            "sink": progress.unconfirmed,
+        }[role]
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Watch the topics and the banks' inboxes for as long as the block lasts."""
+        async with asyncio.TaskGroup() as group:
+            ready = [asyncio.Event(), asyncio.Event()]
+            followers = [
+                group.create_task(self.watch.run(ready[0])),
+                group.create_task(self.banks.follow(ready[1])),
+            ]
+            await asyncio.gather(*(event.wait() for event in ready))
+            self._group = group
+            try:
+                yield
+            finally:
+                for follower in followers:
+                    follower.cancel()
+
+    async def work(self) -> None:
+        """Publish everything, with the blows in between, and wait until all banks were told. Raises DrillFailed."""
+        self.phase = "working"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.banks.publish(self.payments, self.rows_per_s))
+            group.create_task(self._strike())
+        self.phase = "draining"
+        await self._until(lambda: self.banks.told.rows >= self.published, "banks to be told")
+
+    async def settle(self) -> None:
+        """Close all windows by command, and wait until the ledger has confirmed every batch."""
+        self.phase = "settling"
+        await close_windows(self.settings, self.partitions, f"drill-{self.seed}")
+        await self._until(self._all_settled, "windows to settle")
+        finals = sum(
+            len(batch.entries)
+            for batch in self.watch.progress.batches.values()
+            if batch.kind == "net"
+        )
+        await self._until(lambda: self.banks.told.finals >= finals, "banks to hear of finality")
+        self.phase = "settled"
+
+    def _all_settled(self) -> bool:
+        progress = self.watch.progress
+        in_batches = sum(b.payments for b in progress.batches.values() if b.kind == "net")
+        return (
+            in_batches >= progress.outcomes["accepted"]
+            and progress.unconfirmed == 0
+            and set(progress.windows.values()) <= {"SETTLED"}
+        )
+
+    async def _strike(self) -> None:
+        """Kill what is planned, each when its moment has come."""
+        for blow in sorted(self.blows, key=lambda blow: blow.at_rows):
+            await self._until(
+                lambda blow=blow: self._due(blow), f"{blow.role} to be at work, to kill it"
+            )
+            names = self.services.of(blow.role)
+            name = names[blow.which % len(names)]
+            service = self.services[name]
+            await self._until(lambda service=service: service.child.running, f"{name} to run again")
+            outstanding = self.outstanding(blow.role)
+            pid = self.services.kill(name)
+            at_s = time.monotonic() - self.began_s
+            kill = Kill(name, pid, self.published, outstanding, at_s)
+            self.kills.append(kill)
+            self._group.create_task(self._until_again(kill))
+
+    async def _until_again(self, kill: Kill) -> None:
+        """Note how long it takes until the service says that it works again (or was killed before it did)."""
+        began = time.monotonic()
+        service = self.services[kill.service]
+        count = service.killed
+        while service.killed == count:
+            if service.child.pid != kill.pid and service.says("ready"):
+                kill.again_s = time.monotonic() - began
+                return
+            await asyncio.sleep(AGAIN_POLL_S)
+
+    def _due(self, blow: Blow) -> bool:
+        if self.published < min(blow.at_rows, self.payments):
+            return False
+        return not blow.working or self.outstanding(blow.role) > 0
+
+    def _moving(self) -> tuple[int, ...]:
+        """Changes whenever anything gets on."""
+        progress, told = self.watch.progress, self.banks.told
+        return (
+            self.published,
+            progress.logged,
+            progress.cleared,
+            told.rows,
+            told.finals,
+            len(progress.batches),
+            len(progress.confirmed),
+            progress.settled,
+        )
+
+    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for `condition`; raises DrillFailed when nothing has moved for STALL_S."""
+        moved, moved_at = self._moving(), time.monotonic()
+        while not condition():
+            await asyncio.sleep(POLL_S)
+            if (now := self._moving()) != moved:
+                moved, moved_at = now, time.monotonic()
+            elif time.monotonic() - moved_at > STALL_S:
+                behind = ", ".join(f"{role} {self.outstanding(role):,}" for role in ROLES)
+                raise DrillFailed(
+                    f"waited for {what}, but nothing has moved for {STALL_S:.0f} s; "
+                    f"published {self.published:,}, yet to do: {behind}; "
+                    f"batches refused: {self.watch.progress.refused_batches or 'none'}"
+                )
+
+
+def random_blows(count: int, payments: int, seed: int) -> list[Blow]:
+    """Kills of any service at any moment, whatever it does just then."""
+    random = np.random.default_rng([seed, count])
+    return [
+        Blow(ROLES[role], int(payments * part), which, working=False)
+        for role, part, which in zip(
+            random.integers(0, len(ROLES), count).tolist(),
+            np.sort(random.uniform(0.02, 0.98, count)).tolist(),
+            random.integers(0, 4, count).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def one_blow_each(payments: int, seed: int) -> list[Blow]:
+    """Every role once while it works, in a seeded order, spread over the run."""
+    random = np.random.default_rng([seed, len(ROLES)])
+    order = random.permutation(len(ROLES)).tolist()
+    within = random.uniform(0.0, 0.8, len(ROLES)).tolist()
+    slot = 0.8 / len(ROLES)
+    return [
+        Blow(ROLES[role], int(payments * (0.1 + slot * (number + part))), which=number)
+        for number, (role, part) in enumerate(zip(order, within, strict=True))
+    ]
+
+
+async def close_windows(settings: Settings, partitions: Mapping[str, int], name: str) -> None:
+    """Close every open window by command; `name` makes the command's id."""
+    producer = kafka.producer(settings.bootstrap, client="clearing-drill")
+    async with kafka.started(producer):
+        for netting_set, partition in partitions.items():
+            identity = f"{name}-{time.time_ns():x}"
+            command = CloseWindow(id=identity, by="drill")
+            value = msgspec.json.encode(command)
+            topic = settings.topics.commands
+            await producer.send_and_wait(topic, value, netting_set.encode(), partition)

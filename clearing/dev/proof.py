@@ -1,0 +1,55 @@
+"""What banks planned, held against what became of it: in the topics, in the banks' inboxes, in the verification.
+
+The verification proves that everything that entered was cleared rightly; only here is known what was to enter.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+
+from clearing.core.batches import nets
+from clearing.core.money import show
+from clearing.dev.banks import Told
+from clearing.dev.watch import Progress
+from clearing.dev.workload import Tally
+from clearing.verify import Report
+
+_OUTCOMES = ("accepted", "refused", "rejected", "repeated")
+
+
+def differences(
+    plan: Tally, progress: Progress, told: Told, report: Report, scales: Mapping[str, int]
+) -> list[str]:
+    """Everything that is not as planned, one sentence each; empty if all is."""
+    found: list[str] = []
+
+    def compare(what: str, planned: object, is_: object) -> None:
+        if planned != is_:
+            found.append(f"{what}: planned {planned}, got {is_}")
+
+    for outcome in _OUTCOMES:
+        planned = plan.outcomes[outcome]
+        compare(f"payments {outcome}, by the outcomes", planned, progress.outcomes[outcome])
+        verified = sum(getattr(flow, outcome) for flow in report.flows)
+        compare(f"payments {outcome}, by the verification", planned, verified)
+    compare("payments entered", plan.rows, sum(flow.entered for flow in report.flows))
+    for asset, units in plan.accepted.items():
+        value = sum(Decimal(flow.accepted_value) for flow in report.flows if flow.asset == asset)
+        compare(f"value accepted in {asset}", Decimal(show(units, scales[asset])), value)
+    compare("payments told as accepted", plan.outcomes["accepted"], told.accepted)
+    compare("payments told as received", plan.outcomes["accepted"], told.receipts)
+    compare("payments told as repeated", plan.outcomes["repeated"], told.repeated)
+    compare("reasons told", +plan.reasons, +told.reasons)
+    settled: Counter[tuple[str, str]] = Counter()
+    for batch in progress.batches.values():
+        if batch.kind == "net":
+            for participant, net in nets(batch):
+                settled[participant, batch.asset] += net
+    planned_nets = _without_zeros(plan.nets)
+    compare("net of each bank and asset, by the batches", planned_nets, _without_zeros(settled))
+    compare("net of each bank and asset, as told final", planned_nets, _without_zeros(told.nets))
+    return found
+
+
+def _without_zeros(sums: Counter[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    return {key: units for key, units in sorted(sums.items()) if units}

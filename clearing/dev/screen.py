@@ -1,0 +1,166 @@
+"""How a drill is shown while it runs: a live table on a terminal, a line every two seconds anywhere else.
+
+Reads the drill's counters only; draws to a console that is handed in. Nothing here decides anything.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from clearing.dev.drill import Drill, Kill
+
+LIVE_S = 0.25
+LINES_S = 2.0
+RATE_OVER_S = 2.0
+
+_WHAT = {
+    "banks": "payments published",
+    "intake": "payments in the log",
+    "engine": "payments cleared",
+    "dispatch": "payments told to banks",
+    "sink": "batches confirmed",
+}
+
+
+class Screen:
+    """Says what happens: `note` a sentence that stays, `follow` a drill until cancelled."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console = console
+        self._clock = clock
+        self._began = clock()
+        self._kills_noted = 0
+
+    def note(self, text: str) -> None:
+        """A line with the time since the start."""
+        self.console.print(
+            f"[dim]{self._clock() - self._began:6.1f} s[/dim]  {text}", highlight=False
+        )
+
+    async def follow(self, drill: Drill) -> None:
+        """Show the drill's progress until cancelled."""
+        if self.console.is_terminal:
+            await self._live(drill)
+        else:
+            await self._lines(drill)
+
+    async def _live(self, drill: Drill) -> None:
+        rates = Rates(self._clock)
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            while True:
+                self._note_kills(drill)
+                live.update(stages(drill, rates), refresh=True)
+                await asyncio.sleep(LIVE_S)
+
+    async def _lines(self, drill: Drill) -> None:
+        last = 0.0
+        while True:
+            self._note_kills(drill)
+            if self._clock() - last >= LINES_S:
+                last = self._clock()
+                self.note(line(drill))
+            await asyncio.sleep(LIVE_S)
+
+    def _note_kills(self, drill: Drill) -> None:
+        for kill in drill.kills[self._kills_noted :]:
+            self.note(sentence(kill))
+        self._kills_noted = len(drill.kills)
+
+
+class Rates:
+    """Counts per second over the last RATE_OVER_S."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: list[tuple[float, dict[str, int]]] = []
+
+    def of(self, counts: dict[str, int]) -> dict[str, float]:
+        now = self._clock()
+        self._seen = [seen for seen in self._seen if now - seen[0] <= RATE_OVER_S]
+        self._seen.append((now, counts))
+        then, before = self._seen[0]
+        elapsed = now - then
+        return {k: (v - before[k]) / elapsed if elapsed else 0.0 for k, v in counts.items()}
+
+
+def counts(drill: Drill) -> dict[str, int]:
+    """How far each stage has come: payments, for the sink batches."""
+    progress = drill.watch.progress
+    return {
+        "banks": drill.published,
+        "intake": progress.logged,
+        "engine": progress.cleared,
+        "dispatch": drill.banks.told.rows,
+        "sink": len(progress.confirmed),
+    }
+
+
+def sentence(kill: Kill) -> str:
+    """What a kill met."""
+    unit = "batches" if kill.service.startswith("sink") else "payments"
+    return (
+        f"[bold red]kill -9[/bold red] {kill.service} (pid {kill.pid}) "
+        f"with {kill.outstanding:,} {unit} on its desk"
+    )
+
+
+def line(drill: Drill) -> str:
+    """The whole progress in one line."""
+    done, progress = counts(drill), drill.watch.progress
+    return (
+        f"{drill.phase}: published {done['banks']:,}, in the log {done['intake']:,}, "
+        f"cleared {done['engine']:,}, told {done['dispatch']:,}; "
+        f"windows settled {progress.settled}, batches {done['sink']}/{len(progress.batches)}"
+    )
+
+
+def stages(drill: Drill, rates: Rates) -> RenderableType:
+    """The live table: stages, outcomes, windows, kills."""
+    done, progress = counts(drill), drill.watch.progress
+    rate = rates.of(done)
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (
+        ("", "left"),
+        ("done", "right"),
+        ("waiting", "right"),
+        ("per s", "right"),
+    ):
+        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
+    table.add_column("")
+    for stage, what in _WHAT.items():
+        waiting = drill.payments - drill.published if stage == "banks" else drill.outstanding(stage)
+        table.add_row(
+            stage, f"{done[stage]:,}", f"{max(0, waiting):,}", f"{rate[stage]:,.0f}", f"[dim]{what}"
+        )
+    outcomes = progress.outcomes
+    became = "  ".join(
+        f"{name} {outcomes[name]:,}" for name in ("accepted", "refused", "rejected", "repeated")
+    )
+    open_ = sum(state != "SETTLED" for state in progress.windows.values())
+    details = [
+        Text(became),
+        Text(f"windows settled {progress.settled}, waiting for their ledger {open_}"),
+        Text(f"published → status read by the bank: {latency(drill)}"),
+    ]
+    downs = [
+        f"{kill.service} killed, "
+        + (f"back after {kill.again_s:.1f} s" if kill.again_s else "down")
+        for kill in drill.kills
+    ]
+    title = Text(f"{drill.phase}, {time.monotonic() - drill.began_s:.0f} s", style="bold")
+    return Group(Text(), title, table, *details, Text("; ".join(downs), style="red"))
+
+
+def latency(drill: Drill) -> str:
+    """Median and 99th percentile of the sampled payments of late."""
+    sample = drill.banks.told.latencies_s[-2_000:]
+    if not sample:
+        return "–"
+    p50, p99 = np.quantile(np.array(sample), (0.5, 0.99)) * 1000
+    return f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms"
