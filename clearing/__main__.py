@@ -1,6 +1,5 @@
-"""`python -m clearing`: the `clearing` command where it is not on the path."""
+"""`python -m clearing`: the same as the `clearing` command."""
 
 from clearing.cli import main
 
-if __name__ == "__main__":
-    main()
+main()

@@ -61,27 +61,65 @@ app.register_install_completion_command(
 )
 
 _COMMANDS: tuple[tuple[Group, str, str, str], ...] = (
-    (TRY, "demo", "demo:demo", "The whole engine at work on this machine, with failures and a proof."),
+    (
+        TRY,
+        "demo",
+        "demo:demo",
+        "The whole engine at work on this machine, with failures and a proof.",
+    ),
     (TRY, "dev", "dev:app", "Embedded Kafka and PostgreSQL: up, down."),
     (PREPARE, "scheme", "scheme:app", "What is cleared, by whom, when: check, load, show."),
     (PREPARE, "topics", "topics:app", "Topics of a scheme: plan, apply, list."),
     (SERVE, "intake", "services:intake", "Run an intake worker: payments in, clearing log out."),
-    (SERVE, "engine", "services:engine", "Run an engine: clearing log in, outcomes and batches out."),
-    (SERVE, "dispatch", "services:dispatch", "Run dispatch: tells each bank what became of its payments."),
+    (
+        SERVE,
+        "engine",
+        "services:engine",
+        "Run an engine: clearing log in, outcomes and batches out.",
+    ),
+    (
+        SERVE,
+        "dispatch",
+        "services:dispatch",
+        "Run dispatch: tells each bank what became of its payments.",
+    ),
     (SERVE, "sink", "services:sink", "Run a ledger sink: posts each batch to PostgreSQL once."),
     (USE, "publish", "publish:publish", "Publish payments from JSONL or CSV files."),
-    (USE, "command", "command:app", "Operators' commands: suspend, resume, close-window, set-cap, fund, …"),
-    (USE, "follow", "follow:app", "Follow a bank's statuses, settlements, rejected inputs, events."),
-    (PROVE, "status", "status:status", "Services, windows, positions against caps, lag of every stage."),
-    (PROVE, "verify", "verify:verify", "Prove from topics and ledger that all is right to the last unit."),
+    (
+        USE,
+        "command",
+        "command:app",
+        "Operators' commands: suspend, resume, close-window, set-cap, fund, …",
+    ),
+    (
+        USE,
+        "follow",
+        "follow:app",
+        "Follow a bank's statuses, settlements, rejected inputs, events.",
+    ),
+    (
+        PROVE,
+        "status",
+        "status:status",
+        "Services, windows, positions against caps, lag of every stage.",
+    ),
+    (
+        PROVE,
+        "verify",
+        "verify:verify",
+        "Prove from topics and ledger that all is right to the last unit.",
+    ),
     (PROVE, "simulate", "simulate:simulate", "Run the engine's core over files, without Kafka."),
-    (PROVE, "replay", "replay:replay", "Run the log from its first record and compare with what was said."),
+    (
+        PROVE,
+        "replay",
+        "replay:replay",
+        "Run the log from its first record and compare with what was said.",
+    ),
     (SETUP, "config", "config:app", "Which settings are in force, and where they come from."),
 )
 for _order, (_group, _name, _target, _help) in enumerate(_COMMANDS):
-    app.command(
-        f"clearing.cli.{_target}", name=_name, help=_help, group=_group, sort_key=_order
-    )
+    app.command(f"clearing.cli.{_target}", name=_name, help=_help, group=_group, sort_key=_order)
 
 
 @app.meta.default

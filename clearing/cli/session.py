@@ -5,7 +5,8 @@ Data goes to stdout (tables for people, JSON with --json), everything said about
 """
 
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,13 @@ class SessionOptions:
     config: Path | None = None
     json: bool = False
     debug: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`tell`: say how far it is."""
+
+    tell: Callable[[str], None]
 
 
 class Session:
@@ -90,6 +98,12 @@ class Session:
 
         sys.stdout.write(msgspec.json.encode(data).decode() + "\n")
         sys.stdout.flush()
+
+    @contextmanager
+    def progress(self, title: str) -> "Iterator[Progress]":
+        """A line on stderr that tells how far it is; silent where nobody watches."""
+        with self.notes.status(title) as status:
+            yield Progress(lambda text: status.update(f"{title}: {text}"))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run asynchronous work to its end; Ctrl-C cancels it and lets it clean up."""

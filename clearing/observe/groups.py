@@ -1,8 +1,5 @@
 """Who is at work: members of the services' consumer groups, and what the groups have committed."""
 
-from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
-
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
@@ -10,18 +7,12 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from clearing.names import Topics
 from clearing.observe.report import Member, Service
 
-SERVICES = ("intake", "engine", "dispatch", "sink")  # groups of sinks carry their ledger: sink-<ledger>
-
-
-@asynccontextmanager
-async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client, closed at the end, also when its start failed."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="clearing-status")
-    try:
-        await client.start()
-        yield client
-    finally:
-        await client.close()
+SERVICES = (
+    "intake",
+    "engine",
+    "dispatch",
+    "sink",
+)  # groups of sinks carry their ledger: sink-<ledger>
 
 
 async def service_groups(client: AIOKafkaAdminClient, topics: Topics) -> dict[str, list[str]]:
@@ -37,9 +28,7 @@ async def service_groups(client: AIOKafkaAdminClient, topics: Topics) -> dict[st
     }
 
 
-async def services(
-    client: AIOKafkaAdminClient, groups: dict[str, list[str]]
-) -> list[Service]:
+async def services(client: AIOKafkaAdminClient, groups: dict[str, list[str]]) -> list[Service]:
     """Each service with its members; one nobody ever started has no group and no members."""
     result: list[Service] = []
     for service in SERVICES:

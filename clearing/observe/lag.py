@@ -15,7 +15,7 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.engine.recovery import last_transaction
 from clearing.failures import ExitCode, Failure
-from clearing.observe.groups import admin, committed, service_groups
+from clearing.observe.groups import committed, service_groups
 from clearing.observe.probe import PROBE_OPTIONS, Backlog, backlogs
 from clearing.observe.report import Lag
 from clearing.scheme.directory import read_directory
@@ -61,14 +61,14 @@ async def positions_of_stages(
     }
 
 
-def _at(topic: str, partitions: list[int], known: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+def _at(
+    topic: str, partitions: list[int], known: dict[TopicPartition, int]
+) -> dict[TopicPartition, int]:
     wanted = [TopicPartition(topic, partition) for partition in partitions]
     return {partition: known.get(partition, 0) for partition in wanted}
 
 
-async def _committed(
-    client: AIOKafkaAdminClient, groups: list[str]
-) -> dict[TopicPartition, int]:
+async def _committed(client: AIOKafkaAdminClient, groups: list[str]) -> dict[TopicPartition, int]:
     """Offsets of several groups: of a partition that more than one reads, the one furthest behind."""
     result: dict[TopicPartition, int] = {}
     for group in groups:
@@ -101,7 +101,9 @@ async def lags(
 ) -> list[Lag]:
     """One Lag for intake over all its sources, and one per netting set for each of the other stages."""
     positions = await positions_of_stages(consumer, client, settings, directory, groups)
-    found = await backlogs(consumer, {p: at for stage in positions.values() for p, at in stage.items()})
+    found = await backlogs(
+        consumer, {p: at for stage in positions.values() for p, at in stage.items()}
+    )
     now_ms = time.time() * 1000
     names = {partition: name for name, partition in directory.items()}
     result = [_worst("intake", {p: found[p] for p in positions["intake"]}, now_ms)]
@@ -145,7 +147,7 @@ async def wait_until_drained(settings: Settings, *, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     consumer = kafka.consumer(settings.bootstrap, client="clearing-status", **PROBE_OPTIONS)
     quiet = 0
-    async with admin(settings.bootstrap) as client, kafka.started(consumer):
+    async with kafka.administration(settings.bootstrap) as client, kafka.started(consumer):
         while True:
             directory = await read_directory(settings.bootstrap, settings.topics)
             groups = await service_groups(client, settings.topics)

@@ -11,7 +11,7 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.core.outputs import WindowEvent
 from clearing.log.records import EVENT_KEY, decode_event, decode_position
-from clearing.observe.groups import admin, service_groups, services
+from clearing.observe.groups import service_groups, services
 from clearing.observe.lag import lags
 from clearing.observe.probe import PROBE_OPTIONS
 from clearing.observe.report import OpenWindow, StatusReport
@@ -105,7 +105,7 @@ def _open(event: WindowEvent, at_ms: int) -> OpenWindow:
 async def observer(settings: Settings) -> AsyncIterator[Observer]:
     """An observer with its clients, which are stopped at the end."""
     async with AsyncExitStack() as clients:
-        client = await clients.enter_async_context(admin(settings.bootstrap))
+        client = await clients.enter_async_context(kafka.administration(settings.bootstrap))
         reading = kafka.consumer(settings.bootstrap, client="clearing-status")
         probing = kafka.consumer(settings.bootstrap, client="clearing-status", **PROBE_OPTIONS)
         reader = Partitions(await clients.enter_async_context(kafka.started(reading)))

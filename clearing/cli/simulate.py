@@ -1,0 +1,171 @@
+"""`clearing simulate`: the engine's own core over files, without Kafka; all it says as JSON."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from clearing.cli.session import Given, Session
+from clearing.failures import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from clearing.scenario import Result
+
+
+def simulate(
+    scheme: Path | None = None,
+    events: Path | None = None,
+    *,
+    log: Annotated[Path | None, Parameter(name="--log")] = None,
+    log_out: Path | None = None,
+    outputs: Path | None = None,
+    netting_set: str | None = None,
+    start: str | None = None,
+    confirm: bool = True,
+    close: bool = True,
+    summary: bool = False,
+    session: Given,
+) -> None:
+    """Run the engine's core over a scheme and a file of events. No Kafka, no clock, no chance.
+
+    Prints batches, statuses as each bank would read them, positions, events and what was rejected, as JSON: one
+    document a netting set, the same bytes each time. With --log it runs a log saved by `clearing replay --dump`
+    (or by --log-out): the outputs are those of the live engine, byte for byte; compare the chain.
+
+        clearing simulate scheme.toml events.jsonl
+        clearing simulate scheme.toml events.jsonl --summary
+        clearing simulate --log hk.log --outputs hk.outputs
+
+    Parameters
+    ----------
+    scheme
+        Scheme file (TOML).
+    events
+        JSON lines: payments as banks publish them, commands, confirmations; {"at": "…Z", "message": {…}} with
+        the time; {"raw": "…", "owner": "BANKAAAA"} for any bytes; {"at": "…Z"} to let time pass.
+    log
+        Run this log file instead of scheme and events.
+    log_out
+        Save the log that was made. With several netting sets one is to be chosen.
+    outputs
+        Save every output record, a JSON line each, with the chain after it: for `cmp`.
+    netting_set
+        Only this netting set.
+    start
+        When it begins, RFC 3339. Default: the first event's time, or noon UTC of the first value date.
+    confirm
+        An ideal ledger posts every batch at once. --no-confirm: only the confirmations among the events.
+    close
+        Close all windows at the end.
+    summary
+        Tables for people instead of JSON.
+    """
+    if log is not None:
+        results = [_run_log(log, outputs)]
+    elif scheme is None or events is None:
+        raise Failure("give a scheme and events, or --log", "clearing simulate --help", ExitCode.USAGE)
+    else:
+        results = _run_scenario(scheme, events, netting_set, start, confirm, close, log_out, outputs)
+    for result in results:
+        if summary:
+            from clearing.cli.simulate_tables import tables
+
+            session.out.print(tables(result))
+        else:
+            _print(session, result)
+
+
+def _print(session: Session, result: "Result") -> None:
+    """One line with --json; laid out to be read without."""
+    import msgspec
+
+    document = msgspec.json.encode(result)
+    text = document if session.json else msgspec.json.format(document, indent=2)
+    print(text.decode())
+
+
+def _run_log(log: Path, outputs: Path | None) -> "Result":
+    from clearing import logfile
+    from clearing.cli.output_file import OutputFile
+    from clearing.replay import positions, standing
+    from clearing.scenario import Recorder
+    from clearing.simulate import run_log
+
+    try:
+        name = logfile.netting_set_of(log)
+    except ValueError as error:
+        raise Failure(str(error), code=ExitCode.USAGE) from error
+    recorder = Recorder(name)
+    with ExitStack() as files:
+        observers = [recorder.observe]
+        if outputs:
+            observers.append(files.enter_context(OutputFile(outputs)).observe)
+        machine = run_log(
+            name, logfile.read(log), lambda record, out: [observe(record, out) for observe in observers]
+        )
+    recorder.result.standing = standing(machine)
+    recorder.result.positions = positions(machine)
+    return recorder.result
+
+
+def _run_scenario(
+    scheme_file: Path,
+    events_file: Path,
+    netting_set: str | None,
+    start: str | None,
+    confirm: bool,
+    close: bool,
+    log_out: Path | None,
+    outputs: Path | None,
+) -> "list[Result]":
+    from clearing.cli.output_file import OutputFile
+    from clearing.cli.scheme import read_scheme
+    from clearing.core.commands import CloseWindow
+    from clearing.logfile import LogFileWriter
+    from clearing.replay import positions, standing
+    from clearing.scenario import Recorder, Scenario, instant_ms, read_events, start_of
+    from clearing.simulate import Simulation
+
+    scheme = read_scheme(scheme_file)
+    with events_file.open("rb") as lines:
+        found = read_events(lines, str(events_file))
+    names = [name for name in scheme.netting_sets if netting_set in (None, name)]
+    if not names:
+        raise Failure(f"the scheme has no netting set {netting_set!r}", code=ExitCode.USAGE)
+    if (log_out or outputs) and len(names) > 1:
+        raise Failure(
+            f"--log-out and --outputs are of one netting set: {', '.join(names)}",
+            f"--netting-set {names[0]}",
+            ExitCode.USAGE,
+        )
+    try:
+        start_ms = instant_ms(start) if start else start_of(found)
+    except ValueError as error:
+        raise Failure(f"--start: {error}", code=ExitCode.USAGE) from error
+    recorders = {name: Recorder(name) for name in names}
+    with ExitStack() as files:
+        observers = [files.enter_context(OutputFile(outputs)).observe] if outputs else []
+        log = files.enter_context(LogFileWriter(log_out, names[0])) if log_out else None
+        if log:
+            observers.append(lambda record, _: log.add(record))
+
+        def simulation(name: str, number: int) -> Simulation:
+            mine = [recorders[name].observe, *observers]
+            return Simulation(
+                name, start_ms, lambda record, out: [observe(record, out) for observe in mine],
+                confirm=confirm, partition=number,
+            )
+
+        scenario = Scenario(scheme, {name: simulation(name, i) for i, name in enumerate(names)})
+        scenario.load_scheme()
+        for event in found:
+            scenario.play(event)
+        for one in scenario.simulations.values():
+            if close:
+                one.command(CloseWindow(id="simulate-close", by="simulate"))
+            one.finish()
+    for name, one in scenario.simulations.items():
+        recorders[name].result.standing = standing(one.machine)
+        recorders[name].result.positions = positions(one.machine)
+    return [recorder.result for recorder in recorders.values()]

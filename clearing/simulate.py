@@ -1,0 +1,139 @@
+"""The data path in memory: sources → intake's packing → log → machine → an ideal ledger. No Kafka, no clock.
+
+Deterministic: the same scheme, events and start give the same log and the same outputs, byte for byte, as the live
+engine gives for that log (R29). What the log appends itself in Kafka, offsets and times, comes from the events.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from clearing.core.commands import Command, Confirmation
+from clearing.core.inputs import SourceSpan
+from clearing.core.outputs import LedgerAccount, SettlementBatch
+from clearing.engine.machine import Machine
+from clearing.intake.packing import SourceRecord, pack_control, pack_payments
+from clearing.log import control, payments
+from clearing.log.records import OutputRecord, decode_settlement
+from clearing.logfile import LogFileRecord
+from clearing.names import Topics
+
+RECORDS_PER_PACK = 2_000
+STEP_MS = 1
+
+Observer = Callable[[LogFileRecord, Sequence[OutputRecord]], None]
+
+
+@dataclass(slots=True)
+class Simulation:
+    """One netting set. sources: what was published, by topic; the log and its outputs go to `observe`.
+
+    confirm: an ideal ledger posts every batch at once. now_ms: time stamp of the next log record.
+    """
+
+    netting_set: str
+    now_ms: int
+    observe: Observer
+    confirm: bool = True
+    partition: int = 0
+    topics: Topics = field(default_factory=Topics)
+    machine: Machine = field(init=False)
+    ends: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    _waiting: dict[str, list[SourceRecord]] = field(default_factory=dict[str, list[SourceRecord]])
+    _unconfirmed: list[SettlementBatch] = field(default_factory=list[SettlementBatch])
+
+    def __post_init__(self) -> None:
+        self.machine = Machine(self.netting_set)
+
+    def pay(self, owner: str, value: bytes | None) -> None:
+        """A record in the owner's payments topic. Consecutive ones share a log record, as in life."""
+        topic = self.topics.payments(self.netting_set, owner)
+        self._waiting.setdefault(topic, []).append(SourceRecord(self._offset(topic, 0), value))
+        if sum(map(len, self._waiting.values())) >= RECORDS_PER_PACK:
+            self.flush()
+
+    def command(self, value: bytes | Command) -> None:
+        """A record in the topic of commands."""
+        self._control(self.topics.commands, value if isinstance(value, bytes) else _encode(value))
+
+    def confirmation(self, value: bytes | Confirmation) -> None:
+        """A ledger's answer."""
+        data = value if isinstance(value, bytes) else _encode(value)
+        self._control(self.topics.confirmations, data)
+
+    def pass_time(self, until_ms: int) -> None:
+        """Let the log's time reach this instant; what is due on the way happens when it is due.
+
+        Time that is past already changes nothing: the log's time does not go back.
+        """
+        self.flush()
+        while (due_ms := self.machine.state.next_due_ms()) and due_ms < until_ms:
+            self.now_ms = max(self.now_ms, due_ms)
+            self._append(control.KEY, control.TICK)
+        self.now_ms = max(self.now_ms, until_ms)
+
+    def finish(self) -> None:
+        """Let everything through, and the last positions be written."""
+        self.flush()
+        state = self.machine.state
+        if state.dirty.any():
+            self.pass_time(state.counters.positions_at_ms + state.positions_interval_ms)
+            self._append(control.KEY, control.TICK)
+
+    def flush(self) -> None:
+        """Bring what was published into the log."""
+        if self._waiting:
+            spans = [
+                (SourceSpan(topic, 0, records[0].offset, records[-1].offset + 1), records)
+                for topic, records in self._waiting.items()
+            ]
+            self._waiting = {}
+            for value in pack_payments(spans):
+                self._append(payments.KEY, value)
+
+    def _control(self, topic: str, value: bytes) -> None:
+        self.flush()
+        offset = self._offset(topic, self.partition)
+        span = SourceSpan(topic, self.partition, offset, offset + 1)
+        for packed in pack_control([(span, [SourceRecord(offset, value)])]):
+            self._append(control.KEY, packed)
+
+    def _offset(self, topic: str, partition: int) -> int:
+        offset = self.ends.get((topic, partition), 0)
+        self.ends[(topic, partition)] = offset + 1
+        return offset
+
+    def _append(self, key: bytes, value: bytes) -> None:
+        """One more record of the log, and what follows from it; then the ledger has its turn."""
+        record = LogFileRecord(key, value, self.machine.next_offset, self.now_ms)
+        self.now_ms += STEP_MS
+        outputs = self.machine.apply(*record)
+        self.observe(record, outputs)
+        if self.confirm:
+            self._post(outputs)
+
+    def _post(self, outputs: Iterable[OutputRecord]) -> None:
+        for output in outputs:
+            if output.topic == "settlements":
+                message = decode_settlement(output.value)
+                if not isinstance(message, LedgerAccount):
+                    self._unconfirmed.append(message)
+        while self._unconfirmed:
+            batch = self._unconfirmed.pop(0)
+            self.confirmation(
+                Confirmation(
+                    ledger=batch.ledger, batch=batch.id, hash=batch.hash, status="POSTED", epoch=1
+                )
+            )
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def run_log(netting_set: str, records: Iterable[LogFileRecord], observe: Observer) -> Machine:
+    """A log as it was saved, through a machine of its own. Raises Halt, UnreadableLog."""
+    machine = Machine(netting_set)
+    for record in records:
+        observe(record, machine.apply(*record))
+    return machine
