@@ -98,8 +98,13 @@ class _Finder:
             if name in participant.netting_sets:
                 self._participant(participant.id, participant.name)
         for account in self.scheme.accounts_of(name):
-            self._account(account)
+            if self._as_published(self.scheme.assets[account.asset]):
+                self._account(account)
         self._note_what_is_left()
+
+    def _as_published(self, asset: Asset) -> bool:
+        """Else the asset was refused, which has been said: its amounts cannot be compared."""
+        return self.published.assets.get(asset.spec.id) == asset.spec
 
     def _publish(self, text: str, command: Command) -> None:
         """Give the command its id, and ask the engine's rules about it."""

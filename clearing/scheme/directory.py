@@ -22,6 +22,7 @@ from clearing.names import Topics
 COMMIT_TIMEOUT_S = 30.0
 ATTEMPTS = 8
 _BACKOFF_S = 0.1
+_VISIBLE_POLL_S = 0.01
 
 _log = structlog.get_logger()
 _decode = msgspec.json.Decoder(DirectoryEntry).decode
@@ -119,7 +120,10 @@ class Registrar:
         return await read_values(self._reader, topic, partition)
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """All of them in one transaction, or none. Raises KafkaError (fenced, …) or TimeoutError."""
+        """All of them in one transaction, or none; returns once readers can see them.
+
+        Raises KafkaError (fenced, …) or TimeoutError.
+        """
         if not records:
             return
         async with asyncio.timeout(COMMIT_TIMEOUT_S):
@@ -128,8 +132,20 @@ class Registrar:
                 await self._producer.send(topic, value, key=key, partition=partition)
                 for topic, partition, key, value in records
             ]
-            await asyncio.gather(*sent)  # a failed send does not fail the commit: ask each
+            # A failed send does not fail the commit: ask each.
+            stored = await asyncio.gather(*sent)
             await self._producer.commit_transaction()
+            await self._until_visible(
+                {TopicPartition(at.topic, at.partition): at.offset for at in stored}
+            )
+
+    async def _until_visible(self, last: Mapping[TopicPartition, int]) -> None:
+        """A commit is answered before its markers are in the partitions; until then readers see nothing."""
+        while True:
+            stable = await self._reader.end_offsets(list(last))
+            if all(stable[partition] > offset for partition, offset in last.items()):
+                return
+            await asyncio.sleep(_VISIBLE_POLL_S)
 
 
 async def as_registrar(

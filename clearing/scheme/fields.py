@@ -17,7 +17,7 @@ from clearing.scheme.document import Document, Path, Problem, printable
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """ "; did you mean HKD?" where something known is close, else ""."""
     by_case = {option.casefold(): option for option in known}
-    close = get_close_matches(name.casefold(), by_case, n=1, cutoff=0.6)
+    close = get_close_matches(name.casefold(), by_case, n=1, cutoff=0.7)
     return f"; did you mean {by_case[close[0]]}?" if close else ""
 
 

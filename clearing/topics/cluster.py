@@ -119,11 +119,15 @@ async def _describe(
     partitions: Mapping[str, list[dict[str, Any]]],
     wanted: Sequence[Wanted],
 ) -> dict[str, Existing]:
+    """What there is of the topics wanted. Whether one is empty is asked only where its configs have to change."""
     names = [topic.name for topic in wanted if topic.name in partitions]
-    if not names:
-        return {}
-    configs, own = await _describe_configs(admin, names)
-    empty = await _empty_topics(bootstrap, {name: len(partitions[name]) for name in names})
+    configs, own = await _describe_configs(admin, names) if names else ({}, {})
+    differing = [
+        topic.name
+        for topic in wanted
+        if topic.name in configs and not topic.configs.items() <= configs[topic.name].items()
+    ]
+    empty = await _empty_topics(bootstrap, {name: len(partitions[name]) for name in differing})
     return {
         name: Existing(
             name=name,
@@ -158,6 +162,8 @@ async def _describe_configs(
 
 async def _empty_topics(bootstrap: str, counts: Mapping[str, int]) -> set[str]:
     """Topics that hold no record, committed or not."""
+    if not counts:
+        return set()
     everything = [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
     async with started(consumer(bootstrap, isolation_level="read_uncommitted")) as reader:
         first = await reader.beginning_offsets(everything)
