@@ -6,18 +6,17 @@ them. The bytes are those msgspec gives for clearing.messages.StatusRecord: a pr
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from clearing.core.inputs import I64, U8, Bool, Reject
-from clearing.core.money import show
 from clearing.core.outputs import Entry, Outcomes, WindowEvent
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, REASONS, Code, status_of
+from clearing.dispatch.texts import amounts, digits, escaped, join, look_up, named, replace, uuids
 from clearing.log.payments import OpenedBatch, open_batch
 from clearing.messages import FinalRecord, PaymentStatus
 from clearing.names import owner_of
@@ -27,13 +26,6 @@ from clearing.names import owner_of
 MAX_ROWS_BYTES = 900_000
 
 _CODES = 256
-_POWERS_OF_TEN = np.array([10**i for i in range(19)], np.uint64)
-# Four hex digits of each pair of bytes, as one number.
-_HEX = np.frombuffer(
-    "".join(f"{low:02x}{high:02x}" for high in range(256) for low in range(256)).encode(), "<u4"
-)
-_HEAD = np.frombuffer(b'{"id":"________-____-____-____-____________', np.uint8)
-_ID_GROUPS = (8, 4, 4, 4, 12)
 _STATUS = pa.array(
     [
         f'","status":"{status_of(code)}","end_to_end_id":"'
@@ -50,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 def status_records(
     netting_set: str, log_value: bytes, outcomes: Outcomes
 ) -> list[tuple[str, bytes]]:
-    """(participant, JSON of a StatusRecord) for everybody the log record concerns, by name; parts in order.
+    """(participant, JSON of a StatusRecord) for everybody the log record concerns; parts of one in order.
 
     Row by row, the plain meaning is: a row read before is told to nobody; any other to the owner of the topic
     it came from, with its status (R41); an accepted row that is no repeat also to its creditor. A repeat
@@ -79,16 +71,12 @@ def status_records(
         f'{{"type":"status","netting_set":{_json(netting_set)},"log_offset":{outcomes.log_offset}'
     )
     time = f',"time_ms":{outcomes.time_ms},"statuses":['
-    return [
-        (
-            name,
-            b"".join(
-                (f'{head},"index":{index}{time}'.encode(), sent, b'],"receipts":[', got, b"]}")
-            ),
-        )
-        for i, name in enumerate(names)
-        for index, (sent, got) in enumerate(_parts(statuses, receipts, i))
-    ]
+    records: list[tuple[str, bytes]] = []
+    for i, name in enumerate(names):
+        for index, (sent, got) in enumerate(_parts(statuses, receipts, i)):
+            start = f'{head},"index":{index}{time}'.encode()
+            records.append((name, b"".join((start, sent, b'],"receipts":[', got, b"]}"))))
+    return records
 
 
 def final_record(event: WindowEvent, entry: Entry, index: int) -> bytes:
@@ -119,7 +107,7 @@ class _Columns(NamedTuple):
     """Texts that statuses and receipts share, one per row, and the window told with a row (0: none)."""
 
     head: pa.Array  # {"id":"…
-    asset: pa.Array  # "asset":"…
+    asset: pa.Array  # ","asset":"…","amount":"
     amount: pa.Array
     end_to_end_id: pa.Array  # escaped, without quotes
     asset_index: I64
@@ -129,10 +117,10 @@ class _Columns(NamedTuple):
 def _columns(opened: OpenedBatch, outcomes: Outcomes) -> _Columns:
     assets, index = opened.names("asset")
     return _Columns(
-        head=_heads(opened),
-        asset=_texts([f'","asset":{_json(asset)},"amount":"' for asset in assets], index),
-        amount=_amounts(opened.numbers("amount"), opened.numbers("decimals")),
-        end_to_end_id=_escaped(opened.batch.column("end_to_end_id")),
+        head=uuids(opened.ids(), '{"id":"'),
+        asset=named([f'","asset":{_json(asset)},"amount":"' for asset in assets], index),
+        amount=amounts(opened.numbers("amount"), opened.numbers("decimals")),
+        end_to_end_id=escaped(opened.batch.column("end_to_end_id")),
         asset_index=index.astype(np.int64),
         windows=[outcomes.windows.get(asset, 0) for asset in assets],
     )
@@ -150,22 +138,22 @@ def _status_rows(opened: OpenedBatch, columns: _Columns, outcomes: Outcomes) -> 
         window = columns.windows[asset] if code == Code.ACCEPTED and not again else 0
         return _field("window", window) + _reason(code) + _field("repeat", again)
 
-    rows = _join(
+    rows = join(
         columns.head,
         _STATUS.take(pa.array(codes)),
         columns.end_to_end_id,
         columns.asset,
         columns.amount,
-        _texts([f'"{_field("creditor", name)}' for name in creditors], creditor),
-        _lookup(key, len(columns.windows) * _CODES * 2, outcome),
-        _texts([f',"source":[{_json(s.topic)},{s.partition},' for s in opened.sources], source),
-        _digits(opened.numbers("source_offset")),
+        named([f'"{_field("creditor", name)}' for name in creditors], creditor),
+        look_up(key, len(columns.windows) * _CODES * 2, outcome),
+        named([f',"source":[{_json(s.topic)},{s.partition},' for s in opened.sources], source),
+        digits(opened.numbers("source_offset")),
         *_items(opened.numbers("item")),
         "]},",
     )
     rejected = (codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL)
     if rejected.any():
-        rows = pc.replace_with_mask(rows, pa.array(rejected), _reject_rows(opened, codes, rejected))
+        rows = replace(rows, rejected, _reject_rows(opened, codes, rejected))
     return rows
 
 
@@ -174,17 +162,16 @@ def _receipt_rows(opened: OpenedBatch, columns: _Columns) -> pa.Array:
     debtors, debtor = opened.names("debtor")
     chain_reference: list[pa.Array] = []
     if "chain_reference" in opened.batch.schema.names:
-        texts = _escaped(opened.batch.column("chain_reference"))
-        named = pc.binary_join_element_wise(',"chain_reference":"', texts, '"', "")
-        chain_reference.append(pc.if_else(pc.equal(texts, ""), "", named))
-    return _join(
+        texts = opened.texts("chain_reference")
+        chain_reference.append(pa.array([_field("chain_reference", text) for text in texts]))
+    return join(
         columns.head,
-        _texts([f'","debtor":{_json(name)[:-1]}' for name in debtors], debtor),
+        named([f'","debtor":{_json(name)[:-1]}' for name in debtors], debtor),
         columns.asset,
         columns.amount,
         '","end_to_end_id":"',
         columns.end_to_end_id,
-        _texts(['"' + _field("window", window) for window in columns.windows], columns.asset_index),
+        named(['"' + _field("window", window) for window in columns.windows], columns.asset_index),
         *chain_reference,
         "},",
     )
@@ -256,75 +243,6 @@ def _cuts(groups: _Groups, i: int) -> Iterator[memoryview]:
         row = stop
 
 
-def _heads(opened: OpenedBatch) -> pa.Array:
-    """{"id":"UUID of each row, without the closing quote."""
-    n, width = len(opened), len(_HEAD)
-    digits = _HEX.take(opened.ids().view("<u2")).view(np.uint8)
-    texts = np.empty((n, width), np.uint8)
-    texts[:] = _HEAD
-    at, digit = 7, 0
-    for length in _ID_GROUPS:
-        texts[:, at : at + length] = digits[:, digit : digit + length]
-        at, digit = at + length + 1, digit + length
-    ends = np.arange(0, (n + 1) * width, width, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), n, [None, pa.py_buffer(ends), pa.py_buffer(texts)])
-
-
-def _amounts(amount: I64, decimals: U8) -> pa.Array:
-    """Decimal text of amount / 10**decimals, row by row: clearing.core.money.show.
-
-    All digits are written as one number with a 0 where the point belongs, which is then put over it.
-    """
-    fractional = decimals > 0
-    if not fractional.any():
-        return _digits(amount)
-    power = _POWERS_OF_TEN[decimals]
-    whole, fraction = np.divmod(amount.astype(np.uint64), power)
-    texts = _digits(np.where(fractional, whole * power * np.uint64(10) + fraction, whole))
-    _, ends, digits = texts.buffers()
-    points = np.frombuffer(ends, np.int32)[1 : len(amount) + 1] - decimals - 1
-    data = np.frombuffer(digits, np.uint8).copy()
-    below_one = fractional & (whole == 0)  # their text begins with the 0 that was to be the point
-    data[points[fractional & ~below_one]] = ord(".")
-    texts = pa.Array.from_buffers(pa.string(), len(amount), [None, ends, pa.py_buffer(data)])
-    if below_one.any():
-        small = zip(amount[below_one].tolist(), decimals[below_one].tolist(), strict=True)
-        small_texts = pa.array([show(units, scale) for units, scale in small], pa.string())
-        texts = pc.replace_with_mask(texts, pa.array(below_one), small_texts)
-    return texts
-
-
-def _digits(numbers: np.ndarray) -> pa.Array:
-    return pa.array(numbers).cast(pa.string())
-
-
-def _escaped(texts: pa.Array) -> pa.Array:
-    """Texts as they stand between quotes in JSON. Intake lets nothing in that needs it: looked at as one."""
-    texts = texts.cast(pa.string())
-    assert texts.null_count == 0
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
-    if ((data >= 0x20) & (data != ord('"')) & (data != ord("\\"))).all():
-        return texts
-    return pa.array([_json(text)[1:-1] for text in texts.to_pylist()], pa.string())
-
-
-def _texts(table: list[str], index: np.ndarray) -> pa.Array:
-    """table[index] of each row."""
-    return pa.array(table, pa.string()).take(pa.array(index))
-
-
-def _lookup(keys: np.ndarray, size: int, text: Callable[[int], str]) -> pa.Array:
-    """text(key) of each row; computed once per key that occurs (0 <= key < size)."""
-    present = np.flatnonzero(np.bincount(keys, minlength=size))
-    place = np.zeros(max(size, 1), np.int32)
-    place[present] = np.arange(len(present), dtype=np.int32)
-    return _texts([text(key) for key in present.tolist()], place[keys])
-
-
-def _join(*texts: pa.Array | str) -> pa.Array:
-    return pc.binary_join_element_wise(*texts, "")
-
-
 def _positions(names: list[str], ordered: list[str]) -> I64:
     index = {name: i for i, name in enumerate(ordered)}
     return np.array([index[name] for name in names] or [0], np.int64)
@@ -332,11 +250,11 @@ def _positions(names: list[str], ordered: list[str]) -> I64:
 
 def _items(item: np.ndarray) -> list[pa.Array | str]:
     """What stands behind the source offset: the index in a bulk, -1 for a payment of its own."""
-    return [",-1"] if (item == -1).all() else [",", _digits(item)]
+    return [",-1"] if (item == -1).all() else [",", digits(item)]
 
 
 def _reason(code: int) -> str:
-    if code < FIRST_REFUSAL:
+    if Code(code) < FIRST_REFUSAL:
         return ""  # accepted, queued; what intake rejected is written by _reject_rows
     reason = REASONS[Code(code)]
     return _field("reason", reason.iso) + _field("text", reason.text)

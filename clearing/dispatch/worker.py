@@ -1,0 +1,205 @@
+"""The dispatch process: a consumer group over `outcomes` says which netting sets to tell of, a Lane tells of each.
+
+Offsets of `outcomes` are committed only when every status record they caused is acknowledged. After a Kafka error
+everything is thrown away and begun anew from there: what was told meanwhile stands in the status topics.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+    UnsupportedVersionError,
+)
+
+from clearing import kafka
+from clearing.config import Settings
+from clearing.core.faults import Halt
+from clearing.dispatch import metrics
+from clearing.dispatch.lane import Lane
+from clearing.dispatch.outbox import Outbox
+from clearing.dispatch.told import StatusTopics
+from clearing.log.records import UnreadableLog
+
+SESSION_TIMEOUT_MS = 6_000
+HEARTBEAT_INTERVAL_MS = 1_000
+COMMIT_INTERVAL_S = 0.2
+# What is acknowledged before a partition is given up need not be looked up by its next owner.
+HAND_OVER_TIMEOUT_S = 2.0
+RETRY_S = 1.0
+# Nothing that time heals: a person has to give a right or change a setting.
+LASTING_ERRORS = (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+    UnsupportedVersionError,
+)
+
+_log = structlog.get_logger()
+
+
+async def run(settings: Settings, ready: Callable[[], None] | None = None) -> None:
+    """Tell what the group assigns until cancelled. Raises KafkaError if it could never begin, or must not go on."""
+    begun = False
+
+    def now_ready() -> None:
+        nonlocal begun
+        if ready is not None and not begun:
+            ready()
+        begun = True
+
+    while True:
+        try:
+            await _serve(settings, now_ready)
+        except LASTING_ERRORS:
+            raise
+        except (KafkaError, OSError, TimeoutError) as error:
+            if not begun:
+                raise
+            metrics.restarts.inc()
+            _log.warning("begin_anew", error=repr(error))
+        await asyncio.sleep(RETRY_S)
+
+
+async def _serve(settings: Settings, ready: Callable[[], None]) -> None:
+    """One life of all clients."""
+    consumer = kafka.consumer(
+        settings.bootstrap,
+        group=settings.topics.group("dispatch"),
+        client="clearing-dispatch",
+        auto_offset_reset="latest",  # nothing is read here: membership and offsets only
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+    )
+    producer = kafka.producer(settings.bootstrap, client="clearing-dispatch")
+    scanner = kafka.consumer(
+        settings.bootstrap, client="clearing-dispatch-ends", max_partition_fetch_bytes=1 << 20
+    )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(kafka.discard, producer, HAND_OVER_TIMEOUT_S)
+        await producer.start()
+        await stack.enter_async_context(kafka.started(scanner))
+        outbox = Outbox(producer)
+        stack.push_async_callback(outbox.close)
+        dispatch = _Dispatch(settings, consumer, StatusTopics(scanner, settings.topics), outbox)
+        consumer.subscribe([settings.topics.outcomes], listener=dispatch)
+        await stack.enter_async_context(kafka.started(consumer))
+        stack.push_async_callback(dispatch.hand_over)
+        ready()
+        while True:
+            await dispatch.serve_assigned()
+            outbox.check()
+            await consumer.getmany(timeout_ms=int(COMMIT_INTERVAL_S * 1000))
+
+
+class _Dispatch(ConsumerRebalanceListener):
+    """Lanes of this process by partition of `outcomes`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: AIOKafkaConsumer,
+        statuses: StatusTopics,
+        outbox: Outbox,
+    ) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._statuses = statuses
+        self._outbox = outbox
+        self._lanes: dict[TopicPartition, Lane] = {}
+        self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._committed: dict[TopicPartition, int] = {}
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  aiokafka awaits it
+        await self.hand_over()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._consumer.pause(*assigned)
+        _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
+
+    async def serve_assigned(self) -> None:
+        """Start lanes for what is new, commit what is acknowledged, say how far behind we are."""
+        assigned = self._consumer.assignment()
+        self._consumer.pause(*assigned)
+        for partition in sorted(assigned - self._tasks.keys()):
+            self._tasks[partition] = asyncio.create_task(self._tell(partition))
+        for task in self._tasks.values():
+            if task.done():
+                task.result()  # only a KafkaError leaves _tell
+        await self._commit()
+        for lane in self._lanes.values():
+            if lane.netting_set:
+                records, oldest_ms = lane.lag()
+                age_s = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+                metrics.lag_records.labels(lane.netting_set).set(records)
+                metrics.lag_seconds.labels(lane.netting_set).set(age_s)
+
+    async def hand_over(self) -> None:
+        """Stop all lanes; commit what is acknowledged within HAND_OVER_TIMEOUT_S."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        try:
+            async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
+                await self._outbox.drained()
+                await self._commit()
+        except (KafkaError, TimeoutError) as error:
+            _log.warning("handed_over_untold", error=repr(error))
+        self._lanes.clear()
+        self._tasks.clear()
+        self._committed.clear()
+
+    async def _tell(self, partition: TopicPartition) -> None:
+        """One lane for as long as its partition is assigned here. A lane that halts leaves the others alone."""
+        number = partition.partition
+        metrics.halted.labels(number).set(0)
+        reader = kafka.consumer(self._settings.bootstrap, client=f"clearing-dispatch-{number}")
+        async with kafka.started(reader):
+            lane = Lane(reader, self._settings.topics, number, self._statuses, self._outbox)
+            self._lanes[partition] = lane
+            try:
+                await lane.run(await self._consumer.committed(partition))
+            except KafkaError:
+                raise
+            except Exception as error:
+                # Halt and UnreadableLog say why in one sentence; anything else is a bug, which is no
+                # better a reason to go on. Never skip: a person has to look before it starts again.
+                foreseen = isinstance(error, Halt | UnreadableLog)
+                metrics.halted.labels(number).set(1)
+                _log.critical(
+                    "halted",
+                    netting_set=lane.netting_set,
+                    partition=number,
+                    reason=str(error) if foreseen else repr(error),
+                    exc_info=None if foreseen else error,
+                )
+
+    async def _commit(self) -> None:
+        offsets = {
+            partition: offset
+            for partition, lane in self._lanes.items()
+            if (offset := lane.committable()) is not None
+            and offset != self._committed.get(partition)
+        }
+        if not offsets:
+            return
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            # Not ours any more: the next owner finds in the status topics what was told.
+            _log.warning("not_committed", error=repr(error))
+            return
+        self._committed |= offsets
