@@ -23,7 +23,7 @@ from clearing.core.commands import (
     SetStatus,
     SettleWindow,
 )
-from clearing.core.money import MAX_SCALE, MAX_UNSETTLED, parse, show
+from clearing.core.money import MAX_AMOUNT, MAX_DIGITS, MAX_SCALE, MAX_UNSETTLED, parse, show
 from clearing.core.outputs import CommandEvent, Entry, LedgerAccount, Outputs
 from clearing.core.registry import AssetSpec, ParticipantStatus, SettlementModel
 from clearing.core.state import Asset, NettingSet, Participant, new_asset
@@ -126,6 +126,16 @@ def _asset_of(state: NettingSet, asset: str) -> Asset | None:
     return None if a is None else state.assets[a]
 
 
+def _limit(text: str, scale: int) -> int | None:
+    """Minor units of prefunding, a cap or an overdraft: a ledger keeps them in an int64 too."""
+    units = parse(text, scale)
+    return units if units is not None and 0 <= units <= MAX_AMOUNT else None
+
+
+def _a_limit(scale: int) -> str:
+    return f"amounts >= 0 with at most {scale} decimals and {MAX_DIGITS} digits"
+
+
 def _open_account(state: NettingSet, command: OpenAccount, offset: int, out: Outputs) -> str | None:
     asset = _asset_of(state, command.asset)
     if asset is None:
@@ -135,12 +145,10 @@ def _open_account(state: NettingSet, command: OpenAccount, offset: int, out: Out
     if state.flat(command.participant, command.asset) is not None:
         return "the account is open: change it by set_cap and fund"
     scale = asset.spec.scale
-    prefunded, cap = parse(command.prefunded, scale), parse(command.net_debit_cap, scale)
-    overdraft = cap if command.overdraft is None else parse(command.overdraft, scale)
-    if prefunded is None or cap is None or overdraft is None or min(prefunded, cap, overdraft) < 0:
-        return (
-            f"prefunded, net_debit_cap and overdraft are amounts >= 0 with at most {scale} decimals"
-        )
+    prefunded, cap = _limit(command.prefunded, scale), _limit(command.net_debit_cap, scale)
+    overdraft = cap if command.overdraft is None else _limit(command.overdraft, scale)
+    if prefunded is None or cap is None or overdraft is None:
+        return f"prefunded, net_debit_cap and overdraft are {_a_limit(scale)}"
     if _conditional(state, asset) + prefunded + cap > _MAX_CONDITIONAL:
         return "prefunding and caps of this asset would pass what can be counted"
     p, a = state.participant_index[command.participant], state.asset_index[command.asset]
@@ -158,10 +166,10 @@ def _set_cap(state: NettingSet, command: SetCap, offset: int, out: Outputs) -> s
     if account is None or asset is None:
         return "there is no such account"
     scale = asset.spec.scale
-    cap = parse(command.net_debit_cap, scale)
-    overdraft = cap if command.overdraft is None else parse(command.overdraft, scale)
-    if cap is None or overdraft is None or min(cap, overdraft) < 0:
-        return f"net_debit_cap and overdraft are amounts >= 0 with at most {scale} decimals"
+    cap = _limit(command.net_debit_cap, scale)
+    overdraft = cap if command.overdraft is None else _limit(command.overdraft, scale)
+    if cap is None or overdraft is None:
+        return f"net_debit_cap and overdraft are {_a_limit(scale)}"
     caps = state.accounts.cap.reshape(-1)
     raised = cap - int(caps[account])  # lowering one is always possible
     if raised > 0 and _conditional(state, asset) + raised > _MAX_CONDITIONAL:

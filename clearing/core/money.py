@@ -13,6 +13,7 @@ MAX_UNSETTLED = (
     1 << 61
 )  # gross value of an asset that may be unsettled at once: keeps every int64 sum exact
 MAX_SCALE = 9
+_MAX_WHOLE_DIGITS = 19  # of an int64: sums such as a window's gross value are longer than an amount
 
 _AMOUNT = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
 
@@ -23,7 +24,7 @@ def parse(text: str, scale: int) -> int | None:
     if match is None:
         return None
     sign, whole, fraction = match[1], match[2], match[3] or ""
-    if len(fraction) > scale or len(whole) > MAX_DIGITS:
+    if len(fraction) > scale or len(whole) > _MAX_WHOLE_DIGITS:
         return None
     units = int(whole + fraction.ljust(scale, "0"))
     return -units if sign else units
