@@ -4,6 +4,7 @@ Migrations are raw SQL files beside their Alembic revisions. They run in one tra
 other, and one process at a time. There is no way back: a ledger is never un-posted.
 """
 
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -37,6 +38,7 @@ async def migrate(dsn: str) -> str:
     return head_version()
 
 
+@cache
 def head_version() -> str:
     """The version this program works with."""
     version = _scripts().get_current_head()

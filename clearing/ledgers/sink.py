@@ -156,9 +156,9 @@ class _Sink(ConsumerRebalanceListener):
         self._group_commit_due = time.monotonic() + GROUP_COMMIT_INTERVAL_S
         topic = self._settings.topics.settlements
         offsets = {
-            TopicPartition(topic, number): tenure.next_offset
+            TopicPartition(topic, number): tenure.position
             for number, tenure in self._tenures.items()
-            if tenure.next_offset is not None and number in self._assigned
+            if tenure.position is not None and number in self._assigned
         }
         if not offsets:
             return

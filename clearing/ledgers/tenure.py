@@ -50,14 +50,14 @@ class Ended(Enum):
 
 
 class Tenure:
-    """owner: host and process, for people. next_offset: where it stands, for lag tools; None before it owns.
-    ended_s: when it ended, on the monotonic clock."""
+    """owner: host and process, for people. position: where its reader stands, for lag tools; None before it
+    owns. ended_s: when it ended, on the monotonic clock."""
 
     def __init__(
         self, settings: Settings, source: Source, ledger: str, owner: str, open_ledger: OpenLedger
     ) -> None:
         self.source = source
-        self.next_offset: int | None = None
+        self.position: int | None = None
         self.ended_s = 0.0
         self._settings = settings
         self._ledger_name = ledger
@@ -90,7 +90,7 @@ class Tenure:
             return Ended.FENCED
         except Halt as error:
             metrics.halted.labels(*self._labels).set(1)
-            self._log.critical("halted", reason=str(error), next_offset=self.next_offset)
+            self._log.critical("halted", reason=str(error), position=self.position)
             return Ended.HALTED
         finally:
             self.ended_s = time.monotonic()
@@ -104,7 +104,7 @@ class Tenure:
                 self._open_ledger(self._settings, self._ledger_name)
             )
             progress = await ledger.take_ownership(self.source, self._owner, self._held)
-            self._held, self.next_offset = progress.epoch, progress.next_offset
+            self._held, self.position = progress.epoch, progress.next_offset
             metrics.epoch.labels(*self._labels).set(progress.epoch)
             metrics.owned.labels(*self._labels).set(1)
             self._log.info("owned", epoch=progress.epoch, next_offset=progress.next_offset)
@@ -183,7 +183,6 @@ class Tenure:
         started = time.perf_counter()
         posted = await ledger.post(self.source, self._held, records)
         metrics.posting_seconds.labels(*self._labels).observe(time.perf_counter() - started)
-        self.next_offset = posted.progress.next_offset
         await self._confirm(ledger, producer, posted.confirmations)
         self._count(records, posted.confirmations)
 
@@ -242,9 +241,9 @@ class Tenure:
     ) -> None:
         """Lag by position: the topic's last offset may be a transaction marker, which is nothing to post."""
         now_s = time.time()
-        position = await reader.position(self._partition)
+        self.position = await reader.position(self._partition)
         end = reader.last_stable_offset(self._partition)
-        lag = max(0, (end or 0) - position)
+        lag = max(0, (end or 0) - self.position)
         metrics.lag_records.labels(*self._labels).set(lag)
         if raw or not lag:
             age_s = max(0.0, now_s - raw[-1].timestamp / 1000) if lag else 0.0

@@ -100,10 +100,10 @@ def encode(message: Settlement) -> bytes:
     return msgspec.json.encode(message)
 
 
-def records(messages: Sequence[Settlement], start: int = 0) -> list[LedgerRecord]:
-    """Messages as the sink hands them to a ledger, at ascending offsets with a marker between them."""
+def records(messages: Sequence[Settlement], start: int = 0, step: int = 2) -> list[LedgerRecord]:
+    """Messages as the sink hands them to a ledger; step 2: a transaction marker after each."""
     return [
-        read(message.netting_set, start + 2 * i, encode(message))
+        read(message.netting_set, start + step * i, encode(message))
         for i, message in enumerate(messages)
     ]
 

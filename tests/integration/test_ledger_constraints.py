@@ -1,6 +1,7 @@
 """The ledger's tables under attack with plain SQL: the database itself keeps the books right (R1, R2, R31)."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,7 +19,8 @@ from settlement_chain import (
 )
 
 from clearing.ledgers import schema
-from clearing.ledgers.postgres import open_ledger
+from clearing.ledgers.connection import connected
+from clearing.ledgers.postgres import PostgresLedger, open_ledger
 from clearing.names import FUNDING_ACCOUNT
 
 
@@ -86,7 +88,8 @@ async def post_by_hand(
         for name, amount in amounts.items():
             there = await account(books, name, netting_set)
             lines.append((number, there["id"], amount, there["balance"] + amount + running_off_by))
-        for part in [lines][: len(lines)] if one_statement else [[line] for line in lines]:
+        parts = [lines] if one_statement else [[line] for line in lines]
+        for part in filter(None, parts):
             await books.execute(
                 "INSERT INTO clearing.entries (batch, account, amount, balance) SELECT * "
                 "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])",
@@ -259,3 +262,36 @@ async def test_an_account_is_not_moved_through_a_batch_of_another_asset(
     await books.execute("INSERT INTO clearing.assets VALUES ('postgres', 'hk', 'CNH', 2)")
     with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="are not of its asset"):
         await post_by_hand(books, {ALPHA: -1, BETA: 1}, asset="CNH")
+
+
+ROLES = Path(__file__).parents[2] / "ops" / "sql" / "ledger_roles.sql"
+
+
+async def test_the_role_that_posts_can_post_and_nothing_else(
+    books: asyncpg.Connection, fresh_dsn: str
+) -> None:
+    """ops/sql/ledger_roles.sql: balances move through entries, whoever holds the sink's password."""
+    await books.execute(ROLES.read_text("utf-8"))
+    await books.execute(ROLES.read_text("utf-8"))  # running it again changes nothing
+    last_hash = await books.fetchval("SELECT hash FROM clearing.progress WHERE netting_set = 'hk'")
+    chain = SettlementChain(sequence=2, previous=last_hash)
+    messages = [chain.account("NEWBHKHH"), chain.batch({ALPHA: -1_00, "NEWBHKHH": 1_00}, window=2)]
+    async with connected(fresh_dsn) as session:
+        await session.execute("SET ROLE clearing_sink")
+        ledger = PostgresLedger(session, "postgres")
+        owned = await ledger.take_ownership(source(), "least", None)
+        posted = await ledger.post(source(), owned.epoch, records(messages, 20))
+        assert [c.status for c in posted.confirmations] == ["POSTED"]
+        await ledger.mark_confirmed([posted.confirmations[0].batch])
+        for attack in (
+            "UPDATE clearing.accounts SET balance = 1",
+            "UPDATE clearing.batches SET hash = ''",
+            "DELETE FROM clearing.entries",
+            "ALTER TABLE clearing.entries DISABLE TRIGGER ALL",
+            "SELECT clearing.check_entries(1)",
+            "SET session_replication_role = replica",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await session.execute(attack)
+    assert (await balances(books))["HKD", "NEWBHKHH"] == 1_00
+    assert await faults(books) == []

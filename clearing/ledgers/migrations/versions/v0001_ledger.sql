@@ -128,7 +128,8 @@ CREATE TRIGGER progress_goes_on BEFORE UPDATE ON clearing.progress FOR EACH ROW
     EXECUTE FUNCTION clearing.refuse('progress never goes back');
 
 
--- Balances move by entries only, and not below the floor.
+-- Balances move by entries only, and not below the floor. The functions below run as the owner of the schema:
+-- a role that posts needs no right to touch a balance (ops/sql/ledger_roles.sql).
 
 CREATE TRIGGER accounts_open_empty BEFORE INSERT ON clearing.accounts FOR EACH ROW
     WHEN (NEW.balance <> 0)
@@ -140,7 +141,8 @@ CREATE TRIGGER accounts_floor BEFORE UPDATE OF balance ON clearing.accounts FOR 
     WHEN (NEW.balance < OLD.balance AND NEW.balance < -NEW.overdraft)
     EXECUTE FUNCTION clearing.refuse('the account would fall below its floor');
 
-CREATE FUNCTION clearing.post_entries() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION clearing.post_entries() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     posted record;
     moved  bigint;
@@ -168,7 +170,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION clearing.check_entries(of_batch bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION clearing.check_entries(of_batch bigint) RETURNS void LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     declared int;
     there    bigint;
@@ -188,7 +191,8 @@ CREATE TRIGGER entries_post AFTER INSERT ON clearing.entries REFERENCING NEW TAB
 
 -- At commit: a batch is whole, and its owner's progress went past it in the same transaction.
 
-CREATE FUNCTION clearing.check_batch() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION clearing.check_batch() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM clearing.check_entries(NEW.number);
     IF NOT EXISTS (
