@@ -4,10 +4,10 @@ Pure and deterministic. Rows of one source record never stand in two log records
 read exactly, in order, without overlap or gap (DESIGN.md §2). Read by the engine, `simulate` and the worker here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,16 @@ class SourceRecord(NamedTuple):
     value: bytes | None
 
 
-Source = tuple[SourceSpan, list[SourceRecord]]
+class Record(Protocol):
+    """What is used of a record: a SourceRecord has it, and so has what a Kafka consumer gives."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+Source = tuple[SourceSpan, Sequence[Record]]
 
 
 class Packed(NamedTuple):
@@ -43,21 +52,21 @@ class Packed(NamedTuple):
     reject_codes: list[int]
 
 
-def pack_payments(sources: list[Source]) -> list[bytes]:
+def pack_payments(sources: Sequence[Source]) -> list[bytes]:
     """Values of log records with key payments.KEY, in order."""
     return [packed.value for packed in payment_records(sources)]
 
 
-def pack_control(sources: list[Source]) -> list[bytes]:
+def pack_control(sources: Sequence[Source]) -> list[bytes]:
     """Values of log records with key control.KEY, in order."""
     return [packed.value for packed in control_records(sources)]
 
 
-def payment_records(sources: list[Source]) -> Iterator[Packed]:
+def payment_records(sources: Sequence[Source]) -> Iterator[Packed]:
     """Log records of payments topics, one after the other: a caller may send one while the next is made."""
-    sizes = [len(value or b"") for _, records in sources for _, value in records]
+    sizes = _sizes(sources)
     for chunk in _split(sources, _cuts([1] * len(sizes), sizes)):
-        decoded = decode([value or b"" for _, records in chunk for _, value in records])
+        decoded = decode([record.value or b"" for _, records in chunk for record in records])
         rows = np.bincount(decoded.record).tolist()
         cuts = _cuts(rows, [0] * len(rows))
         ends = [0, *accumulate(rows)]
@@ -66,10 +75,10 @@ def payment_records(sources: list[Source]) -> Iterator[Packed]:
             yield _payment_record(part, _slice(decoded, first, ends[first], ends[last]))
 
 
-def _payment_record(part: list[Source], decoded: Decoded) -> Packed:
+def _payment_record(part: Sequence[Source], decoded: Decoded) -> Packed:
     rows = decoded.rows
     counts = [len(records) for _, records in part]
-    offsets = np.array([offset for _, records in part for offset, _ in records], np.int64)
+    offsets = np.array([record.offset for _, records in part for record in records], np.int64)
     source = np.repeat(np.arange(len(part), dtype=np.int32), counts)
     rows.source = source[decoded.record]
     rows.source_offset = offsets[decoded.record]
@@ -79,19 +88,23 @@ def _payment_record(part: list[Source], decoded: Decoded) -> Packed:
     return Packed(payments.KEY, value, spans, len(offsets), len(rows), codes)
 
 
-def control_records(sources: list[Source]) -> Iterator[Packed]:
+def control_records(sources: Sequence[Source]) -> Iterator[Packed]:
     """Log records of commands and confirmations. Spans without records make a record too, without items."""
-    sizes = [len(value or b"") for _, records in sources for _, value in records]
+    sizes = _sizes(sources)
     for part in _split(sources, _cuts([1] * len(sizes), sizes)):
         items = [
-            control_intake.read(source, offset, value or b"")
+            control_intake.read(source, record.offset, record.value or b"")
             for source, (_, records) in enumerate(part)
-            for offset, value in records
+            for record in records
         ]
         spans = [span for span, _ in part]
         codes = [item.reject.code for item in items if item.reject is not None]
         value = control.pack(items, spans)
         yield Packed(control.KEY, value, spans, len(items), len(items), codes)
+
+
+def _sizes(sources: Sequence[Source]) -> list[int]:
+    return [len(record.value or b"") for _, records in sources for record in records]
 
 
 def _cuts(rows: list[int], sizes: list[int]) -> list[int]:
@@ -110,7 +123,7 @@ def _cuts(rows: list[int], sizes: list[int]) -> list[int]:
     return cuts
 
 
-def _split(sources: list[Source], cuts: list[int]) -> list[list[Source]]:
+def _split(sources: Sequence[Source], cuts: list[int]) -> list[Sequence[Source]]:
     """The sources in parts that begin at the first record and at those named by `cuts`.
 
     Where a source is cut, its span ends after the last record before the cut. A span without records goes
@@ -139,7 +152,7 @@ def _split(sources: list[Source], cuts: list[int]) -> list[list[Source]]:
 
 
 def _part(
-    span: SourceSpan, records: list[SourceRecord], first: int, last: int, final: bool
+    span: SourceSpan, records: Sequence[Record], first: int, last: int, final: bool
 ) -> Source | None:
     """Records [first, last) of a source, as far as it has them, and the offsets they stand for."""
     if not records:

@@ -1,0 +1,302 @@
+"""The intake process: shares the source partitions with its peers by a consumer group, feeds the log.
+
+Any number may run. A source that is read twice, by a zombie or after a restart, does no harm: the engine drops
+what it has (DESIGN.md §2). So there is no transaction here, and offsets are committed lazily, after the log's word.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Coroutine
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
+
+from clearing import kafka
+from clearing.config import Settings
+from clearing.intake import metrics
+from clearing.intake.directory import Directory
+from clearing.intake.lane import Lane
+from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_offset
+
+SESSION_TIMEOUT_MS = 6_000
+HEARTBEAT_INTERVAL_MS = 1_000
+METADATA_AGE_MS = 5_000  # a new payments topic is found within this
+# Of one source in a fetch: what bounds memory and how long one that floods keeps the others waiting (F18).
+# A record batch that is larger is given whole nevertheless.
+FETCH_BYTES = 1 << 20
+COMMIT_INTERVAL_S = 0.25
+COMMIT_TIMEOUT_S = 5.0
+MEASURE_INTERVAL_S = 1.0
+WATCH_MS = 1_000
+RETRY_INTERVAL_S = 30.0  # of a source that stopped for a reason that may pass
+FINISH_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+LONG_SESSION_S = 60.0
+STARTS_AT_ONCE = 32
+
+_log = structlog.get_logger()
+
+
+async def run(settings: Settings, ready: Callable[[], None] | None = None) -> None:
+    """Read what the group assigns until cancelled.
+
+    Raises KafkaError where Kafka or the log topic is not there at the start; once it was ready, an error of
+    Kafka's ends the session, not the service: everything is built anew from what the log has acknowledged.
+    Raises ValueError when the directory of netting sets contradicts itself.
+    """
+    directory = Directory(settings.bootstrap, settings.topics)
+    acknowledged: dict[TopicPartition, int] = {}
+    was_ready = False
+    failures = 0
+
+    def begun() -> None:
+        nonlocal was_ready
+        if not was_ready and ready is not None:
+            ready()
+        was_ready = True
+
+    while True:
+        begun_s = time.monotonic()
+        try:
+            await _Session(settings, directory, acknowledged).run(begun)
+        except KafkaError as error:
+            if not was_ready:
+                raise
+            failures = 0 if time.monotonic() - begun_s > LONG_SESSION_S else failures + 1
+            pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            metrics.sessions_lost.inc()
+            _log.error("session_lost", error=repr(error), again_in_s=pause_s)
+            await asyncio.sleep(pause_s)
+
+
+class _Session(ConsumerRebalanceListener):
+    """One consumer, one producer and what hangs on them: given up as a whole at the first doubt.
+
+    acknowledged: next offset of each source partition that this process knows the log to have. It outlives
+    the session: what the log has acknowledged stays acknowledged, committed or not.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        acknowledged: dict[TopicPartition, int],
+    ) -> None:
+        self._settings = settings
+        self._topics = settings.topics
+        self._directory = directory
+        self._acknowledged = acknowledged
+        self._committed: dict[TopicPartition, int] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # of lanes and of sources that start
+        self._stopped: dict[TopicPartition, Stop] = {}
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._group = asyncio.TaskGroup()
+        self._closing = False
+        self._consumer = self._new_consumer()
+        self._producer = kafka.producer(
+            settings.bootstrap, client="clearing-intake", compression_type="zstd"
+        )
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        consumer = kafka.consumer(
+            self._settings.bootstrap,
+            group=self._topics.group("intake"),
+            instance=self._settings.instance,
+            client="clearing-intake",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            metadata_max_age_ms=METADATA_AGE_MS,
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )
+        control = "|".join(map(re.escape, (self._topics.commands, self._topics.confirmations)))
+        consumer.subscribe(
+            pattern=f"{self._topics.payments_pattern}|^(?:{control})$", listener=self
+        )
+        return consumer
+
+    async def run(self, begun: Callable[[], None]) -> None:
+        """Until cancelled, or until something fails. Raises the error itself, not a group of them."""
+        try:
+            await self._require_log()
+            await self._producer.start()
+            async with self._group as group:
+                await self._consumer.start()
+                for work in (self._commit_regularly, self._watch, self._measure):
+                    group.create_task(work())
+                group.create_task(self._directory.follow())
+                begun()
+        except BaseExceptionGroup as errors:
+            raise _cause(errors) from errors
+        finally:
+            await self._close()
+
+    async def _require_log(self) -> None:
+        """Before any client asks the broker for the log by name, which may make it with wrong settings."""
+        async with kafka.administration(self._settings.bootstrap) as admin:
+            if self._topics.log not in await admin.list_topics():
+                raise UnknownTopicOrPartitionError(f"{self._topics.log} does not exist")
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  aiokafka awaits it
+        """Nothing of them is read any more when this returns; what the log has by then is committed."""
+        await self._stop_all()
+        await self._commit()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if self._closing:
+            return
+        _log.info("assigned", sources=len(assigned))
+        self._consumer.pause(*assigned)  # until it is known where each begins
+        for partition in sorted(assigned):
+            self._start_task(self._start(partition))
+
+    def _start_task(self, work: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start(self, partition: TopicPartition, after_s: float = 0.0) -> None:
+        """Find out where a source's records go and where it begins, then hand it to its lane."""
+        await asyncio.sleep(after_s)
+        try:
+            name, number, is_control = await self._destination(partition)
+            async with self._starts:
+                start = await first_offset(
+                    self._consumer, partition, self._acknowledged.get(partition)
+                )
+            self._consumer.seek(partition, start)
+            self._consumer.resume(partition)
+        except SourceStopped as why:
+            self._on_stopped(partition, why)
+            return
+        except IllegalStateError:
+            return  # taken away meanwhile: whoever gets it next starts it
+        self._acknowledged[partition] = start
+        self._stopped.pop(partition, None)
+        self._lane(name, number).add(Source(partition, is_control, start, start))
+
+    async def _destination(self, partition: TopicPartition) -> tuple[str, int, bool]:
+        """(netting set, its partition of the log, whether this is control). Waits for the directory."""
+        payments = self._topics.parse_payments(partition.topic)
+        if payments is None:
+            name, number = await self._directory.name_of(partition.partition), partition.partition
+        else:
+            name, number = payments[0], await self._directory.partition_of(payments[0])
+        if number not in await self._producer.partitions_for(self._topics.log):
+            raise SourceStopped(Stop.NO_LOG_PARTITION, f"the log has no partition {number}")
+        return name, number, payments is None
+
+    def _lane(self, name: str, number: int) -> Lane:
+        if number not in self._lanes:
+            lane = Lane(
+                name=name,
+                log=TopicPartition(self._topics.log, number),
+                consumer=self._consumer,
+                producer=self._producer,
+                acknowledged=self._acknowledged,
+                on_stopped=self._on_stopped,
+            )
+            self._lanes[number] = lane
+            self._start_task(lane.run())
+        return self._lanes[number]
+
+    def _on_stopped(self, partition: TopicPartition, why: SourceStopped) -> None:
+        """Report a source that cannot be read on. It starts again only where that cannot skip anything."""
+        self._stopped[partition] = why.reason
+        if partition in self._consumer.assignment():
+            self._consumer.pause(partition)
+        passing = why.reason in PASSING
+        _log.error(
+            "source_stopped",
+            topic=partition.topic,
+            partition=partition.partition,
+            reason=why.reason,
+            detail=str(why),
+            again_in_s=RETRY_INTERVAL_S if passing else None,
+        )
+        if passing:
+            self._start_task(self._start(partition, RETRY_INTERVAL_S))
+
+    async def _stop_all(self) -> None:
+        """End lanes and starts; wait, within a bound, for what is on its way to the log."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # the task group has their errors
+        await asyncio.gather(*(lane.finish(FINISH_TIMEOUT_S) for lane in self._lanes.values()))
+        for lane in self._lanes.values():  # another worker's to measure from here on
+            metrics.lag_records.labels(lane.name).set(0)
+            metrics.lag_seconds.labels(lane.name).set(0)
+        self._lanes.clear()
+        self._stopped.clear()
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Tell the group what the log has. Failing costs only that it is read and dropped again."""
+        offsets = {
+            partition: offset
+            for partition in self._consumer.assignment()
+            if (offset := self._acknowledged.get(partition)) is not None
+            and self._committed.get(partition) != offset
+        }
+        if not offsets:
+            return
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await self._consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
+            metrics.commits_failed.inc()
+            _log.warning("offsets_not_committed", error=repr(error), sources=len(offsets))
+        else:
+            self._committed |= offsets
+
+    async def _watch(self) -> None:
+        """Raise what the group has to complain of, also while there is no source to read."""
+        nothing = TopicPartition(self._topics.log, 0)  # not subscribed: no record ever comes of it
+        while True:
+            await self._consumer.getmany(nothing, timeout_ms=WATCH_MS)
+
+    async def _measure(self) -> None:
+        while True:
+            now_ms = time.time_ns() // 1_000_000
+            for lane in self._lanes.values():
+                records, seconds = lane.lag(now_ms)
+                metrics.lag_records.labels(lane.name).set(records)
+                metrics.lag_seconds.labels(lane.name).set(seconds)
+            stopped = list(self._stopped.values())
+            for reason in Stop:
+                metrics.sources_stopped.labels(reason).set(stopped.count(reason))
+            metrics.sources.set(sum(len(lane.sources) for lane in self._lanes.values()))
+            metrics.sources_waiting.set(self._directory.waiting)
+            await asyncio.sleep(MEASURE_INTERVAL_S)
+
+    async def _close(self) -> None:
+        self._closing = True
+        await self._stop_all()
+        await self._commit()
+        stop = asyncio.create_task(self._consumer.stop())
+        await asyncio.wait([stop], timeout=CLOSE_TIMEOUT_S)
+        if not stop.done():
+            stop.cancel()
+            _log.warning("group_not_left", timeout_s=CLOSE_TIMEOUT_S)
+        await kafka.discard(self._producer, CLOSE_TIMEOUT_S)
+
+
+def _cause(errors: BaseExceptionGroup) -> BaseException:
+    """The one error to report: a bug before anything of Kafka's."""
+    leaves: list[BaseException] = []
+    groups: list[BaseException] = [errors]
+    while groups:
+        error = groups.pop()
+        if isinstance(error, BaseExceptionGroup):
+            groups += error.exceptions
+        else:
+            leaves.append(error)
+    return next((error for error in leaves if not isinstance(error, KafkaError)), leaves[0])
