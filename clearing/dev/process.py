@@ -117,16 +117,16 @@ async def until_ready(
 
     Raises ServerError with the end of the log if the process ends before, or if time runs out.
     """
-    started = time.monotonic()
-    while True:
-        if not child.running:
-            code = child.process.returncode
-            raise ServerError(f"{name} ended with {code} while starting. {tail(log)}")
-        if await ready():
-            return
-        if (time.monotonic() - started) * 1000 >= timeout_ms:
-            raise ServerError(f"{name} was not ready after {timeout_ms} ms. {tail(log)}")
-        await asyncio.sleep(POLL_S)
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            while child.running:
+                if await ready():
+                    return
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise ServerError(f"{name} was not ready after {timeout_ms} ms. {tail(log)}") from None
+    code = child.process.returncode
+    raise ServerError(f"{name} ended with {code} while starting. {tail(log)}")
 
 
 async def accepts(port: int) -> bool:
