@@ -273,7 +273,9 @@ async def test_the_role_that_posts_can_post_and_nothing_else(
     """ops/sql/ledger_roles.sql: balances move through entries, whoever holds the sink's password."""
     await books.execute(ROLES.read_text("utf-8"))
     await books.execute(ROLES.read_text("utf-8"))  # running it again changes nothing
-    last_hash = await books.fetchval("SELECT hash FROM clearing.progress WHERE netting_set = 'hk'")
+    last_hash: Any = await books.fetchval(
+        "SELECT hash FROM clearing.progress WHERE netting_set = 'hk'"
+    )
     chain = SettlementChain(sequence=2, previous=last_hash)
     messages = [chain.account("NEWBHKHH"), chain.batch({ALPHA: -1_00, "NEWBHKHH": 1_00}, window=2)]
     async with connected(fresh_dsn) as session:
