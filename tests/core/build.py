@@ -235,7 +235,12 @@ class Bench:
         return self.apply(self.log.tick(time_ms))
 
     def answer(self, batch: SettlementBatch, /, status: str = "POSTED", **changes: Any) -> Outputs:
-        fields = {"ledger": batch.ledger, "batch": batch.id, "hash": batch.hash, "status": status}
+        fields: dict[str, Any] = {
+            "ledger": batch.ledger,
+            "batch": batch.id,
+            "hash": batch.hash,
+            "status": status,
+        }
         message = Confirmation(**(fields | changes))
         return self.apply(self.log.control(message, topic="confirmations"))
 

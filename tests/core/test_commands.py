@@ -9,6 +9,7 @@ import pytest
 from clearing.core.commands import (
     CloseWindow,
     Command,
+    ControlMessage,
     Fund,
     OpenAccount,
     RegisterAsset,
@@ -81,7 +82,7 @@ OTHER_MODELS = [
 
 # A command to a bench of three banks in HKD (prefunded 10.00, caps 100.00, BETA's 2 * 10^15; GAMMA is closed,
 # NEWBANK has no account; CNH closes every 60 s) → why it is refused.
-REFUSALS: list[tuple[Command, str]] = [
+REFUSALS: list[tuple[ControlMessage, str]] = [
     *((asset(model=model), "only NET / MULTILATERAL / DEFERRED") for model in OTHER_MODELS),
     (asset(id="X", code="X", scale=10), "scale 10 is not within 0-9"),
     (asset(id="X", code="X", scale=-1), "scale -1 is not within 0-9"),
@@ -156,7 +157,7 @@ def busy_bench() -> Bench:
 
 
 @pytest.mark.parametrize(("command", "reason"), REFUSALS, ids=lambda item: str(item)[:40])
-def test_refused_and_nothing_has_changed(command: Command, reason: str) -> None:
+def test_refused_and_nothing_has_changed(command: ControlMessage, reason: str) -> None:
     bench = busy_bench()
     before = frozen(bench.state)
     out = bench.control(command)

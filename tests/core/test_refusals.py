@@ -45,12 +45,12 @@ def _fill(bench: Bench, asset: str, spec: AssetSpec) -> None:
     """Two giants pay each other, until not one more unit of the asset can be unsettled."""
     most = MAX_UNSETTLED // 5
     bench.control(*opening(GIANTS, (spec,), cap=str(most))[1:])
-    left, sides, ids = MAX_UNSETTLED, GIANTS, count(10**6)
+    left, (debtor, creditor) = MAX_UNSETTLED, GIANTS
     while left:
         units = min(left, most)
-        row = Row(next(ids), *sides, units, asset, decimals=0)
+        row = Row(left, debtor, creditor, units, asset, decimals=0)
         assert bench.pay(row) == [Code.ACCEPTED]
-        left, sides = left - units, sides[::-1]
+        left, debtor, creditor = left - units, creditor, debtor
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,13 @@ FLAWS: dict[Code, dict[str, Any]] = {
 GOOD: dict[str, Any] = {"id": 0, "debtor": ALPHA, "creditor": BETA, "amount": 100}
 
 
+def flawed(id_: int, *flaws: dict[str, Any]) -> Row:
+    fields: dict[str, Any] = GOOD | {"id": id_}
+    for flaw in flaws:
+        fields |= flaw
+    return Row(**fields)
+
+
 def pairs() -> Iterator[tuple[Code, Code]]:
     """Flaws that one payment can have at once: no field has to say two things."""
     for first, second in combinations(FLAWS, 2):
@@ -102,7 +109,7 @@ def test_refused_for_one_reason_and_nothing_changes(
     bench: Bench, ids: Iterator[int], code: Code
 ) -> None:
     before = [column.copy() for column in bench.state.accounts.columns()]
-    row = Row(**(GOOD | {"id": next(ids)} | FLAWS[code]))
+    row = flawed(next(ids), FLAWS[code])
     assert bench.pay(row) == [code]
     after = bench.state.accounts.columns()
     assert all((old == new).all() for old, new in zip(before, after, strict=True))
@@ -112,7 +119,7 @@ def test_refused_for_one_reason_and_nothing_changes(
 
 @pytest.mark.parametrize(("first", "second"), list(pairs()), ids=lambda code: code.name)
 def test_the_first_reason_wins(bench: Bench, ids: Iterator[int], first: Code, second: Code) -> None:
-    row = Row(**(GOOD | {"id": next(ids)} | FLAWS[first] | FLAWS[second]))
+    row = flawed(next(ids), FLAWS[first], FLAWS[second])
     assert bench.pay(row) == [first]
 
 
@@ -120,16 +127,16 @@ def test_the_first_reason_wins(bench: Bench, ids: Iterator[int], first: Code, se
 def test_what_intake_could_not_read_stays_rejected(
     bench: Bench, ids: Iterator[int], code: Code
 ) -> None:
-    row = Row(**(GOOD | {"id": next(ids)} | FLAWS[code] | {"reject": int(Code.SYNTAX)}))
+    row = flawed(next(ids), FLAWS[code], {"reject": int(Code.SYNTAX)})
     assert bench.pay(row) == [Code.SYNTAX]
 
 
 @pytest.mark.parametrize("code", FLAWS, ids=lambda code: code.name)
 def test_a_row_that_was_read_before_is_dropped_before_any_check(bench: Bench, code: Code) -> None:
-    row = Row(**(GOOD | FLAWS[code] | {"offset": 0}))
+    row = flawed(0, FLAWS[code], {"offset": 0})
     topic = bench.log.topic(row)
     if topic not in bench.log.sources:
-        bench.pay(Row(**(GOOD | {"id": 2**100, "topic": topic})))
+        bench.pay(flawed(2**100, {"topic": topic}))
     assert bench.pay(row) == [Code.ALREADY_READ]
 
 
