@@ -28,7 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dsn: str = ""
     topic_prefix: str = ""
     snapshots: str = ""
-    instance: str = ""  # name of this process among its peers: restarted under it, it goes on at once
+    # Name of this process among its peers: restarted under it, it goes on at once.
+    instance: str = ""
     log_format: str = "auto"  # auto | json | console
     log_level: str = "info"
     metrics_port: int = 0  # 0: any free port, -1: none
@@ -47,16 +48,26 @@ class ConfigError(Exception):
     """A setting that cannot be used; the message names where it came from."""
 
 
+def settings_file(path: Path | None = None) -> Path | None:
+    """The file settings are read from: `path`, CLEARING_CONFIG, or ./clearing.toml if it exists."""
+    if named := path or (Path(p) if (p := os.environ.get("CLEARING_CONFIG")) else None):
+        return named
+    usual = Path("clearing.toml")
+    return usual if usual.exists() else None
+
+
+def read_file(file: Path) -> dict[str, object]:
+    """What a settings file says. Raises ConfigError."""
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
 def load(path: Path | None = None, **flags: object) -> Settings:
-    """Settings from file (or CLEARING_CONFIG, or ./clearing.toml if it exists), environment and flags."""
-    values: dict[str, object] = {}
-    named = path or (Path(p) if (p := os.environ.get("CLEARING_CONFIG")) else None)
-    file = named or Path("clearing.toml")
-    if named or file.exists():
-        try:
-            values |= tomllib.loads(file.read_text("utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file}: {error}") from error
+    """Settings from file (see `settings_file`), environment and flags. Raises ConfigError."""
+    file = settings_file(path)
+    values = read_file(file) if file else {}
     for name in Settings.__struct_fields__:
         if (value := os.environ.get(f"CLEARING_{name.upper()}")) is not None:
             values[name] = value

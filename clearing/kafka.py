@@ -99,7 +99,8 @@ async def started(client: Client) -> AsyncIterator[Client]:
     """Start a client and stop it, also when its start failed half-way."""
     try:
         await client.start()
-        await asyncio.sleep(0)  # stopped before its tasks ever ran, a consumer raises CancelledError
+        # Stopped before its tasks ever ran, a consumer raises CancelledError.
+        await asyncio.sleep(0)
         yield client
     finally:
         await client.stop()

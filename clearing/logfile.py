@@ -58,9 +58,16 @@ class LogFileWriter:
         if self._bytes >= _BATCH_BYTES:
             self._flush()
 
+    def observe(self, record: LogFileRecord, outputs: object) -> None:
+        """Add a record whose outputs are somebody else's to keep: an observer of a simulation."""
+        self.add(record)
+
     def _flush(self) -> None:
         if self._waiting:
-            columns = [pa.array(c, f.type) for c, f in zip(zip(*self._waiting, strict=True), _SCHEMA, strict=True)]
+            columns = [
+                pa.array(c, f.type)
+                for c, f in zip(zip(*self._waiting, strict=True), _SCHEMA, strict=True)
+            ]
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
         self._waiting, self._bytes = [], 0
 

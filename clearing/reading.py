@@ -5,6 +5,7 @@ One consumer, one partition after the other; nothing is committed and no group i
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
@@ -14,6 +15,16 @@ from clearing.kafka import RawRecord
 
 STALL_TIMEOUT_S = 30.0
 _POLL_MS = 200
+
+
+class Reader(Protocol):
+    """What `Partitions` offers; tests have one over lists."""
+
+    async def topics(self) -> set[str]: ...
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]: ...
+    def chunks(
+        self, partition: TopicPartition, start: int | None = None, end: int | None = None
+    ) -> AsyncIterator[list[RawRecord]]: ...
 
 
 class Partitions:
@@ -57,7 +68,7 @@ class Partitions:
             if records and records[-1].offset >= end:
                 records = [record for record in records if record.offset < end]
             if records:
-                yield records
+                yield list[RawRecord](records)
 
 
 @asynccontextmanager

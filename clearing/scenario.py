@@ -9,13 +9,23 @@ JSON lines, each one of:
 `at` is RFC 3339 with zone or epoch milliseconds; a line without it follows the one before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
 import msgspec
 
-from clearing.core.outputs import Event, Position, Rejected, Settlement, SettlementBatch, WindowEvent
+from clearing.core.commands import CloseWindow
+from clearing.core.outputs import (
+    Event,
+    Position,
+    Rejected,
+    Settlement,
+    SettlementBatch,
+    WindowEvent,
+)
 from clearing.dispatch.statuses import final_record, status_records
+from clearing.engine.machine import Machine
 from clearing.failures import ExitCode, Failure
 from clearing.log.records import (
     EVENT_KEY,
@@ -28,10 +38,10 @@ from clearing.log.records import (
     decode_settlement,
 )
 from clearing.logfile import LogFileRecord
-from clearing.replay import Standing
+from clearing.replay import Standing, positions, standing
 from clearing.scheme.changes import to_commands
 from clearing.scheme.model import Scheme
-from clearing.simulate import Simulation
+from clearing.simulate import Observer, Simulation, run_log
 
 PAYMENT_TYPES = frozenset({"payment", "token_transfer", "bulk"})
 NOON = time(12, 0, tzinfo=UTC)
@@ -187,6 +197,11 @@ class Recorder:
             elif output.topic == "outcomes":
                 self._tell(record, output, told)
 
+    def stands(self, machine: Machine) -> None:
+        """Note where the machine stands in the end."""
+        self.result.standing = standing(machine)
+        self.result.positions = positions(machine)
+
     def _tell(self, record: LogFileRecord, output: OutputRecord, told: dict[str, int]) -> None:
         messages: list[tuple[str, bytes]] = []
         if output.key == OUTCOMES_KEY:
@@ -235,7 +250,9 @@ class Scenario:
     def _concerned(self, event: ScenarioEvent) -> list[str]:
         if event.netting_set:
             if event.netting_set not in self.simulations:
-                raise Failure(f"line {event.line}: no netting set {event.netting_set}", code=ExitCode.USAGE)
+                raise Failure(
+                    f"line {event.line}: no netting set {event.netting_set}", code=ExitCode.USAGE
+                )
             return [event.netting_set]
         if event.asset in self._scheme.assets:
             return [self._scheme.assets[event.asset].netting_set]
@@ -244,3 +261,54 @@ class Scenario:
         # An asset nobody clears: it is refused where its sender is at home.
         home = [name for name, members in self._scheme.members.items() if event.owner in members]
         return (home or list(self.simulations))[:1]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """netting_sets: which ones, () all. confirm: an ideal ledger posts at once. close: all windows at the end."""
+
+    start_ms: int
+    netting_sets: tuple[str, ...] = ()
+    confirm: bool = True
+    close: bool = True
+
+
+def run_scenario(
+    scheme: Scheme,
+    events: Iterable[ScenarioEvent],
+    options: Options,
+    observers: Callable[[str], Sequence[Observer]] = lambda _: (),
+) -> dict[str, Result]:
+    """Load the scheme, play the events; what each netting set said. observers: who else looks on."""
+    recorders = {
+        name: Recorder(name) for name in options.netting_sets or tuple(scheme.netting_sets)
+    }
+    simulations = {
+        name: Simulation(
+            name,
+            options.start_ms,
+            [recorder.observe, *observers(name)],
+            confirm=options.confirm,
+            partition=number,
+        )
+        for number, (name, recorder) in enumerate(recorders.items())
+    }
+    scenario = Scenario(scheme, simulations)
+    scenario.load_scheme()
+    for event in events:
+        scenario.play(event)
+    for name, simulation in simulations.items():
+        if options.close:
+            simulation.command(CloseWindow(id="simulate-close", by="simulate"))
+        simulation.finish()
+        recorders[name].stands(simulation.machine)
+    return {name: recorder.result for name, recorder in recorders.items()}
+
+
+def run_saved_log(
+    netting_set: str, records: Iterable[LogFileRecord], observers: Sequence[Observer] = ()
+) -> Result:
+    """A log that was saved, once more: the same outputs. Raises Halt, UnreadableLog."""
+    recorder = Recorder(netting_set)
+    recorder.stands(run_log(netting_set, records, [recorder.observe, *observers]))
+    return recorder.result

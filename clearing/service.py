@@ -114,7 +114,9 @@ async def _until_stopped(name: str, service: Service, settings: Settings) -> sig
     return received[0] if received else None
 
 
-def run_service(name: str, service: Service, settings: Settings, *, debug: bool = False) -> ExitCode:
+def run_service(
+    name: str, service: Service, settings: Settings, *, debug: bool = False
+) -> ExitCode:
     """Run one service as this process and say how it ended.
 
     OK after SIGTERM, INTERRUPTED after Ctrl-C, HALTED when money cannot go on without a person,
@@ -136,7 +138,8 @@ def run_service(name: str, service: Service, settings: Settings, *, debug: bool 
         received = uvloop.run(_until_stopped(name, service, settings))
     except Exception as error:
         failure = explain(error, bootstrap=settings.bootstrap, dsn=settings.dsn)
-        log.error(
+        log.log(
+            logging.ERROR,
             "failed",
             error=failure.message,
             next=failure.hint,

@@ -22,19 +22,21 @@ from clearing.names import Topics
 RECORDS_PER_PACK = 2_000
 STEP_MS = 1
 
-Observer = Callable[[LogFileRecord, Sequence[OutputRecord]], None]
+Observer = Callable[
+    [LogFileRecord, Sequence[OutputRecord]], None
+]  # a log record and what it caused
 
 
 @dataclass(slots=True)
 class Simulation:
-    """One netting set. sources: what was published, by topic; the log and its outputs go to `observe`.
+    """One netting set. sources: what was published, by topic; the log and its outputs go to `observers`.
 
     confirm: an ideal ledger posts every batch at once. now_ms: time stamp of the next log record.
     """
 
     netting_set: str
     now_ms: int
-    observe: Observer
+    observers: Sequence[Observer] = ()
     confirm: bool = True
     partition: int = 0
     topics: Topics = field(default_factory=Topics)
@@ -109,7 +111,8 @@ class Simulation:
         record = LogFileRecord(key, value, self.machine.next_offset, self.now_ms)
         self.now_ms += STEP_MS
         outputs = self.machine.apply(*record)
-        self.observe(record, outputs)
+        for observe in self.observers:
+            observe(record, outputs)
         if self.confirm:
             self._post(outputs)
 
@@ -131,9 +134,13 @@ class Simulation:
 _encode = msgspec.json.Encoder().encode
 
 
-def run_log(netting_set: str, records: Iterable[LogFileRecord], observe: Observer) -> Machine:
+def run_log(
+    netting_set: str, records: Iterable[LogFileRecord], observers: Sequence[Observer]
+) -> Machine:
     """A log as it was saved, through a machine of its own. Raises Halt, UnreadableLog."""
     machine = Machine(netting_set)
     for record in records:
-        observe(record, machine.apply(*record))
+        outputs = machine.apply(*record)
+        for observe in observers:
+            observe(record, outputs)
     return machine

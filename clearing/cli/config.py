@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from clearing.cli.session import Given
+from clearing.cli.session import Given, SessionOptions
 
 app = App(name="config", help="Which settings are in force, and where they come from.")
 
@@ -17,8 +17,6 @@ def show(*, session: Given) -> None:
     """
     import msgspec
     from rich.table import Table
-
-    from clearing.cli.origins import origins
 
     settings = session.settings
     came_from = origins(session.options)
@@ -47,3 +45,27 @@ def without_password(dsn: str) -> str:
     if parts.password is None:
         return dsn
     return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+
+
+def origins(options: SessionOptions) -> dict[str, str]:
+    """Where each setting comes from: --flag, environment variable, file or default."""
+    import os
+
+    import msgspec
+
+    from clearing import config
+
+    given = {"bootstrap": options.bootstrap, "dsn": options.dsn, "topic_prefix": options.prefix}
+    flags = {"topic_prefix": "--prefix", "bootstrap": "--bootstrap", "dsn": "--dsn"}
+    file = config.settings_file(options.config)
+    in_file = config.read_file(file) if file else {}
+    result: dict[str, str] = {}
+    for field in msgspec.structs.fields(config.Settings):
+        variable = f"CLEARING_{field.name.upper()}"
+        if given.get(field.name) is not None:
+            result[field.name] = flags[field.name]
+        elif variable in os.environ:
+            result[field.name] = variable
+        else:
+            result[field.name] = str(file) if field.name in in_file else "default"
+    return result

@@ -1,16 +1,25 @@
 """`clearing demo`: everything at once, with failures, ending with a proof. See clearing.dev.demo."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from clearing.cli.session import Given
 from clearing.failures import ExitCode
 
+if TYPE_CHECKING:
+    from clearing.dev.demo import DemoResult
+
 
 def demo(
     *,
-    payments: int | None = None,
+    payments: int = 200_000,
+    rate: Annotated[float, Parameter(name="--rate-per-s")] = 10_000.0,
     seed: int = 1,
-    forever: bool = False,
+    forever: Annotated[bool, Parameter(negative="")] = False,
+    keep: Annotated[bool, Parameter(negative="")] = False,
     cache: Path | None = None,
     session: Given,
 ) -> ExitCode:
@@ -21,22 +30,41 @@ def demo(
 
         clearing demo
         clearing demo --forever              keep it up to play with
-        clearing demo --payments 1000000
+        clearing demo --payments 1000000 --rate-per-s 50000
 
     Parameters
     ----------
     payments
         How many payments the banks publish.
+    rate
+        How many of them a second.
     seed
         Of the payments and of the moments at which services are killed.
     forever
         Keep publishing and serving until Ctrl-C.
+    keep
+        Leave data and logs where they are, and say where.
     cache
         Folder of downloads and data. Default: CLEARING_CACHE, or your cache folder.
     """
-    from clearing.dev.demo import run
+    if cache is not None:
+        os.environ["CLEARING_CACHE"] = str(cache.absolute())
+    from clearing.dev.demo import DemoOptions, run
+    from clearing.dev.screen import Screen
 
-    ok = session.run(
-        run(session.settings, payments=payments, seed=seed, forever=forever, cache=cache)
-    )
-    return ExitCode.OK if ok else ExitCode.FAILED
+    options = DemoOptions(payments=payments, rows_per_s=rate, seed=seed, forever=forever, keep=keep)
+
+    def show(result: "DemoResult") -> None:
+        from clearing.cli.verify import as_data, tables
+
+        if session.json:
+            import msgspec
+
+            session.line(msgspec.structs.asdict(result) | {"report": as_data(result.report)})
+            return
+        session.out.print(tables(result.report))
+        for difference in result.differences:
+            session.out.print(f"  not as planned: {difference}", style="red", markup=False)
+
+    result = session.run(run(options, Screen(session.notes), show))
+    return ExitCode.OK if result.ok else ExitCode.FAILED

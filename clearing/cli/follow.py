@@ -20,13 +20,19 @@ app = App(
 """,
 )
 
-FromStart = Annotated[bool, Parameter(negative="", help="Begin with the first record that is kept.")]
-Count = Annotated[int | None, Parameter(help="Stop after so many records. Default: only at Ctrl-C.")]
+FromStart = Annotated[
+    bool, Parameter(negative="", help="Begin with the first record that is kept.")
+]
+Count = Annotated[
+    int | None, Parameter(help="Stop after so many records. Default: only at Ctrl-C.")
+]
 NettingSet = Annotated[str | None, Parameter(help="Only this netting set.")]
 
 
 @app.command
-def status(participant: str, *, from_start: FromStart = False, count: Count = None, session: Given) -> None:
+def status(
+    participant: str, *, from_start: FromStart = False, count: Count = None, session: Given
+) -> None:
     """What a bank is told: statuses of its payments, what it receives, how its windows end."""
     from clearing.cli.following import status_lines
 
@@ -35,8 +41,13 @@ def status(participant: str, *, from_start: FromStart = False, count: Count = No
 
 
 @app.command
-def settlements(*, netting_set: NettingSet = None, from_start: FromStart = False, count: Count = None,
-                session: Given) -> None:
+def settlements(
+    *,
+    netting_set: NettingSet = None,
+    from_start: FromStart = False,
+    count: Count = None,
+    session: Given,
+) -> None:
     """Settlement batches as ledgers get them."""
     from clearing.cli.following import settlement_lines
 
@@ -44,8 +55,13 @@ def settlements(*, netting_set: NettingSet = None, from_start: FromStart = False
 
 
 @app.command
-def rejected(*, netting_set: NettingSet = None, from_start: FromStart = False, count: Count = None,
-             session: Given) -> None:
+def rejected(
+    *,
+    netting_set: NettingSet = None,
+    from_start: FromStart = False,
+    count: Count = None,
+    session: Given,
+) -> None:
     """What could not be read: reason, source and hash of its bytes."""
     from clearing.cli.following import rejected_lines
 
@@ -53,8 +69,13 @@ def rejected(*, netting_set: NettingSet = None, from_start: FromStart = False, c
 
 
 @app.command
-def events(*, netting_set: NettingSet = None, from_start: FromStart = False, count: Count = None,
-           session: Given) -> None:
+def events(
+    *,
+    netting_set: NettingSet = None,
+    from_start: FromStart = False,
+    count: Count = None,
+    session: Given,
+) -> None:
     """Windows, commands and confirmations, as the engine's journal tells them."""
     from clearing.cli.following import event_lines
 

@@ -17,8 +17,14 @@ from clearing.names import Topics
 
 _POLL_MS = 500
 _COLOURS = {
-    "ACSP": "green", "ACSC": "bold green", "RJCT": "red", "PDNG": "yellow", "DONE": "green",
-    "REFUSED": "red", "SETTLED": "green", "FAILED": "red",
+    "ACSP": "green",
+    "ACSC": "bold green",
+    "RJCT": "red",
+    "PDNG": "yellow",
+    "DONE": "green",
+    "REFUSED": "red",
+    "SETTLED": "green",
+    "FAILED": "red",
 }
 
 Line = tuple[object, Text]
@@ -34,7 +40,9 @@ class Follow:
 
 
 def _line(data: object, status: str, *words: object) -> Line:
-    text = Text.assemble((f"{status:<9}", _COLOURS.get(status, "")), " ".join(str(w) for w in words if w != ""))
+    text = Text.assemble(
+        (f"{status:<9}", _COLOURS.get(status, "")), " ".join(str(w) for w in words if w != "")
+    )
     return data, text
 
 
@@ -45,20 +53,33 @@ def status_lines(topic: str) -> Follow:
         record = decode_status(value)
         if isinstance(record, FinalRecord):
             yield _line(
-                record, record.status, f"window {record.window} of {record.asset} net {record.net}",
-                f"({record.sent} sent, {record.received} received)", record.reason,
+                record,
+                record.status,
+                f"window {record.window} of {record.asset} net {record.net}",
+                f"({record.sent} sent, {record.received} received)",
+                record.reason,
             )
             return
         where = {"netting_set": record.netting_set, "log_offset": record.log_offset}
         for status in record.statuses:
             yield _line(
-                where | {"status": status}, status.status, status.id, status.amount, status.asset,
-                f"to {status.creditor}" if status.creditor else "", status.reason, status.text,
+                where | {"status": status},
+                status.status,
+                status.id,
+                status.amount,
+                status.asset,
+                f"to {status.creditor}" if status.creditor else "",
+                status.reason,
+                status.text,
                 "(repeat)" if status.repeat else "",
             )
         for receipt in record.receipts:
             yield _line(
-                where | {"receipt": receipt}, "received", receipt.id, receipt.amount, receipt.asset,
+                where | {"receipt": receipt},
+                "received",
+                receipt.id,
+                receipt.amount,
+                receipt.asset,
                 f"from {receipt.debtor}",
             )
 
@@ -69,11 +90,25 @@ def settlement_lines(topics: Topics) -> Follow:
     def lines(_: bytes | None, value: bytes) -> Iterable[Line]:
         message = decode_settlement(value)
         if isinstance(message, LedgerAccount):
-            yield _line(message, "account", message.participant, message.asset, f"overdraft {message.overdraft}")
-        else:
-            what = f"window {message.window} v{message.version}" if message.kind == "net" else "funding"
             yield _line(
-                message, f"#{message.sequence}", message.netting_set, what, f"of {message.asset}:",
+                message,
+                "account",
+                message.participant,
+                message.asset,
+                f"overdraft {message.overdraft}",
+            )
+        else:
+            what = (
+                f"window {message.window} v{message.version}"
+                if message.kind == "net"
+                else "funding"
+            )
+            yield _line(
+                message,
+                f"#{message.sequence}",
+                message.netting_set,
+                what,
+                f"of {message.asset}:",
                 f"{message.payments} payments, gross {message.gross}, {len(message.entries)} entries, "
                 f"hash {message.hash[:12]}…",
             )
@@ -84,7 +119,9 @@ def settlement_lines(topics: Topics) -> Follow:
 def rejected_lines(topics: Topics) -> Follow:
     def lines(_: bytes | None, value: bytes) -> Iterable[Line]:
         record = decode_rejected(value)
-        place = f"{record.topic} offset {record.offset}" + (f" item {record.item}" if record.item >= 0 else "")
+        place = f"{record.topic} offset {record.offset}" + (
+            f" item {record.item}" if record.item >= 0 else ""
+        )
         yield _line(record, record.reason, place, record.text, record.detail)
 
     return Follow(topics.rejected, lines)
@@ -97,13 +134,31 @@ def event_lines(topics: Topics) -> Follow:
         event = decode_event(value)
         if isinstance(event, WindowEvent):
             yield _line(
-                event, event.state, event.netting_set, f"window {event.window} of {event.asset}",
-                f"{event.payments} payments, gross {event.gross}" if event.payments else "", event.reason,
+                event,
+                event.state,
+                event.netting_set,
+                f"window {event.window} of {event.asset}",
+                f"{event.payments} payments, gross {event.gross}" if event.payments else "",
+                event.reason,
             )
         elif isinstance(event, CommandEvent):
-            yield _line(event, event.status, event.netting_set, event.command, event.id, f"by {event.by}", event.reason)
+            yield _line(
+                event,
+                event.status,
+                event.netting_set,
+                event.command,
+                event.id,
+                f"by {event.by}",
+                event.reason,
+            )
         else:
-            yield _line(event, event.status, event.netting_set, f"confirmation of batch {event.batch}", event.reason)
+            yield _line(
+                event,
+                event.status,
+                event.netting_set,
+                f"confirmation of batch {event.batch}",
+                event.reason,
+            )
 
     return Follow(topics.journal, lines)
 
@@ -117,7 +172,9 @@ async def follow(
     numbers = [0] if what.whole else sorted(directory.values())
     partitions = [TopicPartition(what.topic, number) for number in numbers]
     left = count
-    async with kafka.started(kafka.consumer(settings.bootstrap, client="clearing-follow")) as consumer:
+    async with kafka.started(
+        kafka.consumer(settings.bootstrap, client="clearing-follow")
+    ) as consumer:
         if what.topic not in await consumer.topics():
             raise Failure(f"there is no topic {what.topic}", "clearing topics apply SCHEME")
         consumer.assign(partitions)

@@ -70,7 +70,11 @@ def _from_file(log_file: Path, outputs: Path | None) -> "Replay":
 
 
 async def _from_kafka(
-    session: Session, netting_set: str | None, dump: Path | None, outputs: Path | None, progress: Progress
+    session: Session,
+    netting_set: str | None,
+    dump: Path | None,
+    outputs: Path | None,
+    progress: Progress,
 ) -> "list[Replay]":
     from clearing.cli.places import netting_sets
     from clearing.reading import partitions
@@ -91,7 +95,12 @@ async def _from_kafka(
 
 
 async def _replay_one(
-    session: Session, reader: object, name: str, number: int, dump: Path | None, outputs: Path | None,
+    session: Session,
+    reader: object,
+    name: str,
+    number: int,
+    dump: Path | None,
+    outputs: Path | None,
     progress: Progress,
 ) -> "Replay":
     from aiokafka import TopicPartition

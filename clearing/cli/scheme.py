@@ -97,9 +97,7 @@ def show(
     changes = [
         (name, change)
         for name in scheme.netting_sets
-        for change in find_changes(
-            scheme, Published(name), by or getpass.getuser(), today
-        ).changes
+        for change in find_changes(scheme, Published(name), by or getpass.getuser(), today).changes
     ]
     data = [{"netting_set": name, "command": change.command} for name, change in changes]
 
@@ -145,7 +143,9 @@ def _show_report(session: Session, report: "LoadReport", verb: str) -> None:
         out.print(f"topic   {change}", highlight=False, markup=False)
     for changes in report.changes:
         for change in changes.changes:
-            out.print(f"command {changes.netting_set}: {change.text}", highlight=False, markup=False)
+            out.print(
+                f"command {changes.netting_set}: {change.text}", highlight=False, markup=False
+            )
         for note in changes.notes:
             out.print(f"note    {changes.netting_set}: {note}", highlight=False, markup=False)
     for note in report.topics.notes:
@@ -158,4 +158,6 @@ def _show_report(session: Session, report: "LoadReport", verb: str) -> None:
     elif not count:
         session.note("[green]nothing differs[/green]")
     else:
-        session.note(f"{report.commands} commands and {len(report.topics.changes)} topics: {verb} done")
+        session.note(
+            f"{report.commands} commands and {len(report.topics.changes)} topics: {verb} done"
+        )

@@ -11,6 +11,7 @@ from clearing.failures import ExitCode, Failure
 
 if TYPE_CHECKING:
     from clearing.scenario import Result
+    from clearing.simulate import Observer
 
 
 def simulate(
@@ -64,9 +65,13 @@ def simulate(
     if log is not None:
         results = [_run_log(log, outputs)]
     elif scheme is None or events is None:
-        raise Failure("give a scheme and events, or --log", "clearing simulate --help", ExitCode.USAGE)
+        raise Failure(
+            "give a scheme and events, or --log", "clearing simulate --help", ExitCode.USAGE
+        )
     else:
-        results = _run_scenario(scheme, events, netting_set, start, confirm, close, log_out, outputs)
+        results = _run_scenario(
+            scheme, events, netting_set, start, confirm, close, log_out, outputs
+        )
     for result in results:
         if summary:
             from clearing.cli.simulate_tables import tables
@@ -88,25 +93,15 @@ def _print(session: Session, result: "Result") -> None:
 def _run_log(log: Path, outputs: Path | None) -> "Result":
     from clearing import logfile
     from clearing.cli.output_file import OutputFile
-    from clearing.replay import positions, standing
-    from clearing.scenario import Recorder
-    from clearing.simulate import run_log
+    from clearing.scenario import run_saved_log
 
     try:
         name = logfile.netting_set_of(log)
     except ValueError as error:
         raise Failure(str(error), code=ExitCode.USAGE) from error
-    recorder = Recorder(name)
     with ExitStack() as files:
-        observers = [recorder.observe]
-        if outputs:
-            observers.append(files.enter_context(OutputFile(outputs)).observe)
-        machine = run_log(
-            name, logfile.read(log), lambda record, out: [observe(record, out) for observe in observers]
-        )
-    recorder.result.standing = standing(machine)
-    recorder.result.positions = positions(machine)
-    return recorder.result
+        observers = [files.enter_context(OutputFile(outputs)).observe] if outputs else []
+        return run_saved_log(name, logfile.read(log), observers)
 
 
 def _run_scenario(
@@ -121,17 +116,14 @@ def _run_scenario(
 ) -> "list[Result]":
     from clearing.cli.output_file import OutputFile
     from clearing.cli.scheme import read_scheme
-    from clearing.core.commands import CloseWindow
     from clearing.logfile import LogFileWriter
-    from clearing.replay import positions, standing
-    from clearing.scenario import Recorder, Scenario, instant_ms, read_events, start_of
-    from clearing.simulate import Simulation
+    from clearing.scenario import Options, instant_ms, read_events, run_scenario, start_of
 
     scheme = read_scheme(scheme_file)
     with events_file.open("rb") as lines:
-        found = read_events(lines, str(events_file))
-    names = [name for name in scheme.netting_sets if netting_set in (None, name)]
-    if not names:
+        events = read_events(lines, str(events_file))
+    names = tuple(name for name in scheme.netting_sets if netting_set in (None, name))
+    if len(names) == 0:
         raise Failure(f"the scheme has no netting set {netting_set!r}", code=ExitCode.USAGE)
     if (log_out or outputs) and len(names) > 1:
         raise Failure(
@@ -140,32 +132,14 @@ def _run_scenario(
             ExitCode.USAGE,
         )
     try:
-        start_ms = instant_ms(start) if start else start_of(found)
+        start_ms = instant_ms(start) if start else start_of(events)
     except ValueError as error:
         raise Failure(f"--start: {error}", code=ExitCode.USAGE) from error
-    recorders = {name: Recorder(name) for name in names}
+    options = Options(start_ms, names, confirm, close)
     with ExitStack() as files:
-        observers = [files.enter_context(OutputFile(outputs)).observe] if outputs else []
-        log = files.enter_context(LogFileWriter(log_out, names[0])) if log_out else None
-        if log:
-            observers.append(lambda record, _: log.add(record))
-
-        def simulation(name: str, number: int) -> Simulation:
-            mine = [recorders[name].observe, *observers]
-            return Simulation(
-                name, start_ms, lambda record, out: [observe(record, out) for observe in mine],
-                confirm=confirm, partition=number,
-            )
-
-        scenario = Scenario(scheme, {name: simulation(name, i) for i, name in enumerate(names)})
-        scenario.load_scheme()
-        for event in found:
-            scenario.play(event)
-        for one in scenario.simulations.values():
-            if close:
-                one.command(CloseWindow(id="simulate-close", by="simulate"))
-            one.finish()
-    for name, one in scenario.simulations.items():
-        recorders[name].result.standing = standing(one.machine)
-        recorders[name].result.positions = positions(one.machine)
-    return [recorder.result for recorder in recorders.values()]
+        observers: list[Observer] = []
+        if outputs:
+            observers.append(files.enter_context(OutputFile(outputs)).observe)
+        if log_out:
+            observers.append(files.enter_context(LogFileWriter(log_out, names[0])).observe)
+        return list(run_scenario(scheme, events, options, lambda _: observers).values())

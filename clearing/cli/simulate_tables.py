@@ -30,7 +30,9 @@ def _statuses(result: Result) -> Table:
             for status in message.statuses:
                 key = (status.status, status.reason, status.text)
                 counts[key] = counts.get(key, 0) + 1
-    table = Table("status", "reason", "text", title="Statuses", title_justify="left", box=box.SIMPLE)
+    table = Table(
+        "status", "reason", "text", title="Statuses", title_justify="left", box=box.SIMPLE
+    )
     table.add_column("payments", justify="right")
     for (status, reason, text), count in sorted(counts.items()):
         table.add_row(status, reason, Text(text), f"{count:,}")
@@ -41,7 +43,8 @@ def _batches(result: Result) -> list[Table]:
     shown: list[Table] = []
     net = [batch for batch in result.batches if batch.kind == "net"]
     for batch in net[-BATCHES_SHOWN:]:
-        title = f"Batch {batch.sequence}: {batch.asset}, window {batch.window}, {batch.payments:,} payments, gross {batch.gross}"
+        what = f"{batch.asset}, window {batch.window}, {batch.payments:,} payments, gross {batch.gross}"
+        title = f"Batch {batch.sequence}: {what}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE)
         table.add_column("participant")
         for name in ("debits", "credits", "net"):
@@ -57,5 +60,7 @@ def _positions(result: Result) -> Table:
     for name in ("prefunded", "cap", "position", "headroom"):
         table.add_column(name, justify="right")
     for one in result.positions:
-        table.add_row(one.participant, one.asset, one.prefunded, one.net_debit_cap, one.position, one.headroom)
+        table.add_row(
+            one.participant, one.asset, one.prefunded, one.net_debit_cap, one.position, one.headroom
+        )
     return table

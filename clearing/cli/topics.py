@@ -1,7 +1,8 @@
 """`clearing topics`: what the cluster has, what it should have, and making it so without losing anything."""
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
@@ -50,26 +51,42 @@ def apply(scheme: Path | None = None, *, session: Given) -> ExitCode:
     return _run(session, scheme, apply_plan, "is")
 
 
-def _run(session: Session, scheme: Path | None, work: object, verb: str) -> ExitCode:
+def _run(
+    session: Session,
+    scheme: Path | None,
+    work: Callable[..., Coroutine[Any, Any, "Plan"]],
+    verb: str,
+) -> ExitCode:
     from clearing.cli.scheme import read_scheme
 
     members = read_scheme(scheme).members if scheme else None
     settings = session.settings
-    assert callable(work)
-    found: Plan = session.run(
+    found = session.run(
         work(settings.bootstrap, settings.topics, members, netting_sets=len(members or {}))
     )
-    data = {"changes": [str(c) for c in found.changes], "refusals": found.refusals, "notes": found.notes}
+    data = {
+        "changes": [str(c) for c in found.changes],
+        "refusals": found.refusals,
+        "notes": found.notes,
+    }
     if session.json:
         session.line(data)
         return ExitCode.FAILED if found.refusals else ExitCode.OK
-    for label, lines in (("", data["changes"]), ("note: ", found.notes), ("REFUSED: ", found.refusals)):
+    for label, lines in (
+        ("", data["changes"]),
+        ("note: ", found.notes),
+        ("REFUSED: ", found.refusals),
+    ):
         for line in lines:
             session.out.print(f"{label}{line}", highlight=False, markup=False)
     if found.refusals:
         session.note("[red]nothing was changed[/red]")
     else:
-        session.note(f"{len(found.changes)} changes: {verb} done" if found.changes else "[green]nothing differs[/green]")
+        session.note(
+            f"{len(found.changes)} changes: {verb} done"
+            if found.changes
+            else "[green]nothing differs[/green]"
+        )
     return ExitCode.FAILED if found.refusals else ExitCode.OK
 
 
@@ -86,9 +103,19 @@ def list_topics(*, session: Given) -> None:
         result = Table("topic", "partitions", "kept", "written by", "read by", box=None)
         for spec in contract.topics.values():
             days = spec.retention_days
-            kept = "latest of each key" if spec.compacted else days if isinstance(days, str) else f"{days} days"
+            kept = (
+                "latest of each key"
+                if spec.compacted
+                else days
+                if isinstance(days, str)
+                else f"{days} days"
+            )
             result.add_row(
-                spec.name, spec.partitions, str(kept), ", ".join(spec.written_by), ", ".join(spec.read_by)
+                spec.name,
+                spec.partitions,
+                str(kept),
+                ", ".join(spec.written_by),
+                ", ".join(spec.read_by),
             )
         return result
 

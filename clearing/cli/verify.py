@@ -41,7 +41,7 @@ def verify(
         report = session.run(
             run(session.settings, wait_s=timeout_s if wait else 0.0, note=progress.tell)
         )
-    session.show(_as_data(report), lambda _: tables(report))
+    session.show(as_data(report), lambda _: tables(report))
     if report.ok:
         return ExitCode.OK
     if not report.failed and not wait:
@@ -51,7 +51,7 @@ def verify(
     return ExitCode.FAILED
 
 
-def _as_data(report: "Report") -> dict[str, object]:
+def as_data(report: "Report") -> dict[str, object]:
     import msgspec
 
     return {

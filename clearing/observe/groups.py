@@ -1,5 +1,7 @@
 """Who is at work: members of the services' consumer groups, and what the groups have committed."""
 
+from typing import Any
+
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
@@ -33,7 +35,8 @@ async def services(client: AIOKafkaAdminClient, groups: dict[str, list[str]]) ->
     result: list[Service] = []
     for service in SERVICES:
         for group in groups[service]:
-            for response in await client.describe_consumer_groups([group]):
+            responses: list[Any] = await client.describe_consumer_groups([group])
+            for response in responses:
                 _, _, state, _, _, members, *_ = response.groups[0]
                 who = [_member(member) for member in members]
                 result.append(Service(name=service, group=group, state=state, members=who))

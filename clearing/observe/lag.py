@@ -16,7 +16,7 @@ from clearing.config import Settings
 from clearing.engine.recovery import last_transaction
 from clearing.failures import ExitCode, Failure
 from clearing.observe.groups import committed, service_groups
-from clearing.observe.probe import PROBE_OPTIONS, Backlog, backlogs
+from clearing.observe.probe import Backlog, backlogs, prober
 from clearing.observe.report import Lag
 from clearing.scheme.directory import read_directory
 
@@ -145,7 +145,7 @@ def _worst(stage: str, found: dict[TopicPartition, Backlog], now_ms: float) -> L
 async def wait_until_drained(settings: Settings, *, timeout_s: float) -> None:
     """Wait until no stage has a lag. Raises Failure, naming the stages, when it takes longer than timeout_s."""
     deadline = time.monotonic() + timeout_s
-    consumer = kafka.consumer(settings.bootstrap, client="clearing-status", **PROBE_OPTIONS)
+    consumer = prober(settings.bootstrap)
     quiet = 0
     async with kafka.administration(settings.bootstrap) as client, kafka.started(consumer):
         while True:

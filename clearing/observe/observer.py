@@ -13,7 +13,7 @@ from clearing.core.outputs import WindowEvent
 from clearing.log.records import EVENT_KEY, decode_event, decode_position
 from clearing.observe.groups import service_groups, services
 from clearing.observe.lag import lags
-from clearing.observe.probe import PROBE_OPTIONS
+from clearing.observe.probe import prober
 from clearing.observe.report import OpenWindow, StatusReport
 from clearing.observe.views import Latest
 from clearing.reading import Partitions
@@ -107,7 +107,7 @@ async def observer(settings: Settings) -> AsyncIterator[Observer]:
     async with AsyncExitStack() as clients:
         client = await clients.enter_async_context(kafka.administration(settings.bootstrap))
         reading = kafka.consumer(settings.bootstrap, client="clearing-status")
-        probing = kafka.consumer(settings.bootstrap, client="clearing-status", **PROBE_OPTIONS)
+        probing = prober(settings.bootstrap)
         reader = Partitions(await clients.enter_async_context(kafka.started(reading)))
         probe = await clients.enter_async_context(kafka.started(probing))
         yield Observer(settings, reader, probe, client)

@@ -9,13 +9,23 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from clearing import kafka
+
 PROBE_TIMEOUT_S = 5.0
 _FETCH_BYTES = (
     64 << 10
 )  # the first record is all that is wanted; the broker gives it whatever its size
 _POLL_MS = 100
 
-PROBE_OPTIONS = {"max_partition_fetch_bytes": _FETCH_BYTES, "fetch_max_wait_ms": _POLL_MS}
+
+def prober(bootstrap: str) -> AIOKafkaConsumer:
+    """A consumer that fetches little."""
+    return kafka.consumer(
+        bootstrap,
+        client="clearing-status",
+        max_partition_fetch_bytes=_FETCH_BYTES,
+        fetch_max_wait_ms=_POLL_MS,
+    )
 
 
 class Backlog(NamedTuple):

@@ -1,4 +1,4 @@
-"""What an operator is shown: services, windows, positions, lag. Values only; collected by the modules beside this."""
+"""What an operator is shown: services, windows, positions, lag. Values only, collected by the modules beside it."""
 
 import msgspec
 

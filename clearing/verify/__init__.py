@@ -1,4 +1,6 @@
-"""Black-box verification: from topics and ledger alone, that nothing was lost, doubled or changed (R1-R4, R7, R28-R30).
+"""Black-box verification: from topics and ledger alone, that nothing was lost, doubled or changed.
+
+R1-R4, R7, R8, R11, R23, R28-R30, R41.
 
 `verify(settings)` reads everything and returns a Report; each check is a small pure function over what was read.
 """

@@ -1,6 +1,7 @@
 """Every event that entered became exactly one thing, once: log × outcomes, by count and value (R28, R30)."""
 
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from clearing.verify.report import Check, Findings, Flow
 from clearing.verify.sums import show_value, values_by_asset
 from clearing.verify.tables import NO_OUTCOME, LogTable, Rows
 
+OUTCOMES = ("accepted", "queued", "refused", "rejected", "repeated")
 Values = dict[str, tuple[int, int]]  # asset -> count, value at VALUE_SCALE; asset "": unknown
 
 
@@ -28,7 +30,9 @@ def check_outcomes(table: LogTable, rows: Rows, problems: list[str]) -> Check:
     silent = rows.code == NO_OUTCOME
     dropped = rows.code == Code.ALREADY_READ
     differ(dropped & rows.fresh & ~silent, "rows dropped as read before that are new")
-    differ(~dropped & ~rows.fresh & ~silent, "rows cleared though their source offset was read before")
+    differ(
+        ~dropped & ~rows.fresh & ~silent, "rows cleared though their source offset was read before"
+    )
     judged = rows.fresh & ~silent & ~dropped
     differ(
         judged & (rows.reject != 0) & (rows.code != rows.reject),
@@ -68,7 +72,10 @@ def _check_repeats(
     table: LogTable, rows: Rows, view: np.ndarray, repeats: np.ndarray, found: Findings
 ) -> None:
     originals = np.flatnonzero(
-        rows.fresh & ~rows.repeat & (rows.reject == 0) & (rows.code != Code.DUPLICATE_ID)
+        rows.fresh
+        & ~rows.repeat
+        & (rows.reject == 0)
+        & (rows.code != Code.DUPLICATE_ID)
         & (rows.code != Code.NOT_OWNER)
     )
     order = np.argsort(view[originals], kind="stable")
@@ -78,7 +85,9 @@ def _check_repeats(
         known = place < len(sorted_ids) and sorted_ids[place] == view[row]
         original = int(originals[order[place]]) if known else row
         if original >= row:
-            found.add(f"repeat at log offset {table.log_offset(row, rows)} has no original before it")
+            found.add(
+                f"repeat at log offset {table.log_offset(row, rows)} has no original before it"
+            )
         elif rows.code[original] != rows.code[row]:
             found.add(
                 f"repeat at log offset {table.log_offset(row, rows)} was told {rows.code[row]}, "
@@ -134,17 +143,18 @@ def flows(table: LogTable, rows: Rows, entered: Values, unread: Values) -> list[
     for asset in sorted({*by_asset, *entered, *unread}):
         became = by_asset.get(asset, {}) | {"rejected": unread.get(asset, nothing)}
         came = entered.get(asset, nothing)
+        counts: dict[str, Any] = {name: became.get(name, nothing)[0] for name in OUTCOMES}
+        values: dict[str, Any] = {
+            f"{name}_value": show_value(became.get(name, nothing)[1]) for name in OUTCOMES
+        }
         result.append(
             Flow(
                 netting_set=table.netting_set,
                 asset=asset,
                 entered=came[0],
                 entered_value=show_value(came[1]),
-                **{name: became.get(name, nothing)[0] for name in (*outcomes, "rejected")},
-                **{
-                    f"{name}_value": show_value(became.get(name, nothing)[1])
-                    for name in (*outcomes, "rejected")
-                },
+                **counts,
+                **values,
             )
         )
     return result
@@ -156,15 +166,14 @@ def check_flows(netting_set: str, flows_found: list[Flow], sources: int) -> Chec
     Entered is decoded from the banks' own topics, the rest from log × outcomes.
     """
     found = Findings()
-    outcomes = ("accepted", "queued", "refused", "rejected", "repeated")
     with localcontext() as context:
         context.prec = 60  # exact: counts and sums of 18-digit amounts have far fewer digits
         for flow in flows_found:
             asset = flow.asset or "(unknown asset)"
-            out = sum(getattr(flow, name) for name in outcomes)
+            out = sum(getattr(flow, name) for name in OUTCOMES)
             if flow.entered != out:
                 found.add(f"{asset}: {flow.entered} entered, {out} came out")
-            value = sum(Decimal(getattr(flow, f"{name}_value")) for name in outcomes)
+            value = sum(Decimal(getattr(flow, f"{name}_value")) for name in OUTCOMES)
             if Decimal(flow.entered_value) != value:
                 found.add(f"{asset}: {flow.entered_value} entered, {value} came out")
     total = sum(flow.entered for flow in flows_found)

@@ -72,15 +72,19 @@ def members_by_window(
     units, impossible = minor_units(rows.amount[accepted], rows.decimals[accepted], scale[asset])
     if impossible.any():
         first = table.log_offset(int(accepted[impossible][0]), rows)
-        found.add(f"accepted amounts their asset cannot hold, first at log offset {first}",
-                  int(impossible.sum()))
+        found.add(
+            f"accepted amounts their asset cannot hold, first at log offset {first}",
+            int(impossible.sum()),
+        )
     keys = asset.astype(np.int64) << 40 | rows.window[accepted]
     groups, first, place = np.unique(keys, return_index=True, return_inverse=True)
     del first
     by_group = np.argsort(place, kind="stable")  # log order within each window
     ends = np.cumsum(np.bincount(place, minlength=len(groups)))
     sides = {
-        side: _by_participant(place, rows_of[accepted], units, len(groups), table.participants.names)
+        side: _by_participant(
+            place, rows_of[accepted], units, len(groups), table.participants.names
+        )
         for side, rows_of in (("debit", rows.debtor), ("credit", rows.creditor))
     }
     numbers = np.array([order.get(n, -1) for n in table.participants.names] or [-1], np.int64)
@@ -109,7 +113,9 @@ def _by_participant(
 ) -> list[tuple[dict[str, int], dict[str, int]]]:
     """Per group (sum by participant, count by participant)."""
     result: list[tuple[dict[str, int], dict[str, int]]] = [({}, {}) for _ in range(groups)]
-    keys, sums, counts = group_sums(place.astype(np.int64) << 32 | participant.astype(np.int64), units)
+    keys, sums, counts = group_sums(
+        place.astype(np.int64) << 32 | participant.astype(np.int64), units
+    )
     for key, total, count in zip(keys.tolist(), sums, counts.tolist(), strict=True):
         name = names[key & 0xFFFFFFFF]
         of = result[key >> 32]
@@ -141,13 +147,17 @@ def check_zero_sums(netting_set: str, batches: list[SettlementBatch]) -> Check:
             )
             entries += 1
             if net is None or debits is None or credits_ is None or net != credits_ - debits:
-                found.add(f"batch {batch.sequence}: {entry.participant} net {entry.net} is not "
-                          f"{entry.credits} - {entry.debits}")
+                found.add(
+                    f"batch {batch.sequence}: {entry.participant} net {entry.net} is not "
+                    f"{entry.credits} - {entry.debits}"
+                )
             total += net or 0
         if total:
             found.add(f"batch {batch.sequence} ({batch.asset}) sums to {show(total, batch.scale)}")
     return found.check(
-        "every batch sums to zero", "R1", netting_set,
+        "every batch sums to zero",
+        "R1",
+        netting_set,
         f"{entries:,} entries of {len(batches):,} batches",
     )
 
@@ -182,10 +192,14 @@ def check_members(
         elif current.get(key[0]) == key[1]:
             in_open += members.payments
         else:
-            found.add(f"{members.payments:,} accepted payments of {_name(key)} are in no batch",
-                      members.payments)
+            found.add(
+                f"{members.payments:,} accepted payments of {_name(key)} are in no batch",
+                members.payments,
+            )
     return found.check(
-        "batches are the sum of their payments", "R2", table.netting_set,
+        "batches are the sum of their payments",
+        "R2",
+        table.netting_set,
         f"{in_batches:,} payments in {len(batched):,} windows with a batch, "
         f"{in_open:,} in windows still open",
     )
@@ -224,7 +238,9 @@ def check_chain(netting_set: str, batches: list[SettlementBatch]) -> Check:
         if batch.sequence != number:
             found.add(f"batch at place {number} has sequence {batch.sequence}")
         if batch.previous != previous:
-            found.add(f"batch {batch.sequence} follows {batch.previous[:12]}…, not {previous[:12]}…")
+            found.add(
+                f"batch {batch.sequence} follows {batch.previous[:12]}…, not {previous[:12]}…"
+            )
         if batch_hash(batch) != batch.hash:
             found.add(f"batch {batch.sequence}: its content does not have the hash it carries")
         if batch.netting_set != netting_set:
@@ -232,19 +248,25 @@ def check_chain(netting_set: str, batches: list[SettlementBatch]) -> Check:
         if batch.kind == "net":
             wanted = batch_id(netting_set, batch.asset, batch.window, batch.version)
             if batch.id != wanted:
-                found.add(f"batch {batch.sequence} has the id {batch.id}, its content says {wanted}")
+                found.add(
+                    f"batch {batch.sequence} has the id {batch.id}, its content says {wanted}"
+                )
         if batch.id in ids:
             found.add(f"batch id {batch.id} stands there twice")
         ids.add(batch.id)
         previous = batch.hash
     return found.check(
-        "batches are chained", "R7", netting_set,
+        "batches are chained",
+        "R7",
+        netting_set,
         f"{len(batches):,} batches: sequence, id, hash, previous hash",
     )
 
 
 def check_funding(
-    table: LogTable, batches: list[SettlementBatch], events: list[CommandEvent],
+    table: LogTable,
+    batches: list[SettlementBatch],
+    events: list[CommandEvent],
     scales: dict[str, int],
 ) -> Check:
     """Money moved in or out of prefunding is exactly what commands asked for, in their order (R30)."""
@@ -262,17 +284,23 @@ def check_funding(
     said: list[tuple[str, str, int]] = []
     for batch in batches:
         if batch.kind == "funding":
-            nets = {entry.participant: parse(entry.net, batch.scale) or 0 for entry in batch.entries}
+            nets = {
+                entry.participant: parse(entry.net, batch.scale) or 0 for entry in batch.entries
+            }
             counter = nets.pop(FUNDING_ACCOUNT, 0)
             said += [(name, batch.asset, net) for name, net in nets.items()]
             if len(nets) != 1 or sum(nets.values()) != -counter:
-                found.add(f"funding batch {batch.sequence} is not one account against {FUNDING_ACCOUNT}")
+                found.add(
+                    f"funding batch {batch.sequence} is not one account against {FUNDING_ACCOUNT}"
+                )
     for place, (command, batch) in enumerate(zip(wanted, said, strict=False), start=1):
         if command != batch:
             found.add(f"funding {place} is {batch}, the command says {command}")
     if len(wanted) != len(said):
         found.add(f"{len(wanted)} commands moved prefunding, {len(said)} batches did")
     return found.check(
-        "funding is what was commanded", "R30", table.netting_set,
+        "funding is what was commanded",
+        "R30",
+        table.netting_set,
         f"{len(said):,} funding batches against {len(wanted):,} commands",
     )

@@ -4,12 +4,12 @@ The order of reading makes a live system verifiable: ends of the sources first, 
 outputs, then the log. Whatever was added meanwhile lies behind the place the journal had reached, the goal.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from aiokafka import TopicPartition
 
-from clearing.config import Settings
 from clearing.core.faults import Halt
 from clearing.core.outputs import (
     CommandEvent,
@@ -21,10 +21,10 @@ from clearing.core.outputs import (
     SettlementBatch,
     WindowEvent,
 )
+from clearing.kafka import RawRecord
 from clearing.log.records import (
-    EVENT_KEY,
-    OUTCOMES_KEY,
     TRANSACTION_KEY,
+    OutputTopic,
     Transaction,
     UnreadableLog,
     decode_event,
@@ -35,13 +35,29 @@ from clearing.log.records import (
     decode_transaction,
 )
 from clearing.log.records import read as read_record
-from clearing.reading import Partitions
+from clearing.names import Topics
+from clearing.reading import Reader
 from clearing.replay import Replay
 from clearing.verify.outputs import OutputDigests
 from clearing.verify.sources import ControlComparison, SourceComparison
 from clearing.verify.tables import LogTable, Rows
 
 Note = Callable[[str], None]
+
+
+T = TypeVar("T")
+
+
+def _outcomes(value: bytes) -> Outcomes | None:
+    """Outcomes; None for the other kind of record in that topic, an event of a window."""
+    if value.startswith(b"{"):
+        decode_event(value)
+        return None
+    return decode_outcomes(value)
+
+
+def silent(_: str) -> None:
+    """Nobody wants to know how far it is."""
 
 
 @dataclass(slots=True)
@@ -57,6 +73,7 @@ class Said:
     positions: list[Position] = field(default_factory=list[Position])
     rejected: list[Rejected] = field(default_factory=list[Rejected])
     digests: OutputDigests = field(default_factory=OutputDigests)
+    unreadable: list[str] = field(default_factory=list[str])
 
     def cut(self, settlements: int) -> None:
         """Leave out settlements behind the goal: all but the first so many."""
@@ -92,10 +109,10 @@ class Collector:
     """Reads one netting set. marks: ends of its sources when the verification began."""
 
     def __init__(
-        self, reader: Partitions, settings: Settings, netting_set: str, partition: int, note: Note
+        self, reader: Reader, topics: Topics, netting_set: str, partition: int, note: Note
     ) -> None:
         self.reader = reader
-        self.topics = settings.topics
+        self.topics = topics
         self.netting_set = netting_set
         self.partition = partition
         self.note = note
@@ -125,53 +142,58 @@ class Collector:
         """Everything the engine has said, the journal first: it names the goal."""
         said = Said()
         self.note(f"{self.netting_set}: reading outputs")
-        async for records in self.reader.chunks(self._at(self.topics.journal)):
-            for record in records:
-                self._journal(said, record.key, record.value or b"")
+        await self._read_journal(said)
         if said.transactions:
             said.goal = said.transactions[-1].next_offset
-        async for records in self.reader.chunks(self._at(self.topics.outcomes)):
-            for record in records:
-                said.digests.add("outcomes", record.key, record.value)
-                if record.key == OUTCOMES_KEY:
-                    outcomes = decode_outcomes(record.value or b"")
-                    if outcomes.log_offset < said.goal:
-                        said.outcomes.append(outcomes)
-        await self._read_settlements(said)
-        async for records in self.reader.chunks(self._at(self.topics.windows)):
-            for record in records:
-                said.digests.add("windows", record.key, record.value)
+        async for _, outcomes in self._read("outcomes", said, _outcomes):
+            if outcomes is not None and outcomes.log_offset < said.goal:
+                said.outcomes.append(outcomes)
+        async for record, settlement in self._read("settlements", said, decode_settlement):
+            said.settlements.append((record.offset, settlement))
+        async for _ in self._read("windows", said, decode_event):
+            pass  # compared as bytes only: the journal says the same, and more
         latest: dict[bytes | None, Position] = {}
-        async for records in self.reader.chunks(self._at(self.topics.positions)):
-            for record in records:
-                said.digests.add("positions", record.key, record.value)
-                latest[record.key] = decode_position(record.value or b"")
+        async for record, position in self._read("positions", said, decode_position):
+            latest[record.key] = position
         said.positions = list(latest.values())
-        async for records in self.reader.chunks(self._at(self.topics.rejected)):
-            for record in records:
-                said.digests.add("rejected", record.key, record.value)
-                rejected = decode_rejected(record.value or b"")
-                if rejected.log_offset < said.goal:
-                    said.rejected.append(rejected)
+        async for _, rejected in self._read("rejected", said, decode_rejected):
+            if rejected.log_offset < said.goal:
+                said.rejected.append(rejected)
         return said
 
-    def _journal(self, said: Said, key: bytes | None, value: bytes) -> None:
+    async def _read(
+        self, topic: OutputTopic, said: Said, decode: Callable[[bytes], T]
+    ) -> AsyncIterator[tuple[RawRecord, T]]:
+        """Records of an output topic, decoded; what is none of the engine's is noted."""
+        async for records in self.reader.chunks(self._at(getattr(self.topics, topic))):
+            for record in records:
+                said.digests.add(topic, record.key, record.value)
+                try:
+                    decoded = decode(record.value or b"")
+                except (ValueError, KeyError, TypeError) as error:
+                    said.unreadable.append(f"{topic} offset {record.offset}: {error}")
+                else:
+                    yield record, decoded
+
+    async def _read_journal(self, said: Said) -> None:
+        async for records in self.reader.chunks(self._at(self.topics.journal)):
+            for record in records:
+                try:
+                    self._journal(said, record.key, record.value or b"")
+                except ValueError as error:
+                    said.unreadable.append(f"journal offset {record.offset}: {error}")
+
+    @staticmethod
+    def _journal(said: Said, key: bytes | None, value: bytes) -> None:
         if key == TRANSACTION_KEY:
             said.transactions.append(decode_transaction(value))
             return
         said.digests.add("journal", key, value)
-        if key == EVENT_KEY:
-            event = decode_event(value)
-            if isinstance(event, WindowEvent):
-                said.windows.append(event)
-            elif isinstance(event, CommandEvent):
-                said.commands.append(event)
-
-    async def _read_settlements(self, said: Said) -> None:
-        async for records in self.reader.chunks(self._at(self.topics.settlements)):
-            for record in records:
-                said.digests.add("settlements", record.key, record.value)
-                said.settlements.append((record.offset, decode_settlement(record.value or b"")))
+        event = decode_event(value)
+        if isinstance(event, WindowEvent):
+            said.windows.append(event)
+        elif isinstance(event, CommandEvent):
+            said.commands.append(event)
 
     async def read_log(self, said: Said) -> Logged:
         """Run the whole log through a machine, and lay out what lies before the goal as a table."""

@@ -145,11 +145,15 @@ def check_postings(
             posting = posted.get(event.batch)
             if posting is None or posting.status != state:
                 says = posting.status if posting else "nothing"
-                found.add(f"window {event.window} of {event.asset} is {event.state}, its ledger says {says}")
+                found.add(
+                    f"window {event.window} of {event.asset} is {event.state}, its ledger says {says}"
+                )
     entries = sum(len(posting.entries) for posting in posted.values())
     refused = sum(posting.status == "REFUSED" for posting in posted.values())
     return found.check(
-        "the ledger equals the batches", "R2 R23", netting_set,
+        "the ledger equals the batches",
+        "R2 R23",
+        netting_set,
         f"{len(posted):,} of {len(batches):,} batches, {entries:,} entries; {refused:,} refused",
     )
 
@@ -172,7 +176,9 @@ def _posting_differences(posting: Posting, batch: SettlementBatch) -> list[str]:
     for name in sorted({*sent_entries, *posting.entries}):
         has, sent = posting.entries.get(name), sent_entries.get(name)
         if has != sent:
-            differences.append(f"batch {batch.sequence}: entry of {name} is {has} in the ledger, not {sent}")
+            differences.append(
+                f"batch {batch.sequence}: entry of {name} is {has} in the ledger, not {sent}"
+            )
     return differences
 
 
@@ -194,7 +200,9 @@ def check_balances(netting_set: str, books: LedgerBooks) -> Check:
     for account, amount, balance in books.running:
         sums[account] = sums.get(account, 0) + amount
         if sums[account] != balance:
-            found.add(f"{account}: balance {balance} after an entry of {amount}, entries say {sums[account]}")
+            found.add(
+                f"{account}: balance {balance} after an entry of {amount}, entries say {sums[account]}"
+            )
     for account, balance in books.balances.items():
         if balance != sums.get(account, 0):
             found.add(f"{account}: balance {balance}, its entries say {sums.get(account, 0)}")
@@ -207,6 +215,8 @@ def check_balances(netting_set: str, books: LedgerBooks) -> Check:
         if total:
             found.add(f"{key}: all accounts together hold {total}, not zero")
     return found.check(
-        "balances are the sum of their entries", "R1", netting_set,
+        "balances are the sum of their entries",
+        "R1",
+        netting_set,
         f"{len(books.balances):,} balances of {len(totals):,} assets, {len(books.running):,} entries",
     )

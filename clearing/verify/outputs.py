@@ -70,17 +70,23 @@ class OutputDigests:
         return self.topics[topic].last if self.marked is None else self._last_at_mark[topic]
 
 
-def _compare_all(topic: OutputTopic, said: OutputDigests, made: OutputDigests, found: Findings) -> None:
+def _compare_all(
+    topic: OutputTopic, said: OutputDigests, made: OutputDigests, found: Findings
+) -> None:
     has, wanted = said.topics[topic].all, made.topics[topic].all
     if has != wanted[: len(has)]:
         pairs = enumerate(zip(has, wanted, strict=False), start=1)
         place = next((place for place, (one, other) in pairs if one != other), None)
         if place is None:
-            found.add(f"{topic}: {len(has):,} records stand there, the replay makes {len(wanted):,}")
+            found.add(
+                f"{topic}: {len(has):,} records stand there, the replay makes {len(wanted):,}"
+            )
         else:
             found.add(f"{topic}: record {place:,} is another one than the replay makes")
     elif len(has) < made.required(topic):
-        found.add(f"{topic}: {len(has):,} records stand there, the replay makes {made.required(topic):,}")
+        found.add(
+            f"{topic}: {len(has):,} records stand there, the replay makes {made.required(topic):,}"
+        )
 
 
 def _compare_compacted(

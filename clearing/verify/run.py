@@ -1,15 +1,17 @@
-"""The verification from beginning to end: read, check, report. What is compared is in the modules beside this one."""
+"""The verification from beginning to end: read, check, report. What is compared is in the modules beside it."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
 from clearing.config import Settings
 from clearing.failures import Failure
+from clearing.names import Topics
 from clearing.observe.lag import wait_until_drained
-from clearing.reading import Partitions, partitions
+from clearing.reading import Reader, partitions
 from clearing.scheme.directory import read_directory
 from clearing.verify.accounting import (
     Values,
@@ -26,8 +28,8 @@ from clearing.verify.batches import (
     check_zero_sums,
     registration_order,
 )
-from clearing.verify.collect import Collector, Logged, Note, Said
-from clearing.verify.ledger import check_balances, check_postings, connect, read_books
+from clearing.verify.collect import Collector, Logged, Note, Said, silent
+from clearing.verify.ledger import LedgerBooks, check_balances, check_postings, connect, read_books
 from clearing.verify.outputs import check_outputs
 from clearing.verify.report import Check, Findings, Flow, Report
 from clearing.verify.sources import SourceComparison, check_sources
@@ -38,12 +40,8 @@ from clearing.verify.windows import check_positions, check_windows
 RETRY_INTERVAL_S = 1.0
 
 
-def _silent(_: str) -> None:
-    """Nobody wants to know how far it is."""
-
-
 async def verify(
-    settings: Settings, *, wait_s: float = 0.0, note: Callable[[str], None] = _silent
+    settings: Settings, *, wait_s: float = 0.0, note: Callable[[str], None] = silent
 ) -> Report:
     """Verify every netting set of the installation, the ledger too if settings.dsn is given.
 
@@ -63,30 +61,51 @@ async def verify(
 
 
 async def _verify_once(settings: Settings, note: Note) -> Report:
-    began = time.monotonic()
     directory = await read_directory(settings.bootstrap, settings.topics)
     if not directory:
         raise Failure("there is no netting set yet", "clearing scheme load SCHEME")
+
+    async def books(netting_set: str) -> LedgerBooks:
+        connection = await connect(settings.dsn)
+        try:
+            return await read_books(connection, netting_set)
+        finally:
+            await connection.close()
+
+    async with partitions(settings.bootstrap, "clearing-verify") as reader:
+        return await verify_topics(
+            reader, settings.topics, directory, books if settings.dsn else None, note
+        )
+
+
+async def verify_topics(
+    reader: Reader,
+    topics: Topics,
+    directory: dict[str, int],
+    books: Callable[[str], Awaitable[LedgerBooks]] | None = None,
+    note: Note = silent,
+) -> Report:
+    """Verify what a reader gives. directory: netting set -> partition; books: reads the ledger, if there is one."""
+    began = time.monotonic()
     checks: list[Check] = []
     found_flows: list[Flow] = []
     wanted: dict[Bank, Told] = {}
     goals: dict[str, int] = {}
     batches = 0
-    async with partitions(settings.bootstrap, "clearing-verify") as reader:
-        topics = await reader.topics()
-        for netting_set, partition in sorted(directory.items()):
-            collector = Collector(reader, settings, netting_set, partition, note)
-            await collector.mark(topics)
-            one = await _verify_netting_set(collector)
-            checks += one.checks
-            found_flows += one.flows
-            wanted |= {(netting_set, bank): told for bank, told in one.told.items()}
-            goals[netting_set] = one.goal
-            batches += one.batches
-            if settings.dsn:
-                note(f"{netting_set}: reading the ledger")
-                checks += await _check_ledger(settings.dsn, netting_set, one)
-        checks.append(await _check_statuses(reader, settings, topics, wanted, goals, note))
+    names = await reader.topics()
+    for netting_set, partition in sorted(directory.items()):
+        collector = Collector(reader, topics, netting_set, partition, note)
+        await collector.mark(names)
+        one = await _verify_netting_set(collector)
+        checks += one.checks
+        found_flows += one.flows
+        wanted |= {(netting_set, bank): told for bank, told in one.told.items()}
+        goals[netting_set] = one.said.goal
+        batches += len(one.said.batches)
+        if books is not None:
+            note(f"{netting_set}: reading the ledger")
+            checks += _check_ledger(netting_set, await books(netting_set), one.said)
+    checks.append(await _check_statuses(reader, topics, names, wanted, goals, note))
     return Report(
         checks=checks,
         flows=found_flows,
@@ -95,16 +114,14 @@ async def _verify_once(settings: Settings, note: Note) -> Report:
     )
 
 
+@dataclass(slots=True)
 class _Verified:
     """Checks of one netting set, and what is needed of it for the ledger and the banks."""
 
-    def __init__(self, said: Said, told: dict[str, Told]) -> None:
-        self.checks: list[Check] = []
-        self.flows: list[Flow] = []
-        self.said = said
-        self.told = told
-        self.goal = said.goal
-        self.batches = len(said.batches)
+    said: Said
+    told: dict[str, Told]
+    checks: list[Check]
+    flows: list[Flow]
 
 
 async def _verify_netting_set(collector: Collector) -> _Verified:
@@ -113,13 +130,12 @@ async def _verify_netting_set(collector: Collector) -> _Verified:
     table = logged.table
     rows, problems = table.rows(said.outcomes)
     payments, control = await collector.compare_sources(table, rows)
-    result = _Verified(said, to_be_told(table, rows, said.windows))
-    result.flows = flows(table, rows, *_values(payments))
-    result.checks = [
+    found_flows = flows(table, rows, *_values(payments))
+    checks = [
         check_sources(table.netting_set, table.gaps, [*payments, *control]),
         _check_arrived(logged, said),
         check_outcomes(table, rows, problems),
-        check_flows(table.netting_set, result.flows, len(payments)),
+        check_flows(table.netting_set, found_flows, len(payments)),
         check_ids(table, rows),
         check_rejected(table, rows, said.rejected),
         *_check_batches(table, rows, said),
@@ -128,11 +144,11 @@ async def _verify_netting_set(collector: Collector) -> _Verified:
             said.digests,
             logged.made,
             logged.replay.compared,
-            logged.replay.differences,
+            [*said.unreadable, *logged.replay.differences],
             logged.fault,
         ),
     ]
-    return result
+    return _Verified(said, to_be_told(table, rows, said.windows), checks, found_flows)
 
 
 def _check_batches(table: LogTable, rows: Rows, said: Said) -> list[Check]:
@@ -154,7 +170,9 @@ def _check_arrived(logged: Logged, said: Said) -> Check:
     if logged.pending:
         found.wait_for(f"{logged.pending:,} log records are not processed yet")
     return found.check(
-        "the engine has processed the log", "R30", logged.table.netting_set,
+        "the engine has processed the log",
+        "R30",
+        logged.table.netting_set,
         f"{logged.table.records:,} log records in {len(said.transactions):,} transactions; "
         f"{logged.table.already_read:,} rows read twice were dropped",
     )
@@ -172,13 +190,7 @@ def _values(payments: list[SourceComparison]) -> tuple[Values, Values]:
     return entered, unread
 
 
-async def _check_ledger(dsn: str, netting_set: str, one: _Verified) -> list[Check]:
-    connection = await connect(dsn)
-    try:
-        books = await read_books(connection, netting_set)
-    finally:
-        await connection.close()
-    said = one.said
+def _check_ledger(netting_set: str, books: LedgerBooks, said: Said) -> list[Check]:
     return [
         check_postings(netting_set, books, said.batches, said.windows, said.settlements_end),
         check_balances(netting_set, books),
@@ -186,9 +198,9 @@ async def _check_ledger(dsn: str, netting_set: str, one: _Verified) -> list[Chec
 
 
 async def _check_statuses(
-    reader: Partitions,
-    settings: Settings,
-    topics: set[str],
+    reader: Reader,
+    topics: Topics,
+    names: set[str],
     wanted: dict[Bank, Told],
     goals: dict[str, int],
     note: Note,
@@ -196,8 +208,8 @@ async def _check_statuses(
     tallies: list[StatusTally] = []
     unread: list[str] = []
     for participant in sorted({bank for _, bank in wanted}):
-        name = settings.topics.status(participant)
-        if name not in topics:
+        name = topics.status(participant)
+        if name not in names:
             unread.append(participant)
             continue
         tally = StatusTally(participant, goals)

@@ -108,7 +108,9 @@ class SourceComparison:
         place, row = self._place[self._seen : end], self._row[self._seen : end]
         self._seen = end
         if (place[1:] == place[:-1]).any():
-            self.found.add("a record stands in the log twice as new", int((place[1:] == place[:-1]).sum()))
+            self.found.add(
+                "a record stands in the log twice as new", int((place[1:] == place[:-1]).sum())
+            )
         offsets = np.array([record.offset for record in inside], np.int64)
         self._compare_offsets(offsets, place)
         unread = self._rows.reject[row] != 0
@@ -122,7 +124,9 @@ class SourceComparison:
             first = int(self._place[self._seen]) >> _ITEM_BITS
             self._differ("rows of the log are of no record in the topic", left, first)
         if self.beyond:
-            self.found.wait_for(f"{self.beyond:,} records of {self.source[0]} are not in the log yet")
+            self.found.wait_for(
+                f"{self.beyond:,} records of {self.source[0]} are not in the log yet"
+            )
 
     def _differ(self, what: str, count: int, offset: int) -> None:
         self.found.add(f"{self.source[0]}: {count:,} {what}, first at offset {offset}", count)
@@ -134,7 +138,9 @@ class SourceComparison:
             self._differ("records are not in the log", len(missing), int(missing[0]))
         foreign = np.setdiff1d(in_log, offsets, assume_unique=True)
         if len(foreign):
-            self._differ("rows of the log are of no record in the topic", len(foreign), int(foreign[0]))
+            self._differ(
+                "rows of the log are of no record in the topic", len(foreign), int(foreign[0])
+            )
 
     def _compare_hashes(self, records: list[SourceRecord], offsets: I64, unread: I64) -> None:
         """What the log rejected is this record, by the hash of its bytes."""
@@ -147,7 +153,9 @@ class SourceComparison:
             if self._reject_hashes.get((self._number, offset, item)) != digest:
                 self._differ("rejected rows carry another hash than their record", 1, offset)
 
-    def _compare_rows(self, records: list[SourceRecord], place: I64, row: I64, unread: Bool) -> None:
+    def _compare_rows(
+        self, records: list[SourceRecord], place: I64, row: I64, unread: Bool
+    ) -> None:
         places: list[int] = []
         orders: list[Payment | TokenTransfer] = []
         for record in records:
@@ -216,12 +224,16 @@ class _Columns:
         encoded = pa.array([o.asset for o in orders], pa.string()).dictionary_encode()
         self.assets: list[str] = encoded.dictionary.to_pylist()
         self.asset_number: I64 = encoded.indices.to_numpy().astype(np.int64)
-        self.amount, self.decimals, self.amount_readable = decimal_columns([o.amount for o in orders])
+        self.amount, self.decimals, self.amount_readable = decimal_columns(
+            [o.amount for o in orders]
+        )
 
     def differences(self, rows: Rows, row: I64, kept: Bool) -> list[tuple[str, Bool]]:
         """(column, where it differs) for the kept orders against these rows, in the same order."""
         ids = _ids([o.id for o, keep in zip(self.orders, kept.tolist(), strict=True) if keep])
-        amount = (self.amount[kept] != rows.amount[row]) | (self.decimals[kept] != rows.decimals[row])
+        amount = (self.amount[kept] != rows.amount[row]) | (
+            self.decimals[kept] != rows.decimals[row]
+        )
         return [
             ("id", (ids != rows.id[row]).any(axis=1)),
             ("debtor", self.debtor[kept] != rows.debtor[row]),
@@ -262,7 +274,9 @@ class ControlComparison:
         for row in table.control:
             if row.source == source and row.item.offset >= first_offset:
                 if row.item.offset in self._items:
-                    self.found.add(f"{source[0]}: offset {row.item.offset} stands in the log twice as new")
+                    self.found.add(
+                        f"{source[0]}: offset {row.item.offset} stands in the log twice as new"
+                    )
                 self._items[row.item.offset] = row.item
 
     def feed(self, records: Sequence[SourceRecord]) -> None:
@@ -276,13 +290,17 @@ class ControlComparison:
             if item is None:
                 self.found.add(f"{self.source[0]}: offset {record.offset} is not in the log")
             elif not _says(item, record.value or b""):
-                self.found.add(f"{self.source[0]}: the log says something else than offset {record.offset}")
+                self.found.add(
+                    f"{self.source[0]}: the log says something else than offset {record.offset}"
+                )
 
     def finish(self) -> None:
         for offset in self._items:
             self.found.add(f"{self.source[0]}: the log has offset {offset}, the topic has not")
         if self.beyond:
-            self.found.wait_for(f"{self.beyond:,} records of {self.source[0]} are not in the log yet")
+            self.found.wait_for(
+                f"{self.beyond:,} records of {self.source[0]} are not in the log yet"
+            )
 
 
 def _says(item: ControlItem, value: bytes) -> bool:
@@ -294,7 +312,9 @@ def _says(item: ControlItem, value: bytes) -> bool:
         return False
 
 
-def check_sources(netting_set: str, gaps: list[str], compared: Sequence[SourceComparison | ControlComparison]) -> Check:
+def check_sources(
+    netting_set: str, gaps: list[str], compared: Sequence[SourceComparison | ControlComparison]
+) -> Check:
     """Every record of the banks' topics is in the log exactly once, with the same content (R30, F14)."""
     found = Findings()
     found.extend(gaps)

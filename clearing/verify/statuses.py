@@ -64,13 +64,18 @@ class StatusTally:
         self._goals = goals
         self.told: dict[str, Told] = {}  # by netting set
         self.records = self.repeated = 0
+        self.unreadable: list[str] = []
         self._seen: dict[str, tuple[int, int]] = {}
 
     def feed(self, values: list[bytes]) -> None:
         """Take in the next records; those seen before are dropped."""
         texts: dict[tuple[str, str, str], list[str]] = {}  # netting set, kind, asset -> amounts
         for value in values:
-            message = decode_status(value)
+            try:
+                message = decode_status(value)
+            except msgspec.MsgspecError as error:
+                self.unreadable.append(f"status of {self.participant}: {error}")
+                continue
             if message.log_offset >= self._goals.get(message.netting_set, 0):
                 continue
             place = (message.log_offset, message.index)
@@ -92,9 +97,7 @@ class StatusTally:
             self.told[netting_set].add(kind, {asset: total})
 
 
-def _tally(
-    message: StatusRecord, told: Told, texts: dict[tuple[str, str, str], list[str]]
-) -> None:
+def _tally(message: StatusRecord, told: Told, texts: dict[tuple[str, str, str], list[str]]) -> None:
     name = message.netting_set
     for status in message.statuses:
         if status.repeat:
@@ -118,7 +121,9 @@ def to_be_told(table: LogTable, rows: Rows, events: list[WindowEvent]) -> dict[s
         owners[number] = owner_of(topic)
     names = Names()
     owner = np.array([names.add(name) for name in owners] or [-1], np.int64)[rows.source]
-    creditor = np.array([names.add(n) for n in table.participants.names] or [-1], np.int64)[rows.creditor]
+    creditor = np.array([names.add(n) for n in table.participants.names] or [-1], np.int64)[
+        rows.creditor
+    ]
     result: dict[str, Told] = {name: Told() for name in names.names}
     for code, status in _PLAIN_STATUS.items():
         mine = rows.fresh & (rows.code == code) & ~rows.repeat
@@ -142,7 +147,13 @@ def to_be_told(table: LogTable, rows: Rows, events: list[WindowEvent]) -> dict[s
 
 
 def _add_values(
-    table: LogTable, rows: Rows, result: dict[str, Told], names: Names, who: I64, mine: Bool, kind: str
+    table: LogTable,
+    rows: Rows,
+    result: dict[str, Told],
+    names: Names,
+    who: I64,
+    mine: Bool,
+    kind: str,
 ) -> None:
     width = max(len(table.assets.names), 1)
     keys = who[mine] * width + rows.asset[mine]
@@ -175,6 +186,8 @@ def check_statuses(
         for tally in tallies
         for netting_set, bank in tally.told.items()
     }
+    for tally in tallies:
+        found.extend(tally.unreadable)
     behind = 0
     for key in sorted({*wanted, *told}):
         want, have = wanted.get(key, Told()), told.get(key, Told())
@@ -192,13 +205,17 @@ def check_statuses(
         for bank in told.values()
     )
     receipts = sum(
-        count for bank in told.values()
-        for (kind, _), (count, _) in bank.values.items() if kind == "received"
+        count
+        for bank in told.values()
+        for (kind, _), (count, _) in bank.values.items()
+        if kind == "received"
     )
     finals = sum(len(bank.finals) for bank in told.values())
     repeated = sum(tally.repeated for tally in tallies)
     return found.check(
-        "banks were told the truth", "R23 R41", "status topics",
+        "banks were told the truth",
+        "R23 R41",
+        "status topics",
         f"{statuses:,} statuses, {receipts:,} receipts and {finals:,} final notices of "
         f"{len(told):,} banks, by count and value; {repeated:,} records stood there twice",
     )
@@ -214,11 +231,11 @@ def _told_differences(bank: Bank, want: Told, have: Told) -> list[str]:
                 f"{where}: told {told[0]:,} {kind} of {show_value(told[1])} {asset}, "
                 f"it were {wanted[0]:,} of {show_value(wanted[1])}"
             )
-    for kind in sorted({*want.counts, *have.counts}):
-        if want.counts.get(kind, 0) != have.counts.get(kind, 0):
-            differences.append(
-                f"{where}: told {have.counts.get(kind, 0):,} {kind}, it were {want.counts.get(kind, 0):,}"
-            )
+    differences += [
+        f"{where}: told {have.counts.get(kind, 0):,} {kind}, it were {want.counts.get(kind, 0):,}"
+        for kind in sorted({*want.counts, *have.counts})
+        if want.counts.get(kind, 0) != have.counts.get(kind, 0)
+    ]
     for final in sorted(want.finals ^ have.finals):
         side = "was not told" if final in want.finals else "was told wrongly"
         differences.append(f"{where}: {side} that window {final[1]} of {final[0]} is {final[3]}")

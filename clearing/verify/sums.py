@@ -2,13 +2,14 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow.compute import MatchSubstringOptions, ReplaceSubstringOptions, call_function
 
-from clearing.core.inputs import I64, U8, Bool
+from clearing.core.inputs import I32, I64, U8, Bool
 from clearing.core.money import show
 
 VALUE_SCALE = 18  # values of unlike decimals are added at this scale, in Python's integers
 
+_PLAIN = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 _LOW = np.int64(0xFFFFFFFF)
 
 
@@ -26,7 +27,7 @@ def group_sums(keys: I64, amounts: I64) -> tuple[I64, list[int], I64]:
     return distinct, sums, np.bincount(place, minlength=len(distinct))
 
 
-def values_by_asset(asset: I64, amounts: I64, decimals: U8) -> dict[int, tuple[int, int]]:
+def values_by_asset(asset: I64 | I32, amounts: I64, decimals: U8) -> dict[int, tuple[int, int]]:
     """Per asset number (count, value at VALUE_SCALE) of amounts with their own decimals each."""
     keys = asset.astype(np.int64) * 32 + decimals
     result: dict[int, tuple[int, int]] = {}
@@ -54,14 +55,13 @@ def minor_units(amounts: I64, decimals: U8, scale: I64) -> tuple[I64, Bool]:
 def decimal_columns(texts: list[str]) -> tuple[I64, U8, Bool]:
     """Digits, decimals and readability of plain decimal strings: "12.50" is (1250, 2, True)."""
     column = pa.array(texts, pa.string())
-    digits = pc.replace_substring(column, ".", "")
-    readable = pc.and_(
-        pc.match_substring_regex(column, r"^[0-9]{1,18}(\.[0-9]{1,18})?$"),
-        pc.less_equal(pc.utf8_length(digits), 18),
-    )
-    point = pc.find_substring(column, ".").to_numpy()
-    lengths = pc.utf8_length(column).to_numpy()
-    mask: Bool = readable.to_numpy(zero_copy_only=False)
-    amount = pc.cast(pc.if_else(readable, digits, "0"), pa.int64()).to_numpy()
-    decimals = np.where(mask & (point >= 0), lengths - point - 1, 0).astype(np.uint8)
-    return amount, decimals, mask
+    digits = call_function("replace_substring", [column], ReplaceSubstringOptions(".", ""))
+    lengths = call_function("binary_length", [column]).to_numpy()
+    length_of_digits = call_function("binary_length", [digits]).to_numpy()
+    plain = call_function("match_substring_regex", [column], MatchSubstringOptions(_PLAIN))
+    readable: Bool = plain.to_numpy(zero_copy_only=False) & (length_of_digits <= VALUE_SCALE)
+    usable = call_function("if_else", [pa.array(readable), digits, pa.scalar("0")])
+    point = lengths - length_of_digits  # 1 where there is one
+    place = call_function("find_substring", [column], MatchSubstringOptions(".")).to_numpy()
+    decimals = np.where(readable & (point > 0), lengths - place - 1, 0).astype(np.uint8)
+    return usable.cast(pa.int64()).to_numpy(), decimals, readable

@@ -5,6 +5,7 @@ Which rows were read before is worked out here again from the source spans, with
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -191,7 +192,7 @@ class LogTable:
 
     def rows(self, outcomes: list[Outcomes]) -> tuple[Rows, list[str]]:
         """All rows with what was said about them, and where log and outcomes do not fit each other."""
-        columns = {
+        columns: dict[str, Any] = {
             name: np.concatenate([np.empty(0, dtype), *self._columns[name]])
             for name, dtype in _COLUMNS.items()
         }
@@ -206,7 +207,9 @@ class LogTable:
         for outcome in outcomes:
             i = place.get(outcome.log_offset)
             if i is None:
-                problems.append(f"outcomes for log offset {outcome.log_offset}, where no payments are")
+                problems.append(
+                    f"outcomes for log offset {outcome.log_offset}, where no payments are"
+                )
             elif i in said:
                 problems.append(f"outcomes for log offset {outcome.log_offset} stand there twice")
             elif len(outcome.codes) != self.lengths[i]:

@@ -1,4 +1,4 @@
-"""Windows, confirmations and positions: what the journal and the compacted topics say against the log (R4, R11, R23)."""
+"""Windows, confirmations and positions: what journal and `positions` say against the log (R4, R8, R11, R23)."""
 
 import numpy as np
 
@@ -36,13 +36,19 @@ def check_windows(
         before = states.get(key)
         state = before.state if before else ""
         if event.state not in _MAY_FOLLOW.get(state, ()):
-            found.add(f"window {key[1]} of {key[0]} went from {state or 'nothing'} to {event.state}")
+            found.add(
+                f"window {key[1]} of {key[0]} went from {state or 'nothing'} to {event.state}"
+            )
         if event.state == "OPEN":
             if event.window != opened.get(event.asset, 0) + 1:
-                found.add(f"{event.asset}: window {event.window} opened after {opened.get(event.asset, 0)}")
+                found.add(
+                    f"{event.asset}: window {event.window} opened after {opened.get(event.asset, 0)}"
+                )
             last = states.get((event.asset, event.window - 1))
             if last is not None and last.state == "OPEN":
-                found.add(f"{event.asset}: window {event.window} opened while the one before was open")
+                found.add(
+                    f"{event.asset}: window {event.window} opened while the one before was open"
+                )
             opened[event.asset] = event.window
         elif event.batch:
             _check_batch_event(event, by_id.get(event.batch), answers, found)
@@ -58,7 +64,9 @@ def check_windows(
     if waiting:
         found.wait_for(f"{waiting} windows wait for their ledger")
     return found.check(
-        "windows settle once, on their ledger's word", "R4 R23", table.netting_set,
+        "windows settle once, on their ledger's word",
+        "R4 R23",
+        table.netting_set,
         f"{len(states):,} windows: {settled:,} settled, {waiting:,} waiting, {failed:,} failed, "
         f"{len(opened):,} open",
     )
@@ -85,9 +93,7 @@ def _check_batch_event(
         found.add(f"{where}: batch {event.batch} is not in the topic")
         return
     said = (event.hash, event.asset, event.window, event.version, event.payments, event.gross)
-    if said != (
-        batch.hash, batch.asset, batch.window, batch.version, batch.payments, batch.gross
-    ):
+    if said != (batch.hash, batch.asset, batch.window, batch.version, batch.payments, batch.gross):
         found.add(f"{where}: says something else than batch {batch.sequence}")
     if event.state in ("SETTLED", "FAILED") and event.entries != batch.entries:
         found.add(f"{where}: carries other entries than batch {batch.sequence}")
@@ -138,15 +144,21 @@ def check_positions(
             continue
         compared += 1
         if position != owed.get(key, 0):
-            found.add(f"{key}: position {record.position}, payments say {show(owed.get(key, 0), scale)}")
+            found.add(
+                f"{key}: position {record.position}, payments say {show(owed.get(key, 0), scale)}"
+            )
         if held != held_by.get(key, 0):
-            found.add(f"{key}: prefunded {record.prefunded}, batches say {show(held_by.get(key, 0), scale)}")
+            found.add(
+                f"{key}: prefunded {record.prefunded}, batches say {show(held_by.get(key, 0), scale)}"
+            )
     known = {(record.participant, record.asset) for record in positions}
     late += len({*owed, *held_by} - known)
     if late:
         found.wait_for(f"{late} positions are not written yet")
     return found.check(
-        "positions are what is unsettled", "R8 R11", table.netting_set,
+        "positions are what is unsettled",
+        "R8 R11",
+        table.netting_set,
         f"{compared:,} of {len(positions):,} positions recomputed",
     )
 
@@ -158,9 +170,7 @@ def _unsettled(
     accepted = np.flatnonzero(rows.accepted)
     settled = {(e.asset, e.window) for e in events if e.state == "SETTLED"}
     numbers = {name: number for number, name in enumerate(table.assets.names)}
-    final = np.array(
-        [numbers[a] << 40 | w for a, w in settled if a in numbers] or [-1], np.int64
-    )
+    final = np.array([numbers[a] << 40 | w for a, w in settled if a in numbers] or [-1], np.int64)
     asset = rows.asset[accepted].astype(np.int64)
     open_ = ~np.isin(asset << 40 | rows.window[accepted], final)
     scale = np.array([scales.get(name, -1) for name in table.assets.names] or [-1], np.int64)

@@ -1,0 +1,118 @@
+"""Payments in files: JSON lines as banks publish them, or CSV with the fields as columns. Checked as intake would.
+
+Files are read twice, once to check and once to publish, so that nothing leaves before all of it is sound.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from clearing.core.reasons import REASONS, Code
+from clearing.failures import ExitCode, Failure
+from clearing.intake.decode import decode
+
+CHUNK_RECORDS = 5_000
+_NUMBERS = frozenset({"window", "version"})  # the only fields of a payment that are no strings
+
+
+class Line(NamedTuple):
+    """One record of a file. owner, asset: of its (first) payment, "" if it is not sound."""
+
+    file: str
+    number: int
+    value: bytes
+    owner: str
+    asset: str
+
+
+class BadLine(msgspec.Struct, frozen=True):
+    """A line that intake would reject. item: index in a bulk, -1: the record itself."""
+
+    file: str
+    line: int
+    item: int
+    reason: str
+    text: str
+    detail: str
+
+    def __str__(self) -> str:
+        item = f" item {self.item}" if self.item >= 0 else ""
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.file}:{self.line}{item}: {self.reason} {self.text}{detail}"
+
+
+def read_file(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(line number, JSON record) of each payment in a file; "-" is stdin as JSON lines. Raises Failure."""
+    if str(path) == "-":
+        yield from _json_lines(sys.stdin.buffer)
+    elif path.suffix.lower() == ".csv":
+        with path.open("rb") as file:
+            yield from _csv(path, io.TextIOWrapper(file, "utf-8-sig", newline=""))
+    else:
+        with path.open("rb") as file:
+            yield from _json_lines(file)
+
+
+def _json_lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(file, start=1):
+        if record := line.strip():
+            yield number, record
+
+
+def _csv(path: Path, file: io.TextIOWrapper) -> Iterator[tuple[int, bytes]]:
+    reader = csv.DictReader(file, strict=True)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise Failure(
+                    f"{path}:{reader.line_num}: not as many cells as the first line has names",
+                    code=ExitCode.USAGE,
+                )
+            yield reader.line_num, _from_cells(row)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise Failure(f"{path}:{reader.line_num}: {error}", code=ExitCode.USAGE) from error
+
+
+def _from_cells(row: dict[str, str]) -> bytes:
+    """A record of the cells that are not empty; without a `type` it is what its fields say it is."""
+    fields: dict[str, str | int] = {
+        name: int(cell) if name in _NUMBERS and cell.isdecimal() and cell.isascii() else cell
+        for name, cell in row.items()
+        if cell != ""
+    }
+    kind = "token_transfer" if "chain_reference" in fields else "payment"
+    return msgspec.json.encode({"type": kind} | fields)
+
+
+def checked(path: Path) -> Iterator[tuple[list[Line], list[BadLine]]]:
+    """A file's records by the chunk, and what of them intake would reject."""
+    records = read_file(path)
+    while chunk := list(islice(records, CHUNK_RECORDS)):
+        yield _check(str(path), chunk)
+
+
+def _check(file: str, chunk: list[tuple[int, bytes]]) -> tuple[list[Line], list[BadLine]]:
+    rows, record = decode([value for _, value in chunk])
+    first = np.searchsorted(record, np.arange(len(chunk))).tolist()
+    debtors, assets = (_texts(column) for column in (rows.debtor, rows.asset))
+    lines = [
+        Line(file, number, value, debtors[row], assets[row])
+        for (number, value), row in zip(chunk, first, strict=True)
+    ]
+    bad: list[BadLine] = []
+    for row, reject in sorted(rows.rejects.items()):
+        reason = REASONS[Code(reject.code)]
+        number = chunk[int(record[row])][0]
+        bad.append(BadLine(file, number, reject.item, reason.iso, reason.text, reject.detail))
+    return lines, bad
+
+
+def _texts(column: object) -> list[str]:
+    return column if isinstance(column, list) else column.to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
