@@ -5,9 +5,8 @@ topics; what is claimed is checked by clearing.verify and against the banks' own
 """
 
 import asyncio
-import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from clearing.dev.folders import RunFolder, run_folder
 from clearing.dev.proof import differences
 from clearing.dev.screen import Screen, latency
 from clearing.dev.services import Services, supervised
-from clearing.dev.setup import prepare, read_scheme
-from clearing.dev.stack import EmbeddedStack
+from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
 from clearing.scheme.model import Scheme
 from clearing.verify import Report, verify
 
@@ -32,13 +30,15 @@ WINDOWS_MIN = 8
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """payments: how many banks publish, at rows_per_s; seed: of payments and kills. forever: stay up afterwards.
-    keep: leave data and logs where they are."""
+    keep: leave data and logs where they are. bootstrap, dsn: the user's own servers, "" for embedded ones."""
 
     payments: int = 200_000
     rows_per_s: float = 10_000.0
     seed: int = 1
     forever: bool = False
     keep: bool = False
+    bootstrap: str = ""
+    dsn: str = ""
 
 
 class DemoResult(msgspec.Struct, kw_only=True):
@@ -58,30 +58,35 @@ class DemoResult(msgspec.Struct, kw_only=True):
     folder: str
 
 
-async def run(options: DemoOptions, screen: Screen) -> DemoResult:
-    """The demo from nothing to the proof. Raises what went wrong on the way; its logs are kept then."""
+async def run(
+    options: DemoOptions, screen: Screen, show: Callable[[DemoResult], None]
+) -> DemoResult:
+    """The demo from nothing to the proof, which is shown as soon as it is there: with `forever` there is no end.
+
+    Raises what went wrong on the way; data and logs are kept then.
+    """
     began = time.monotonic()
     stop_on_terminate()
     with run_folder("demo") as folder:
         try:
-            result = await _demo(options, screen, folder, began)
+            return await _demo(options, screen, show, folder, began)
         except asyncio.CancelledError:
             raise
         except BaseException:
             folder.keep()
             screen.note(f"data and logs are kept in {folder.path}")
             raise
-        if options.keep or not result.ok:
-            folder.keep()
-            result.folder = str(folder.path)
-        return result
 
 
 async def _demo(
-    options: DemoOptions, screen: Screen, folder: RunFolder, began: float
+    options: DemoOptions,
+    screen: Screen,
+    show: Callable[[DemoResult], None],
+    folder: RunFolder,
+    began: float,
 ) -> DemoResult:
-    scheme = read_scheme(SCHEME)
-    async with installed(scheme, folder.path, screen) as (settings, partitions, services):
+    async with installed(options, folder.path, screen) as (scheme, partitions, services):
+        settings = services.settings
         drill = Drill(
             settings,
             scheme,
@@ -104,6 +109,10 @@ async def _demo(
         result = _result(options, drill, report)
         result.first_payment_s = first_payment_s
         result.took_s = time.monotonic() - began
+        if options.keep or not result.ok:
+            folder.keep()
+            result.folder = str(folder.path)
+        show(result)
         if options.forever:
             await _stay(drill, settings, screen, folder)
         screen.note("stopping")
@@ -112,31 +121,19 @@ async def _demo(
 
 @asynccontextmanager
 async def installed(
-    scheme: Scheme, folder: Path, screen: Screen
-) -> AsyncIterator[tuple[Settings, dict[str, int], Services]]:
+    options: DemoOptions, folder: Path, screen: Screen
+) -> AsyncIterator[tuple[Scheme, dict[str, int], Services]]:
     """Kafka, PostgreSQL, topics, scheme, ledger and services, all ready."""
     screen.note("starting Kafka and PostgreSQL")
-    said = 0
-
-    def fetched(there: int, total: int) -> None:
-        nonlocal said
-        if there == total or there - said >= 10:
-            said = there
-            screen.note(f"downloading Kafka, the first time only: {there} of {total} files")
-
-    async with EmbeddedStack(folder, progress=fetched) as stack:
-        settings = Settings(
-            bootstrap=stack.bootstrap,
-            dsn=stack.dsn,
-            snapshots=str(folder / "snapshots"),
-            log_format="json",
-        )
-        screen.note(f"topics, scheme and ledger ({stack.bootstrap})")
-        partitions = await prepare(settings, scheme, by="demo")
-        async with supervised(settings, folder / "services") as services:
+    where = {"bootstrap": options.bootstrap, "dsn": options.dsn}
+    async with servers(folder, screen.note, **where, keep=options.keep) as made:
+        screen.note(f"topics, scheme and ledger ({made.settings.bootstrap})")
+        scheme = renamed(read_scheme(SCHEME), made.run)
+        partitions = await prepare(made.settings, scheme, by="demo")
+        async with supervised(made.settings, folder / "services") as services:
             screen.note(f"starting {', '.join(services.names)}")
             await services.ready()
-            yield settings, partitions, services
+            yield scheme, partitions, services
 
 
 @asynccontextmanager
@@ -154,7 +151,7 @@ async def shown(drill: Drill, screen: Screen) -> AsyncIterator[None]:
 
 def _result(options: DemoOptions, drill: Drill, report: Report) -> DemoResult:
     progress = drill.watch.progress
-    found = differences(drill.banks.plan(), progress, drill.banks.told, report, drill.banks.scales)
+    found = differences(drill.banks.plan(), report, progress, drill.banks.scales, drill.banks.told)
     for blow in drill.blows:
         met = [kill for kill in drill.kills if kill.service.startswith(blow.role) and kill.pid]
         if not any(kill.outstanding > 0 for kill in met):
@@ -188,11 +185,3 @@ async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFol
         screen.note(f"  kill -9 {drill.services.pid(name)}  # {name}")
     while True:
         await drill.banks.publish(int(60 * GENTLE_ROWS_PER_S), GENTLE_ROWS_PER_S)
-
-
-def stop_on_terminate() -> None:
-    """SIGTERM and a closed terminal end the running task like Ctrl-C: it cleans up."""
-    task = asyncio.current_task()
-    assert task is not None
-    for which in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(which, task.cancel)

@@ -124,7 +124,7 @@ class Services:
             service = self._services[name]
             while service.says("ready") is None:
                 if time.monotonic() >= deadline:
-                    raise ServerError(f"{name} was not ready in time. {tail(service.log)}")
+                    raise ServerError(f"{name} was not ready in time. {tail(service.log, 4)}")
                 await asyncio.sleep(POLL_S)
 
     def kill(self, name: str) -> int:
@@ -182,7 +182,7 @@ class Services:
             code = service.child.process.returncode
             failures = 0 if code == -signal.SIGKILL or service.says("ready") else failures + 1
             if code in FINAL_CODES or failures >= FAILURES_MAX:
-                raise ServerError(f"{service.name} ended with {code}. {tail(service.log)}")
+                raise ServerError(f"{service.name} ended with {code}. {tail(service.log, 4)}")
             await asyncio.sleep(RETRY_S * failures)
             if not service.wanted:
                 return

@@ -1,14 +1,35 @@
-"""From a scheme file to an installation that is ready for its services: topics, directory, commands, ledger."""
+"""What every run on this machine begins with: servers (ours, or the user's), the scheme, its topics and commands,
+the ledger; and a way to end. Used by the demo, `clearing dev`, the load tests and the tests.
+"""
 
 import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clearing import kafka
 from clearing.config import Settings
+from clearing.dev.stack import EmbeddedStack
 from clearing.failures import ExitCode, Failure
 from clearing.ledgers.schema import migrate
 from clearing.scheme.load import load
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Kafka and PostgreSQL as settings say; `embedded`: those of them that are ours. `run`: "" if all are, else
+    a name that keeps this run apart from whatever else is on the user's servers."""
+
+    settings: Settings
+    embedded: EmbeddedStack
+    run: str
 
 
 def read_scheme(file: Path) -> Scheme:
@@ -23,6 +44,52 @@ def read_scheme(file: Path) -> Scheme:
     )
 
 
+@asynccontextmanager
+async def servers(
+    folder: Path, note: Note, *, bootstrap: str = "", dsn: str = "", keep: bool = False
+) -> AsyncIterator[Servers]:
+    """Kafka and PostgreSQL: embedded in `folder`, or the user's where an address is given.
+
+    On a user's Kafka the topics of the run have a prefix of their own and are deleted at the end (but for `keep`);
+    in a user's PostgreSQL what the run has posted stays: a ledger forgets nothing.
+    """
+    run = f"run{os.getpid():x}" if bootstrap or dsn else ""
+    embedded = EmbeddedStack(
+        folder, kafka=not bootstrap, postgres=not dsn, progress=_downloads(note)
+    )
+    async with embedded:
+        settings = Settings(
+            bootstrap=bootstrap or embedded.bootstrap,
+            dsn=dsn or embedded.dsn,
+            topic_prefix=f"{run}." if bootstrap else "",
+            snapshots=str(folder / "snapshots"),
+        )
+        try:
+            yield Servers(settings, embedded, run)
+        finally:
+            if bootstrap and not keep:
+                await _delete_topics(settings)
+
+
+def _downloads(note: Note) -> Callable[[int, int], None]:
+    """Says now and then how far the first download is."""
+    said = 0
+
+    def progress(there: int, total: int) -> None:
+        nonlocal said
+        if there - said >= 10 or (there == total and said):
+            said = there
+            note(f"downloading Kafka, the first time only: {there} of {total} files")
+
+    return progress
+
+
+async def _delete_topics(settings: Settings) -> None:
+    async with kafka.administration(settings.bootstrap) as admin:
+        ours = [t for t in await admin.list_topics() if t.startswith(settings.topic_prefix)]
+        await admin.delete_topics(ours)
+
+
 async def prepare(settings: Settings, scheme: Scheme, by: str) -> dict[str, int]:
     """Make what the scheme needs in Kafka and PostgreSQL; the partition of each netting set.
 
@@ -32,3 +99,33 @@ async def prepare(settings: Settings, scheme: Scheme, by: str) -> dict[str, int]
     if report.refusals:
         raise Failure(f"the scheme is refused: {'; '.join(report.refusals)}")
     return report.partitions
+
+
+def renamed(scheme: Scheme, run: str) -> Scheme:
+    """The scheme with netting sets of the run's own name: a ledger that others use too must not mix them up."""
+    if not run:
+        return scheme
+
+    def name(netting_set: str) -> str:
+        return f"{run}-{netting_set}"
+
+    return replace(
+        scheme,
+        netting_sets={name(n): replace(s, name=name(n)) for n, s in scheme.netting_sets.items()},
+        assets={
+            key: replace(asset, netting_set=name(asset.netting_set))
+            for key, asset in scheme.assets.items()
+        },
+        participants={
+            key: replace(bank, netting_sets=tuple(map(name, bank.netting_sets)))
+            for key, bank in scheme.participants.items()
+        },
+    )
+
+
+def stop_on_terminate() -> None:
+    """SIGTERM and a closed terminal end the running task like Ctrl-C: it cleans up."""
+    task = asyncio.current_task()
+    assert task is not None
+    for which in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(which, task.cancel)
