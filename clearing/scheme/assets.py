@@ -91,7 +91,7 @@ def read_zone(table: Table) -> str:
     try:
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown; not a name at all; a folder
-        hint = did_you_mean(name, available_timezones())
+        hint = did_you_mean(name, available_timezones(), cutoff=0.75)
         table.complain(f"the time zone {shown(name)} does not exist{hint}", "zone")
         return "UTC"
 

@@ -14,10 +14,10 @@ from clearing.core.money import MAX_DIGITS, parse
 from clearing.scheme.document import Document, Path, Problem, printable
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.66) -> str:
     """ "; did you mean HKD?" where something known is close, else ""."""
     by_case = {option.casefold(): option for option in known}
-    close = get_close_matches(name.casefold(), by_case, n=1, cutoff=0.7)
+    close = get_close_matches(name.casefold(), by_case, n=1, cutoff=cutoff)
     return f"; did you mean {by_case[close[0]]}?" if close else ""
 
 
