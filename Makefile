@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock bench clean .venv
+.PHONY: help demo test check fmt lock jars bench clean .venv
 
 help: ## what you can do here
 	@printf '\n  make TARGET\n\n'
@@ -38,6 +38,9 @@ lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1 tak
 		--python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-emit-package clearing-engine --custom-compile-command 'make lock' --quiet \
 		$(if $(UPGRADE),--upgrade)
+
+jars: $(READY) ## write clearing/dev/jars.lock anew from the versions in clearing/dev/jars.py
+	$(BIN)/python -m clearing.dev.jars
 
 clean: ## remove what make made here (downloads stay in the cache folder: see `clearing dev --help`)
 	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,6 +18,8 @@ from pathlib import Path
 import requests
 from jgo.maven import MavenContext
 
+from clearing.dev.cache import cache_dir
+
 KAFKA_VERSION = "4.3.1"
 # slf4j-simple prints to stderr, hence into the broker's log file; its version is the one of slf4j-api.
 ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
@@ -150,7 +152,8 @@ def _trusted_authorities() -> Iterator[None]:
 
 def refresh(lock: Path = LOCK) -> list[Jar]:
     """Resolve ROOTS with everything they need at run time, and write the lock."""
-    with _trusted_authorities(), tempfile.TemporaryDirectory(prefix="clearing-jars-") as scratch:
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with _trusted_authorities(), tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
         maven = _maven(Path(scratch))
         roots, others = maven.resolver.resolve([maven.create_dependency(root) for root in ROOTS])
         wanted = [dependency.artifact for dependency in [*roots, *others]]

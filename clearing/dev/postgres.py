@@ -190,7 +190,7 @@ class EmbeddedPostgres:
         pid_file = self._cluster / "postmaster.pid"
         if not pid_file.exists() or pid_file.read_text().split()[-1:] != ["ready"]:
             return False
-        connection = await asyncpg.connect(self.dsn_of("postgres"), timeout=5)
+        connection = await asyncpg.connect(self.dsn_of("postgres"))
         try:
             known = "SELECT FROM pg_database WHERE datname = $1"
             if not await connection.fetch(known, DATABASE):
