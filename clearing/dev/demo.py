@@ -15,15 +15,14 @@ import msgspec
 from clearing.config import Settings
 from clearing.dev.drill import Drill, Kill, one_blow_each
 from clearing.dev.folders import RunFolder, run_folder
-from clearing.dev.proof import differences
+from clearing.dev.proof import differences, prove
 from clearing.dev.screen import Screen, latency
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
 from clearing.scheme.model import Scheme
-from clearing.verify import Report, verify
+from clearing.verify import Report
 
 SCHEME = Path(__file__).with_name("demo.toml")
-VERIFY_WAIT_S = 60.0
 GENTLE_ROWS_PER_S = 200.0
 WINDOWS_MIN = 8
 
@@ -105,7 +104,7 @@ async def _demo(
         screen.note(
             f"everything is through: {drill.watch.progress.settled} windows settled; verifying"
         )
-        report = await verify(settings, wait_s=VERIFY_WAIT_S)
+        report = await prove(settings)
         result = _result(options, drill, report)
         result.first_payment_s = first_payment_s
         result.took_s = time.monotonic() - began
