@@ -18,7 +18,7 @@ Place = tuple[int, int]  # (log_offset, index) of a status record: rises within 
 
 FIRST_STEP_RECORDS = 16
 MAX_RECORDS_BACK = 16_384
-TOPICS_INTERVAL_S = 2.0  # how often the list of topics is read again while somebody's is missing
+TOPICS_INTERVAL_S = 2.0  # how often the list of topics is read again for one that is missing
 
 _log = structlog.get_logger()
 _Found = TypeVar("_Found")
@@ -92,20 +92,19 @@ class StatusTopics:
         self._reader = reader
         self._topics = topics
         self._turn = asyncio.Lock()
-        self._known: frozenset[str] = frozenset()
-        self._read_at_s = float("-inf")
+        self._missing_at_s: dict[str, float] = {}
 
     async def existing(self, participants: Iterable[str]) -> set[str]:
-        """Those of the participants that have a topic. Asks the cluster again only every TOPICS_INTERVAL_S."""
-        wanted = {participant: self._topics.status(participant) for participant in participants}
+        """Those of the participants that have a topic. Asks for a missing one only every TOPICS_INTERVAL_S."""
         now_s = asyncio.get_running_loop().time()
-        if (
-            not self._known.issuperset(wanted.values())
-            and now_s - self._read_at_s > TOPICS_INTERVAL_S
-        ):
-            self._known = frozenset(await self._reader.topics())
-            self._read_at_s = now_s
-        return {participant for participant, topic in wanted.items() if topic in self._known}
+        before_s = now_s - TOPICS_INTERVAL_S
+        asked = {p for p in participants if self._missing_at_s.get(p, before_s) <= before_s}
+        if not asked:
+            return set()
+        topics = await self._reader.topics()
+        existing = {p for p in asked if self._topics.status(p) in topics}
+        self._missing_at_s |= dict.fromkeys(asked - existing, now_s)
+        return existing
 
     async def last_told(self, participants: Iterable[str], netting_set: str) -> dict[str, Place]:
         """Place of the last record of the netting set in each one's topic; without an entry: nothing was told."""

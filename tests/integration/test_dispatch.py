@@ -287,6 +287,32 @@ async def test_bank_without_a_topic_stalls_nobody(bootstrap: str, topics: Topics
         assert told == feed.wanted["CHARLIE"][-len(told) :]
 
 
+async def test_nothing_is_committed_before_it_is_acknowledged(
+    bootstrap: str, topics: Topics
+) -> None:
+    """A status topic that takes nothing (F6): the others are told, the group's offset waits for it."""
+    await create_all(bootstrap, topics)
+    async with feeding(bootstrap, topics) as feed:
+        async with dispatching(bootstrap, topics):
+            await feed.windows(1)
+            await told_once(bootstrap, topics, feed)
+            await until_committed(bootstrap, topics, 1)
+            await delete_topic(bootstrap, topics.status("CHARLIE"))
+            for i in range(3):
+                await feed.payments(6, of=1 + i)
+
+            async def others_told() -> bool:
+                told = await read_told(bootstrap, topics, ("ALPHA", "BRAVO"))
+                return all(told[bank] == feed.wanted[bank] for bank in told)
+
+            await until(others_told)
+            assert await committed(bootstrap, topics) == 1
+        assert await committed(bootstrap, topics) == 1  # nor when it was handed over
+        await create_topics(bootstrap, NewTopic(topics.status("CHARLIE"), 1, 1))
+        async with dispatching(bootstrap, topics):
+            await all_told(bootstrap, topics, feed)
+
+
 @pytest.mark.parametrize("poison", ["foreign", "not_payments", "goes_back"])
 async def test_netting_set_that_halts_leaves_the_others_alone(
     bootstrap: str, topics: Topics, poison: str
@@ -356,6 +382,22 @@ async def test_outcomes_that_are_lost_halt(bootstrap: str, topics: Topics, offse
 
             await until(halted)
             assert not any((await read_told(bootstrap, topics)).values())
+
+
+async def until_committed(bootstrap: str, topics: Topics, offset: int) -> None:
+    async def check() -> bool:
+        return await committed(bootstrap, topics) == offset
+
+    await until(check)
+
+
+async def delete_topic(bootstrap: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
 
 
 async def delete_records(bootstrap: str, partition: TopicPartition, before: int) -> None:
