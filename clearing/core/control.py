@@ -209,7 +209,8 @@ def _fund(
     assert account is not None, "guarded by the caller"
     state.accounts.prefunded.reshape(-1)[account] += units
     state.dirty[account] = True
-    into, out_of = show(max(units, 0), asset.spec.scale), show(max(-units, 0), asset.spec.scale)
+    scale = asset.spec.scale
+    into, out_of = show(max(units, 0), scale), show(max(-units, 0), scale)
     batch = seal(
         state,
         asset,
@@ -221,8 +222,10 @@ def _fund(
         payments=1,
         gross=abs(units),
         entries=[
-            Entry(participant, show(units, asset.spec.scale), out_of, into, 0, 1),
-            Entry(FUNDING_ACCOUNT, show(-units, asset.spec.scale), into, out_of, 1, 0),
+            Entry(participant, show(units, scale), out_of, into, int(units < 0), int(units > 0)),
+            Entry(
+                FUNDING_ACCOUNT, show(-units, scale), into, out_of, int(units > 0), int(units < 0)
+            ),
         ],
         log_first=offset,
         log_last=offset,
