@@ -34,6 +34,8 @@ class _Header(msgspec.Struct, frozen=True):
     rejects: list[tuple[int, Reject]] = []
 
 
+_NO_TEXT = np.uint64(xxhash.xxh3_64_intdigest(b""))
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Header).decode
 
@@ -94,7 +96,9 @@ def body_hashes(rows: RowBatch) -> U64:
         h = _mix(h, _text_hashes(encoded.dictionary)[encoded.indices.to_numpy()])
     h = _mix(h, _text_hashes(_strings(rows.end_to_end_id)))
     if rows.chain_reference is not None:
-        h = _mix(h, _text_hashes(_strings(rows.chain_reference)))
+        # Only where there is one: a payment's hash must not depend on what else is in its batch.
+        references = _text_hashes(_strings(rows.chain_reference))
+        h = np.where(references == _NO_TEXT, h, _mix(h, references))
     for numbers in (
         rows.amount,
         rows.decimals,
