@@ -6,9 +6,10 @@ and supervised services; it starts none of them.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,10 +18,12 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.core.commands import CloseWindow
 from clearing.dev.banks import Banks
+from clearing.dev.proof import differences, prove
 from clearing.dev.services import ROLES, Services
 from clearing.dev.watch import Watch
 from clearing.dev.workload import MIXED, Mix, streams
 from clearing.scheme.model import Scheme
+from clearing.verify import Report
 
 POLL_S = 0.02
 AGAIN_POLL_S = 0.1
@@ -246,3 +249,42 @@ async def close_windows(settings: Settings, partitions: Mapping[str, int], name:
             value = msgspec.json.encode(command)
             topic = settings.topics.commands
             await producer.send_and_wait(topic, value, netting_set.encode(), partition)
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """What a whole drill came to. differences: what is not as the banks planned."""
+
+    drill: Drill
+    report: Report
+    differences: list[str]
+
+    @property
+    def ok(self) -> bool:
+        return self.report.ok and not self.differences
+
+    def __str__(self) -> str:
+        """Everything that is wrong, for a test or a person to read."""
+        failed = [
+            f"{check.scope}: {check.name} ({check.rule}): {line}"
+            for check in self.report.checks
+            for line in (*check.differences, *check.pending)
+        ]
+        kills = [f"killed {kill.service} at {kill.published:,}" for kill in self.drill.kills]
+        return "\n".join([*failed, *self.differences, *kills])
+
+
+async def run_drill(
+    drill: Drill, during: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> Drilled:
+    """The whole of it: work, settle, prove. during: what else is to happen while banks publish."""
+    async with drill.following():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(drill.work())
+            if during is not None:
+                group.create_task(during())
+        await drill.settle()
+    report = await prove(drill.settings)
+    banks = drill.banks
+    found = differences(banks.plan(), report, drill.watch.progress, banks.scales, banks.told)
+    return Drilled(drill, report, found)

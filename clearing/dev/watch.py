@@ -18,9 +18,11 @@ from clearing.log import control, payments
 from clearing.log.records import (
     EVENT_KEY,
     OUTCOMES_KEY,
+    TRANSACTION_KEY,
     decode_event,
     decode_outcomes,
     decode_settlement,
+    decode_transaction,
 )
 from clearing.names import Topics
 
@@ -36,13 +38,14 @@ class Progress:
 
     logged: int = 0
     outcomes: Counter[str] = field(default_factory=Counter[str])  # as in workload.Tally
-    accepted: Counter[str] = field(default_factory=Counter[str])  # rows by "netting set"
     batches: dict[str, SettlementBatch] = field(default_factory=dict[str, SettlementBatch])
     confirmed: set[str] = field(default_factory=set[str])
     windows: dict[tuple[str, str, int], str] = field(default_factory=dict)
     refused_batches: dict[str, str] = field(default_factory=dict[str, str])  # id → reason
     log_bytes: int = 0
-    log_rows: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    # By partition: (sequence, pid of the engine) of each transaction; (outcomes offset, rows up to there).
+    transactions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    cleared_at: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     @property
     def cleared(self) -> int:
@@ -57,6 +60,11 @@ class Progress:
     def settled(self) -> int:
         """Windows with payments that are SETTLED."""
         return sum(state == "SETTLED" for state in self.windows.values())
+
+    def engine(self, partition: int) -> int:
+        """Process id of the engine that wrote the last transaction of a partition, 0 if there is none."""
+        made = self.transactions.get(partition)
+        return made[-1][1] if made else 0
 
 
 class Watch:
@@ -125,6 +133,9 @@ class Watch:
         unread = first & (codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL)
         count["rejected"] += int(np.count_nonzero(unread))
         count["refused"] += int(np.count_nonzero(first & (codes >= FIRST_REFUSAL)))
+        marks = self.progress.cleared_at.setdefault(partition, [])
+        before = marks[-1][1] if marks else 0
+        marks.append((record.offset, before + int(np.count_nonzero(codes != Code.ALREADY_READ))))
 
     def _settlements(self, partition: int, record: kafka.RawRecord) -> None:
         message = decode_settlement(record.value or b"")
@@ -132,6 +143,11 @@ class Watch:
             self.progress.batches[message.id] = message
 
     def _journal(self, partition: int, record: kafka.RawRecord) -> None:
+        if record.key == TRANSACTION_KEY:
+            transaction = decode_transaction(record.value or b"")
+            pid = int(transaction.owner.rpartition(":")[2])
+            made = self.progress.transactions.setdefault(partition, [])
+            made.append((transaction.sequence, pid))
         if record.key != EVENT_KEY:
             return
         event = decode_event(record.value or b"")
