@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import asyncpg
 import pytest
+from hooked_connection import Hook, HookedConnection, Moment, hooked, once
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -45,51 +45,7 @@ STATEMENTS = [
 ]
 
 
-class DyingConnection(asyncpg.Connection):
-    """Its server process is killed before, or after, the n-th time that a statement is sent."""
-
-    dies_at: tuple[str, str, int] | None = (
-        None  # statement, "before" | "after", how many to let pass
-    )
-
-    async def _at(self, query: str, moment: str) -> None:
-        if self.dies_at is None or self.dies_at[:2] != (query, moment):
-            return
-        passes = self.dies_at[2]
-        self.dies_at = (query, moment, passes - 1) if passes else None
-        if passes:
-            return
-        killer = await asyncpg.connect(self.dsn)
-        await killer.execute("SELECT pg_terminate_backend($1, 5000)", self.get_server_pid())
-        await killer.close()
-        if moment == "after":  # the statement took effect; its reply is what got lost
-            raise asyncpg.ConnectionDoesNotExistError("connection was closed by the test")
-
-    dsn = ""
-
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        await self._at(query, "before")
-        result = await super().execute(query, *args, **options)
-        await self._at(query, "after")
-        return result
-
-    async def fetch(self, query: str, *args: Any, **options: Any) -> list[Any]:
-        await self._at(query, "before")
-        result = await super().fetch(query, *args, **options)
-        await self._at(query, "after")
-        return result
-
-    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-        await self._at(query, "before")
-        result = await super().fetchrow(query, *args, **options)
-        await self._at(query, "after")
-        return result
-
-    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-        await self._at(query, "before")
-        result = await super().fetchval(query, *args, **options)
-        await self._at(query, "after")
-        return result
+Crash = tuple[str, Moment, int]  # statement, when, how many times to let it pass
 
 
 class Survivor:
@@ -100,23 +56,31 @@ class Survivor:
         self.place = source(netting_set)
         self.progress: Progress | None = None
         self.doubts = 0
-        self._session: DyingConnection | None = None
+        self._session: HookedConnection | None = None
 
-    async def _ledger(self, crash: tuple[str, str, int] | None) -> PostgresLedger:
+    async def _ledger(self, crash: Crash | None) -> PostgresLedger:
         if self._session is None:
-            session: Any = await asyncpg.connect(self.dsn, connection_class=DyingConnection)
-            session.dsn = self.dsn
-            self._session = session
+            self._session = await hooked(self.dsn)
             held = self.progress.epoch if self.progress else None
-            ledger = PostgresLedger(session, "postgres")
+            ledger = PostgresLedger(self._session, "postgres")
             self.progress = await ledger.take_ownership(self.place, "survivor", held)
-        assert self._session is not None
-        self._session.dies_at = crash
+        self._session.hook = self._killer(self._session, crash) if crash else None
         return PostgresLedger(self._session, "postgres")
 
-    async def post(
-        self, to_post: Sequence[LedgerRecord], crash: tuple[str, str, int] | None = None
-    ) -> None:
+    def _killer(self, session: HookedConnection, crash: Crash) -> Hook:
+        """Its server process is killed; after a statement took effect, the reply is what got lost."""
+        statement, moment, passes = crash
+
+        async def kill() -> None:
+            killer = await asyncpg.connect(self.dsn)
+            await killer.execute("SELECT pg_terminate_backend($1, 5000)", session.get_server_pid())
+            await killer.close()
+            if moment == "after":
+                raise asyncpg.ConnectionDoesNotExistError("connection was closed by the test")
+
+        return once(statement, moment, kill, passes)
+
+    async def post(self, to_post: Sequence[LedgerRecord], crash: Crash | None = None) -> None:
         """Post until it is posted; the connection dies at most once on the way."""
         while True:
             ledger = await self._ledger(crash)
@@ -155,7 +119,7 @@ _numbers = itertools.count()
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda sql: " ".join(sql.split()[:3]))
 async def test_a_connection_that_dies_at_a_statement_loses_and_doubles_nothing(
-    ledger_dsn: str, statement: str, moment: str
+    ledger_dsn: str, statement: str, moment: Moment
 ) -> None:
     """F1, F9: before, during and after COMMIT; the outcome is learned by reading the progress."""
     name = f"point-{next(_numbers)}"
@@ -207,8 +171,9 @@ def histories(draw: st.DrawFn, netting_set: str) -> list[Settlement]:
     return messages
 
 
+MOMENTS: list[Moment] = ["before", "after"]
 CRASHES = st.none() | st.tuples(
-    st.sampled_from(STATEMENTS), st.sampled_from(["before", "after"]), st.integers(0, 2)
+    st.sampled_from(STATEMENTS), st.sampled_from(MOMENTS), st.integers(0, 2)
 )
 
 
