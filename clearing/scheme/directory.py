@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced, UnknownTopicOrPartitionError
+from aiokafka.structs import RecordMetadata
 
 from clearing import kafka
 from clearing.messages import DirectoryEntry
@@ -102,6 +103,12 @@ def new_entries(
     ]
 
 
+def _seen(sent: asyncio.Future[RecordMetadata]) -> None:
+    """Where one send fails nobody waits for the others: their errors are the same one."""
+    if not sent.cancelled():
+        sent.exception()
+
+
 class Registrar:
     """The one writer of directory and scheme commands, until somebody else fences it."""
 
@@ -128,10 +135,11 @@ class Registrar:
             return
         async with asyncio.timeout(COMMIT_TIMEOUT_S):
             await self._producer.begin_transaction()
-            sent = [
-                await self._producer.send(topic, value, key=key, partition=partition)
-                for topic, partition, key, value in records
-            ]
+            sent: list[asyncio.Future[RecordMetadata]] = []
+            for topic, partition, key, value in records:
+                future = await self._producer.send(topic, value, key=key, partition=partition)
+                future.add_done_callback(_seen)
+                sent.append(future)
             # A failed send does not fail the commit: ask each.
             stored = await asyncio.gather(*sent)
             await self._producer.commit_transaction()

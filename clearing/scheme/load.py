@@ -4,6 +4,7 @@ Reads what was published before and publishes the difference in one transaction,
 it may be run again at any time, and twice at once.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -30,6 +31,7 @@ from clearing.topics.cluster import apply_plan, plan_cluster
 from clearing.topics.plan import Plan
 
 _log = structlog.get_logger()
+_BY = re.compile(r"[!-~]{1,64}", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -57,8 +59,11 @@ async def load(
     """Make topics, directory and commands what the scheme says. `by`: who asked; today: the UTC date.
 
     Returns a report with refusals, and nothing published, where data would be lost or a command refused.
-    Raises KafkaError or TimeoutError where Kafka cannot be reached or does not follow.
+    Raises KafkaError or TimeoutError where Kafka cannot be reached or does not follow, ValueError where `by` is
+    not 1-64 printable ASCII characters without spaces: intake would refuse such commands.
     """
+    if not _BY.fullmatch(by):
+        raise ValueError(f"{by!r} is not 1-64 printable ASCII characters without spaces")
     today = today or datetime.now(UTC).date()
     numbers = assign(await _known_directory(settings), scheme.netting_sets)
     applied = await _apply(settings, scheme, len(numbers))

@@ -17,8 +17,12 @@ from clearing.scheme.model import Account, Asset, Calendar, NettingSet, Particip
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-# People's names may be in any script, but hold nothing that a terminal or a page would act on.
-_TITLE = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+# People's names may be in any script, but hold nothing that moves a cursor, hides or turns what stands beside it:
+# intake refuses such a name too, in a command.
+_TITLE = re.compile(
+    "(?=.*\\S)[^\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff"
+    "\U000e0000-\U000e0fff]+"
+)
 _TITLE_MAX = 140
 _EVERY_DAY = Calendar("", "UTC", frozenset(), ())  # placeholder of a calendar that does not exist
 

@@ -4,7 +4,7 @@ The difference itself is worked out by clearing.topics.plan. Clients come from c
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,7 +22,7 @@ from aiokafka.errors import (
 from clearing.kafka import administration, consumer, started
 from clearing.names import Topics
 from clearing.topics.contract import Contract, Wanted, read_contract, wanted_topics
-from clearing.topics.plan import AddPartitions, Create, Existing, Plan, SetConfigs, plan
+from clearing.topics.plan import AddPartitions, Change, Create, Existing, Plan, SetConfigs, plan
 
 APPLY_TIMEOUT_S = 60.0
 _RETRY_S = 0.2
@@ -63,17 +63,18 @@ async def apply_plan(
     With refusals in the plan nothing is done. Safe to run twice at once. Raises KafkaError where the cluster
     refuses, TimeoutError where it does not follow within APPLY_TIMEOUT_S.
     """
+    done: list[Change] = []
     async with administration(bootstrap) as admin, asyncio.timeout(APPLY_TIMEOUT_S):
-        first = current = await _plan(admin, bootstrap, topics, members, netting_sets, contract)
+        current = await _plan(admin, bootstrap, topics, members, netting_sets, contract)
         while current.changes and not current.refusals:
-            await _carry_out(admin, current)
+            made = await _carry_out(admin, current)
+            done += [change for change in made if change not in done]
             current = await _plan(admin, bootstrap, topics, members, netting_sets, contract)
             if current.changes:
                 await asyncio.sleep(_RETRY_S)  # the cluster's metadata follows a moment later
-    first.refusals = current.refusals
-    if first.changes and not first.refusals:
-        _log.info("topics_applied", changes=len(first.changes))
-    return first
+    if done:
+        _log.info("topics_applied", changes=len(done))
+    return Plan(done, current.refusals, current.notes)
 
 
 async def _plan(
@@ -172,39 +173,40 @@ async def _empty_topics(bootstrap: str, counts: Mapping[str, int]) -> set[str]:
     return counts.keys() - full
 
 
-async def _carry_out(admin: AIOKafkaAdminClient, wanted: Plan) -> None:
-    """One attempt at every change. What somebody else has done meanwhile is no error: the next plan tells."""
-    create = [change.topic for change in wanted.changes if isinstance(change, Create)]
+async def _carry_out(admin: AIOKafkaAdminClient, wanted: Plan) -> list[Change]:
+    """One attempt at every change; those that were made. What somebody else has done meanwhile is no error."""
+    made: list[Change] = []
+    create = {change.topic.name: change for change in wanted.changes if isinstance(change, Create)}
     if create:
         response: Any = await admin.create_topics(
-            [NewTopic(t.name, t.partitions, t.replication, topic_configs=t.configs) for t in create]
+            [
+                NewTopic(t.name, t.partitions, t.replication, topic_configs=t.configs)
+                for t in (change.topic for change in create.values())
+            ]
         )
         for name, code, message in response.topic_errors:
             if code != TopicAlreadyExistsError.errno:
                 _raise_for(code, f"topic {name}: {message}")
+                made.append(create[name])
     for change in wanted.changes:
         if isinstance(change, AddPartitions):
-            grown = {change.name: NewPartitions(change.after)}
-            await _unless_done(admin.create_partitions(grown))
-    altered = [
-        ConfigResource(ConfigResourceType.TOPIC, change.name, dict(change.own))
-        for change in wanted.changes
-        if isinstance(change, SetConfigs)
-    ]
-    if altered:
-        responses: list[Any] = await admin.alter_configs(altered)
+            try:
+                await admin.create_partitions({change.name: NewPartitions(change.after)})
+                made.append(change)
+            except InvalidPartitionsError as error:  # as many already, or the next plan tells
+                _log.debug("partitions_not_added", error=str(error))
+    alter = {change.name: change for change in wanted.changes if isinstance(change, SetConfigs)}
+    if alter:
+        resources = [
+            ConfigResource(ConfigResourceType.TOPIC, name, dict(change.own))
+            for name, change in alter.items()
+        ]
+        responses: list[Any] = await admin.alter_configs(resources)
         for response in responses:
             for code, message, _, name in response.resources:
                 _raise_for(code, f"configs of {name}: {message}")
-
-
-async def _unless_done(request: Awaitable[Any]) -> None:
-    try:
-        await request
-    except (
-        InvalidPartitionsError
-    ) as error:  # as many already; if it was not that, the plan repeats it
-        _log.debug("partitions_already_added", error=str(error))
+                made.append(alter[name])
+    return made
 
 
 def _raise_for(code: int, what: str) -> None:

@@ -76,10 +76,16 @@ async def test_loading_publishes_what_the_engine_needs_and_loading_again_nothing
     for netting_set, partition in first.partitions.items():
         published = await commands_of(settings, partition)
         assert published == to_commands(scheme, netting_set, "ops", TODAY)
-    again = await load(settings, scheme, "somebody else", today=TODAY)
+    again = await load(settings, scheme, "somebody.else", today=TODAY)
     assert (again.refusals, again.commands, again.topics.changes) == ([], 0, [])
     assert again.partitions == first.partitions
     assert len(await commands_of(settings, 0)) == len(first.changes[0].changes)
+
+
+async def test_who_asked_has_a_plain_name(settings: Settings) -> None:
+    """Intake refuses commands of anybody else: better now than then."""
+    with pytest.raises(ValueError, match="without spaces"):
+        await load(settings, scheme_of(small("hk")), "Jane Doe", today=TODAY)
 
 
 async def test_many_who_load_the_same_scheme_at_once_publish_it_once(settings: Settings) -> None:

@@ -182,5 +182,6 @@ async def test_the_broker_unpacks_what_senders_compress_and_refuses_a_bomb(
     [segment] = (kafka.data_dir / "data" / f"{name}-0").glob("*.log")
     assert plain in segment.read_bytes()
     limit = contract.topics["payments"].max_message_bytes
+    bomb = {"compression_type": "gzip", "max_request_size": 4 * limit}
     with pytest.raises(MessageSizeTooLargeError):
-        await send(bootstrap, name, bytes(limit + 1), compression_type="gzip")
+        await send(bootstrap, name, bytes(limit + 1), **bomb)

@@ -1,6 +1,7 @@
 """From a scheme to commands: idempotent by content, and the difference to what was published before."""
 
 import hashlib
+import json
 import re
 from dataclasses import replace
 from datetime import date, timedelta
@@ -8,7 +9,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clearing.core.commands import (
@@ -22,6 +23,7 @@ from clearing.core.commands import (
     SetCutoffs,
     SetStatus,
 )
+from clearing.intake import control
 from clearing.scheme.changes import HORIZON_DAYS, RENEW_DAYS, Changes, find_changes, to_commands
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
@@ -101,6 +103,17 @@ def test_ids_differ_between_netting_sets_and_do_not_know_who_asked() -> None:
     other = scheme_of(BASE.replace("main", "other"))
     assert not {c.id for c in one} & {c.id for c in to_commands(other, "other", "ops", TODAY)}
     assert [c.id for c in one] == [c.id for c in to_commands(scheme_of(), "main", "x", TODAY)]
+
+
+@given(st.text(min_size=1, max_size=140))
+@example("Zürich 銀行 \U0001f3e6")
+def test_intake_reads_every_command_whatever_the_names(name: str) -> None:
+    """What `scheme check` lets through is not refused at the door."""
+    quoted = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+    scheme = parse(BASE.replace('"Bank A"', quoted))
+    for command in to_commands(scheme, "main", "ops", TODAY) if isinstance(scheme, Scheme) else ():
+        item = control.read(0, 0, msgspec.json.encode(command))
+        assert item.message == command, item.reject
 
 
 def test_loading_again_changes_nothing() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from clearing.kafka import MAX_RECORD_BYTES
 from clearing.names import Topics
 from clearing.topics.contract import Contract, TopicSpec, Wanted, read_contract, wanted_topics
 from clearing.topics.plan import AddPartitions, Create, Existing, SetConfigs, plan
@@ -206,7 +207,7 @@ def test_the_list_keeps_what_the_design_needs() -> None:
     assert all(topics[kind].codec == "uncompressed" for kind in from_outside)
     assert all(topics[kind].timestamps == "log append" for kind in [*from_outside, "log"])
     assert topics["log"].max_message_bytes == 16 << 20
-    assert max(topics[kind].max_message_bytes for kind in from_outside) <= 8 << 20
+    assert max(topics[kind].max_message_bytes for kind in from_outside) <= MAX_RECORD_BYTES
 
 
 def test_a_list_with_a_mistake_is_refused() -> None:
