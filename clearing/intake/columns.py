@@ -48,7 +48,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 def columns(lines: list[Line]) -> tuple[RowBatch, Bool, I64]:
     """(rows, sound, quotes) of m lines, each of m rows. Unsound rows hold values that mean nothing.
 
-    quotes: how many `"` a line without escapes and without repeated keys has, if it is sound.
+    quotes: how many `"` a sound line has at least; more, only if a key stands in it twice.
     """
     m = len(lines)
     sound = np.ones(m, np.bool_)

@@ -65,7 +65,7 @@ def decode(records: list[bytes]) -> Decoded:
     rows, sound, quotes = columns(read.lines)
     read.doubtful[record[~sound]] = True
     _doubt_bulks(read, rows)
-    _doubt_escapes_and_repeats(records, read, record, quotes)
+    _doubt_repeats(records, read, record, quotes)
     if not read.doubtful.any():
         return Decoded(rows, record)
     kept = ~read.doubtful[record]
@@ -129,21 +129,17 @@ def _doubt_bulks(read: _Lines, rows: RowBatch) -> None:
         )
 
 
-def _doubt_escapes_and_repeats(
-    records: list[bytes], read: _Lines, record: I32, quotes: I64
-) -> None:
-    """Records with an escape or with a key that stands twice (of which a decoder takes the last).
+def _doubt_repeats(records: list[bytes], read: _Lines, record: I32, quotes: I64) -> None:
+    """Records in which a key may stand twice, of which the decoder takes the last.
 
-    Without escapes no value holds a quote, so the fields that were found say how many quotes there must
-    at least be; a repeated key only adds to them. So if the sums are equal, each record's are.
+    The fields that were found say how many quotes a record must have at least, two around each text;
+    a repeated key can only add to them. So if the sums over all records are equal, each record's are.
     """
     considered = np.flatnonzero(~read.doubtful)
     values = (
         records if considered.size == len(records) else [records[i] for i in considered.tolist()]
     )
     joined = b"\n".join(values)
-    if b"\\" in joined:
-        read.doubtful[considered] |= [b"\\" in value for value in values]
     expected = np.bincount(record, quotes, len(records)).astype(np.int64)
     for index, bulk in read.bulks.items():
         expected[index] += _BULK_QUOTES + (0 if bulk.version is UNSET else 2)
