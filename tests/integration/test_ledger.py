@@ -20,10 +20,8 @@ from settlement_chain import (
 
 from clearing.core.faults import Halt
 from clearing.core.outputs import SettlementBatch
-from clearing.failures import Failure
 from clearing.ledgers import connection as sessions
 from clearing.ledgers import schema
-from clearing.ledgers.audit import open_audit
 from clearing.ledgers.ledger import LedgerUnavailable, StaleOwner
 from clearing.ledgers.postgres import PostgresLedger, open_ledger
 from clearing.names import FUNDING_ACCOUNT
@@ -368,92 +366,3 @@ async def test_answers_are_kept_until_they_are_marked(ledger: PostgresLedger) ->
     for _ in range(2):
         await ledger.mark_confirmed([first])
         assert await ledger.unconfirmed(source(), 10) == posted.confirmations[1:]
-
-
-async def test_migrating_at_once_from_many_processes(fresh_dsn: str) -> None:
-    versions = await asyncio.gather(*(schema.migrate(fresh_dsn) for _ in range(4)))
-    assert set(versions) == {schema.head_version()}
-    async with sessions.connected(fresh_dsn):
-        pass  # and the sink accepts it
-
-
-async def test_a_database_of_another_version_is_named(fresh_dsn: str) -> None:
-    with pytest.raises(Failure, match="has not been created, this program works with version"):
-        async with open_ledger(settings(fresh_dsn), "postgres"):
-            pytest.fail("opened without a schema")
-    await schema.migrate(fresh_dsn)
-    connection = await asyncpg.connect(fresh_dsn)
-    await connection.execute("UPDATE clearing.alembic_version SET version_num = '9999'")
-    await connection.close()
-    with pytest.raises(Failure, match="has version 9999") as failure:
-        async with open_ledger(settings(fresh_dsn), "postgres"):
-            pytest.fail("opened with a foreign schema")
-    assert "newer program" in failure.value.hint
-
-
-async def test_a_session_never_acknowledges_what_is_not_on_disk(ledger_dsn: str) -> None:
-    """F10: synchronous_commit = off in the database does not reach the ledger."""
-    connection = await asyncpg.connect(ledger_dsn)
-    name = await connection.fetchval("SELECT current_database()")
-    await connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
-    await connection.close()
-    async with sessions.connected(ledger_dsn) as session:
-        assert await session.fetchval("SHOW synchronous_commit") == "on"
-
-
-@pytest.mark.parametrize("dsn", ["", "mysql://somewhere"])
-async def test_a_dsn_that_names_no_ledger_is_a_plain_failure(dsn: str) -> None:
-    with pytest.raises(Failure, match="dsn"):
-        async with open_ledger(settings(dsn), "postgres"):
-            pytest.fail("opened")
-
-
-async def test_the_audit_reads_batches_balances_and_faults(
-    ledger: PostgresLedger, ledger_dsn: str
-) -> None:
-    chain = SettlementChain()
-    owned = await ledger.take_ownership(source(), "a", None)
-    messages = [
-        *opening(chain),
-        chain.batch({ALPHA: -30_00, BETA: 30_00}),
-        chain.batch({ALPHA: -99_00, BETA: 99_00}, window=2),
-    ]
-    await ledger.post(source(), owned.epoch, records(messages))
-    async with open_audit(ledger_dsn) as audit:
-        assert await audit.netting_sets() == ["hk"]
-        batches = [batch async for batch in audit.batches("hk")]
-        assert [(b.sequence, b.status, b.entries) for b in batches] == [
-            (1, "POSTED", {ALPHA: 100_00, FUNDING_ACCOUNT: -100_00}),
-            (2, "POSTED", {ALPHA: -30_00, BETA: 30_00}),
-            (3, "REFUSED", {}),
-        ]
-        accounts = [account async for account in audit.balances("hk")]
-        assert [(a.participant, a.balance, a.overdraft) for a in accounts] == [
-            (FUNDING_ACCOUNT, -100_00, None),
-            (ALPHA, 70_00, 0),
-            (BETA, 30_00, 0),
-        ]
-        assert [fault async for fault in audit.faults("hk")] == []
-
-
-async def test_the_audit_finds_what_somebody_forced_into_the_database(
-    ledger: PostgresLedger, ledger_dsn: str
-) -> None:
-    """The check can fail: a superuser who switches the guards off leaves contradictions behind."""
-    chain = SettlementChain()
-    owned = await ledger.take_ownership(source(), "a", None)
-    messages = [*opening(chain), chain.batch({ALPHA: -30_00, BETA: 30_00})]
-    await ledger.post(source(), owned.epoch, records(messages))
-    connection = await asyncpg.connect(ledger_dsn)
-    await connection.execute("SET session_replication_role = replica")  # no triggers
-    await connection.execute(
-        "UPDATE clearing.accounts SET balance = 0 WHERE participant = $1", BETA
-    )
-    await connection.execute("DELETE FROM clearing.entries WHERE amount = 3000")
-    await connection.execute("UPDATE clearing.progress SET sequence = 1")
-    await connection.close()
-    async with open_audit(ledger_dsn) as audit:
-        found = "\n".join([fault async for fault in audit.faults("hk")])
-    assert "all accounts together hold -3000, not zero" in found
-    assert "1 entries of 2, sum -3000" in found
-    assert "sequence 2 at offset 6, progress is at 1 and 7" in found

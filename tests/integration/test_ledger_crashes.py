@@ -177,7 +177,7 @@ CRASHES = st.none() | st.tuples(
 )
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=40)
 @given(data=st.data())
 async def test_random_histories_with_random_crashes_equal_the_naive_ledger(
     ledger_dsn: str, data: st.DataObject
