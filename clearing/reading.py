@@ -3,7 +3,7 @@
 One consumer, one partition after the other; nothing is committed and no group is joined.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -24,7 +24,7 @@ class Reader(Protocol):
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]: ...
     def chunks(
         self, partition: TopicPartition, start: int | None = None, end: int | None = None
-    ) -> AsyncIterator[list[RawRecord]]: ...
+    ) -> AsyncIterator[Sequence[RawRecord]]: ...
 
 
 class Partitions:
@@ -44,7 +44,7 @@ class Partitions:
 
     async def chunks(
         self, partition: TopicPartition, start: int | None = None, end: int | None = None
-    ) -> AsyncIterator[list[RawRecord]]:
+    ) -> AsyncIterator[Sequence[RawRecord]]:
         """Records from `start` (None: the first kept) up to `end` (None: the end as of now), in chunks.
 
         It ends by position: what lies between may be markers and aborted records, which are none. Raises
@@ -68,7 +68,7 @@ class Partitions:
             if records and records[-1].offset >= end:
                 records = [record for record in records if record.offset < end]
             if records:
-                yield list[RawRecord](records)
+                yield records
 
 
 @asynccontextmanager

@@ -124,8 +124,8 @@ def check_rejected(table: LogTable, rows: Rows, rejected: list[Rejected]) -> Che
     )
 
 
-def flows(table: LogTable, rows: Rows, entered: Values, unread: Values) -> list[Flow]:
-    """R30 as numbers per asset. entered: what the sources hold; unread: the part of it intake rejected."""
+def flows(table: LogTable, rows: Rows, readable: Values, unread: Values) -> list[Flow]:
+    """R30 as numbers per asset. readable, unread: what the sources hold that intake could read, and the rest."""
     names = table.assets.names
     outcomes = {
         "accepted": rows.accepted,
@@ -140,9 +140,9 @@ def flows(table: LogTable, rows: Rows, entered: Values, unread: Values) -> list[
             by_asset.setdefault(names[number], {})[outcome] = total
     nothing = (0, 0)
     result: list[Flow] = []
-    for asset in sorted({*by_asset, *entered, *unread}):
-        became = by_asset.get(asset, {}) | {"rejected": unread.get(asset, nothing)}
-        came = entered.get(asset, nothing)
+    for asset in sorted({*by_asset, *readable, *unread}):
+        read, rest = readable.get(asset, nothing), unread.get(asset, nothing)
+        became = by_asset.get(asset, {}) | {"rejected": rest}
         counts: dict[str, Any] = {name: became.get(name, nothing)[0] for name in OUTCOMES}
         values: dict[str, Any] = {
             f"{name}_value": show_value(became.get(name, nothing)[1]) for name in OUTCOMES
@@ -151,8 +151,8 @@ def flows(table: LogTable, rows: Rows, entered: Values, unread: Values) -> list[
             Flow(
                 netting_set=table.netting_set,
                 asset=asset,
-                entered=came[0],
-                entered_value=show_value(came[1]),
+                entered=read[0] + rest[0],
+                entered_value=show_value(read[1] + rest[1]),
                 **counts,
                 **values,
             )

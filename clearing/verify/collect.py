@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from aiokafka import TopicPartition
 
-from clearing.core.faults import Halt
 from clearing.core.outputs import (
     CommandEvent,
     LedgerAccount,
@@ -215,16 +214,19 @@ class Collector:
                     try:
                         made = logged.replay.apply(key, value, record.offset, record.timestamp)
                         logged.made.extend(made)
-                    except (Halt, UnreadableLog, AssertionError) as error:
-                        logged.fault = f"log offset {record.offset}: {error}"
+                    except Exception as error:
+                        # Halt and UnreadableLog are foreseen; of damaged bytes anything may come.
+                        # Whatever it was: this log cannot be replayed, and that is the finding.
+                        logged.fault = f"log offset {record.offset}: {error!r}"
                 if record.offset < said.goal:
                     try:
                         logged.table.add(read_record(key, value, record.offset, record.timestamp))
-                    except UnreadableLog as error:
-                        logged.table.gaps.append(str(error))
+                    except (UnreadableLog, IndexError) as error:
+                        logged.table.gaps.append(f"log offset {record.offset}: {error!r}")
             self.note(f"{self.netting_set}: replaying the log, offset {records[-1].offset + 1:,}")
         logged.replay.finish()
-        said.cut(logged.made.required("settlements"))
+        if logged.made.marked is not None:
+            said.cut(logged.made.marked["settlements"])
         return logged
 
     async def compare_sources(

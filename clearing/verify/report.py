@@ -68,8 +68,9 @@ class Findings:
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """R30 for one asset of one netting set: what entered and what became of it, by count and by value.
 
-    Values are decimal strings. `rejected` counts what intake could not read; its value is what could be
-    made out of it anyway. asset "": rejected records of which not even the asset could be made out.
+    Counts are rows: a bulk has one per item, or one if it is rejected as a whole. Values are decimal strings.
+    `rejected` is what intake could not read; its value is what could be made out of it anyway. asset "": not
+    even the asset could be made out.
     """
 
     netting_set: str

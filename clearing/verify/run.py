@@ -179,15 +179,15 @@ def _check_arrived(logged: Logged, said: Said) -> Check:
 
 
 def _values(payments: list[SourceComparison]) -> tuple[Values, Values]:
-    """What entered, and what of it could not be read, over all sources."""
-    entered: Values = {}
+    """What could be read and what could not, over all sources."""
+    readable: Values = {}
     unread: Values = {}
     for source in payments:
-        for total, part in ((entered, source.entered), (unread, source.unread)):
+        for total, part in ((readable, source.readable), (unread, source.unread)):
             for asset, (count, value) in part.items():
                 before = total.get(asset, (0, 0))
                 total[asset] = (before[0] + count, before[1] + value)
-    return entered, unread
+    return readable, unread
 
 
 def _check_ledger(netting_set: str, books: LedgerBooks, said: Said) -> list[Check]:

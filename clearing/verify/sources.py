@@ -9,15 +9,14 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 import xxhash
 
 from clearing.core.commands import ControlMessage
-from clearing.core.inputs import I64, U64, Bool, ControlItem
-from clearing.messages import Bulk, Instruction, Payment, TokenTransfer
+from clearing.core.inputs import I64, Bool, ControlItem
 from clearing.verify.accounting import Values
+from clearing.verify.orders import Order, OrderColumns, orders_in
 from clearing.verify.report import Check, Findings
-from clearing.verify.sums import decimal_columns, values_by_asset
+from clearing.verify.sums import values_by_asset
 from clearing.verify.tables import LogTable, Rows, Source
 
 _ITEM_BITS = 24  # place of a row in its source: offset << 24 | item + 1
@@ -31,47 +30,15 @@ class SourceRecord(Protocol):
     def value(self) -> bytes | None: ...
 
 
-class _RawBulk(msgspec.Struct, tag_field="type", tag="bulk"):
-    items: list[msgspec.Raw]
-
-
-_decode = msgspec.json.Decoder(Instruction).decode
-_decode_item = msgspec.json.Decoder(Payment | TokenTransfer).decode
 _decode_control = msgspec.json.Decoder(ControlMessage).decode
-_decode_raw_bulk = msgspec.json.Decoder(_RawBulk).decode
-
-
-def _orders(value: bytes | None) -> list[tuple[int, Payment | TokenTransfer]]:
-    """(item, order) of everything in a record that can be made out; item -1: the record is one order."""
-    try:
-        message = _decode(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _readable_items(value or b"")
-    if isinstance(message, Bulk):
-        return list(enumerate(message.items))
-    return [(-1, message)]
-
-
-def _readable_items(value: bytes) -> list[tuple[int, Payment | TokenTransfer]]:
-    """A bulk in which some item is wrong still has the others."""
-    try:
-        items = _decode_raw_bulk(value).items
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
-    orders: list[tuple[int, Payment | TokenTransfer]] = []
-    for number, item in enumerate(items):
-        try:
-            orders.append((number, _decode_item(item)))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            continue
-    return orders
 
 
 class SourceComparison:
     """Compares one payments topic with what the log has of it. Feed it the topic's records in order.
 
     Claims: the fresh rows of the log are exactly the records of the topic below `covered`, and each row
-    says what its record says. entered, unread: value by asset of all of it, and of what intake rejected.
+    says what its record says. readable, unread: rows and value by asset of
+    what intake could read, and of what it rejected.
     mark: end of the topic when the verification began; what came later may be on its way.
     """
 
@@ -82,7 +49,7 @@ class SourceComparison:
         self.covered = table.covered.get(source, 0)
         self._mark = mark
         self.records = self.beyond = 0
-        self.entered: Values = {}
+        self.readable: Values = {}
         self.unread: Values = {}
         self.found = Findings()
         self._assets, self._participants = table.assets, table.participants
@@ -157,13 +124,13 @@ class SourceComparison:
         self, records: list[SourceRecord], place: I64, row: I64, unread: Bool
     ) -> None:
         places: list[int] = []
-        orders: list[Payment | TokenTransfer] = []
+        orders: list[Order] = []
         for record in records:
             base = record.offset << _ITEM_BITS
-            for item, order in _orders(record.value):
+            for item, order in orders_in(record.value):
                 places.append(base | (item + 1))
                 orders.append(order)
-        columns = _Columns(orders, self._participants.index, self._assets.index)
+        columns = OrderColumns(orders, self._participants.index, self._assets.index)
         here = np.array(places, np.int64)
         # A row that was rejected as an item takes that item out, one rejected as a record the whole record.
         whole = place[unread & ((place & _ITEM_MASK) == 0)] >> _ITEM_BITS
@@ -182,83 +149,35 @@ class SourceComparison:
                 first = int(said[np.flatnonzero(differs)[0]]) >> _ITEM_BITS
                 self._differ(f"rows have another {name} than the order", int(differs.sum()), first)
 
-    def _add_values(self, columns: "_Columns", here: I64, out: Bool, unread: I64) -> None:
+    def _add_values(self, columns: "OrderColumns", here: I64, out: Bool, unread: I64) -> None:
+        """Count rows, add up values. A rejected row has the value of all orders that can be made out in it."""
         usable = columns.amount_readable
-        dropped = usable & out
-        for values, which in ((self.entered, usable), (self.unread, dropped)):
+        for values, which, counted in (
+            (self.readable, usable & ~out, 1),
+            (self.unread, usable & out, 0),  # rows, not orders: they are counted below
+        ):
             found = values_by_asset(
                 columns.asset_number[which], columns.amount[which], columns.decimals[which]
             )
-            _merge(values, {columns.assets[asset]: total for asset, total in found.items()})
-        # A rejected row of whose record nothing could be made out has a count and no value.
-        whole = (unread & _ITEM_MASK) == 0
-        known = np.where(
-            whole,
-            np.isin(unread >> _ITEM_BITS, here[dropped] >> _ITEM_BITS),
-            np.isin(unread, here[dropped]),
+            _merge(values, {columns.assets[a]: (n * counted, v) for a, (n, v) in found.items()})
+        # The first order of a record that was rejected as a whole, or the item that was: it names the asset.
+        at = np.searchsorted(here, unread)
+        inside = np.flatnonzero(at < len(here))
+        same = np.where(
+            (unread[inside] & _ITEM_MASK) == 0,
+            here[at[inside]] >> _ITEM_BITS == unread[inside] >> _ITEM_BITS,
+            here[at[inside]] == unread[inside],
         )
-        if not known.all():
-            for values in (self.entered, self.unread):
-                _merge(values, {"": (int((~known).sum()), 0)})
+        known = columns.asset_number[at[inside[same]]]
+        counts = {columns.assets[a]: int(n) for a, n in enumerate(np.bincount(known)) if n}
+        counts[""] = len(unread) - len(known)
+        _merge(self.unread, {asset: (count, 0) for asset, count in counts.items() if count})
 
 
 def _merge(into: Values, more: Values) -> None:
     for asset, (count, value) in more.items():
         before = into.get(asset, (0, 0))
         into[asset] = (before[0] + count, before[1] + value)
-
-
-class _Columns:
-    """Orders as columns. ids are None if any is no plain UUID: they are then compared one by one."""
-
-    def __init__(
-        self,
-        orders: list[Payment | TokenTransfer],
-        participants: dict[str, int],
-        assets: dict[str, int],
-    ) -> None:
-        self.orders = orders
-        self.debtor = np.array([participants.get(o.debtor, -2) for o in orders], np.int64)
-        self.creditor = np.array([participants.get(o.creditor, -2) for o in orders], np.int64)
-        self.asset = np.array([assets.get(o.asset, -2) for o in orders], np.int64)
-        encoded = pa.array([o.asset for o in orders], pa.string()).dictionary_encode()
-        self.assets: list[str] = encoded.dictionary.to_pylist()
-        self.asset_number: I64 = encoded.indices.to_numpy().astype(np.int64)
-        self.amount, self.decimals, self.amount_readable = decimal_columns(
-            [o.amount for o in orders]
-        )
-
-    def differences(self, rows: Rows, row: I64, kept: Bool) -> list[tuple[str, Bool]]:
-        """(column, where it differs) for the kept orders against these rows, in the same order."""
-        ids = _ids([o.id for o, keep in zip(self.orders, kept.tolist(), strict=True) if keep])
-        amount = (self.amount[kept] != rows.amount[row]) | (
-            self.decimals[kept] != rows.decimals[row]
-        )
-        return [
-            ("id", (ids != rows.id[row]).any(axis=1)),
-            ("debtor", self.debtor[kept] != rows.debtor[row]),
-            ("creditor", self.creditor[kept] != rows.creditor[row]),
-            ("asset", self.asset[kept] != rows.asset[row]),
-            ("amount", amount | ~self.amount_readable[kept]),
-        ]
-
-
-def _ids(texts: list[str]) -> U64:
-    """(n, 2) words of UUIDs. A text that is none gets the words of no UUID, so that it differs."""
-    joined = "".join(texts)
-    if joined.isascii() and all(len(text) == 36 for text in texts):
-        table = np.frombuffer(joined.encode(), np.uint8).reshape(-1, 36)
-        digits = np.delete(table, (8, 13, 18, 23), axis=1).tobytes().decode()
-        try:
-            return np.frombuffer(bytes.fromhex(digits), "<u8").reshape(-1, 2)
-        except ValueError:
-            pass  # some text is no UUID: find out which
-    words = np.zeros((len(texts), 2), np.uint64)
-    for i, text in enumerate(texts):
-        digits = text.replace("-", "")
-        if len(digits) == 32 and all(c in "0123456789abcdef" for c in digits):
-            words[i] = np.frombuffer(bytes.fromhex(digits), "<u8")
-    return words
 
 
 class ControlComparison:
@@ -329,6 +248,6 @@ def check_sources(
         "every record of the sources is in the log once",
         "R30",
         netting_set,
-        f"{records:,} records of {len(compared):,} sources, byte for byte"
+        f"{records:,} records of {len(compared):,} sources, field by field"
         + (f"; {aged_out:,} rows are older than their topics keep" if aged_out else ""),
     )

@@ -49,6 +49,7 @@ class Rows:
     source_offset: I64
     item: I32
     id: U64  # (n, 2)
+    body_hash: U64
     debtor: I32
     creditor: I32
     asset: I32
@@ -101,6 +102,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "amount": np.int64,
     "decimals": np.uint8,
     "reject": np.uint8,
+    "body_hash": np.uint64,
     "fresh": np.bool_,
 }
 
@@ -177,6 +179,7 @@ class LogTable:
             "amount": rows.amount,
             "decimals": rows.decimals,
             "reject": rows.reject,
+            "body_hash": rows.body_hash,
             "fresh": fresh,
         }
         for name, dtype in _COLUMNS.items():
