@@ -58,7 +58,8 @@ class _Sent(NamedTuple):
 class Lane:
     """Built by the worker for each partition of the log that its sources feed.
 
-    acknowledged: next offset of each source partition that the log has; kept here, committed by the worker.
+    acknowledged: next offset of each source partition that the log has; the worker puts in where each begins,
+    and commits what it has become here.
     on_stopped: told of a source that cannot be read on; it is no longer in `sources` then.
     """
 
@@ -114,7 +115,7 @@ class Lane:
         for source in self.sources:
             known = source.partition in assigned
             end = (self._consumer.last_stable_offset(source.partition) or 0) if known else 0
-            behind += max(0, end - self._acknowledged.get(source.partition, source.start))
+            behind += max(0, end - self._acknowledged[source.partition])
         oldest_ms = self._sent.oldest_ms if self._sent else self._oldest_ms
         return behind, max(0, now_ms - oldest_ms) / 1000 if oldest_ms else 0.0
 
