@@ -28,6 +28,23 @@ _DEFAULTS: dict[str, tuple[type[np.generic], int]] = {
     "reject": (np.uint8, 0),
 }
 
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+_TYPES: dict[str, pa.DataType] = {
+    "id": pa.binary(16),
+    "debtor": _NAMES,
+    "creditor": _NAMES,
+    "asset": _NAMES,
+    "amount": pa.int64(),
+    "value_date": pa.int32(),
+    "end_to_end_id": pa.string(),
+    "body_hash": pa.uint64(),
+    "source": pa.int32(),
+    "source_offset": pa.int64(),
+    "chain_reference": pa.string(),
+    **{name: pa.from_numpy_dtype(dtype) for name, (dtype, _) in _DEFAULTS.items()},
+}
+_REQUIRED = _TYPES.keys() - _DEFAULTS.keys() - {"chain_reference"}
+
 
 class _Header(msgspec.Struct, frozen=True):
     sources: list[SourceSpan]
@@ -122,17 +139,17 @@ def pack(rows: RowBatch, sources: list[SourceSpan]) -> bytes:
         "debtor": _strings(rows.debtor).dictionary_encode(),
         "creditor": _strings(rows.creditor).dictionary_encode(),
         "asset": _strings(rows.asset).dictionary_encode(),
-        "amount": pa.array(rows.amount),
-        "value_date": pa.array(rows.value_date),
+        "amount": pa.array(rows.amount, pa.int64()),
+        "value_date": pa.array(rows.value_date, pa.int32()),
         "end_to_end_id": _strings(rows.end_to_end_id),
         "body_hash": pa.array(body_hashes(rows)),
-        "source": pa.array(rows.source),
-        "source_offset": pa.array(rows.source_offset),
+        "source": pa.array(rows.source, pa.int32()),
+        "source_offset": pa.array(rows.source_offset, pa.int64()),
     }
     for name, (_, default) in _DEFAULTS.items():
         values = getattr(rows, name)
         if (values != default).any():
-            columns[name] = pa.array(values)
+            columns[name] = pa.array(values, _TYPES[name])
     if rows.chain_reference is not None:
         columns["chain_reference"] = _strings(rows.chain_reference)
     header = _encode(_Header(sources, sorted(rows.rejects.items())))
@@ -182,7 +199,14 @@ class OpenedBatch:
 
 def open_batch(value: bytes) -> OpenedBatch:
     """Open a packed log record. Raises ValueError (pa.ArrowInvalid is one) on bytes that are not one."""
-    batch = pa.ipc.open_stream(value).read_next_batch()
+    try:
+        batch = pa.ipc.open_stream(value).read_next_batch()
+    except (OSError, StopIteration) as error:  # cut off within or before the batch
+        raise ValueError(f"an Arrow stream that ends early: {error}") from error
+    foreign = [f"{f.name}: {f.type}" for f in batch.schema if _TYPES.get(f.name) != f.type]
+    foreign += sorted(_REQUIRED - set(batch.schema.names))
+    if foreign:
+        raise ValueError(f"columns that no log record has, or lacks: {', '.join(foreign)}")
     metadata = batch.schema.metadata
     if not metadata or b"clearing" not in metadata:
         raise ValueError("an Arrow stream without the clearing header is no log record")
