@@ -6,7 +6,7 @@ engine. While it is, the next is read and packed. Nothing is remembered here tha
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ class Lane:
     ) -> None:
         self.name = name
         self.log = log
-        self.sources: list[Source] = []
+        self.sources: deque[Source] = deque()
         self._consumer = consumer
         self._producer = producer
         self._acknowledged = acknowledged
@@ -130,9 +130,11 @@ class Lane:
                 await asyncio.sleep(PAUSE_S)
 
     async def _sweep(self) -> bool:
-        """Take what the consumer has fetched, source by source; the next sweep begins with another one."""
+        """Take what the consumer has fetched, source by source; the next sweep begins where this one ends."""
         records = size = 0
-        for source in list(self.sources):
+        for _ in range(len(self.sources)):
+            source = self.sources[0]
+            self.sources.rotate(-1)
             position = await self._consumer.position(source.partition)
             assert position == source.end, f"{source.partition} went on by itself to {position}"
             try:
@@ -146,7 +148,6 @@ class Lane:
             size += sum(len(record.value or b"") for record in source.records)
             if records >= MAX_ROWS or size >= MAX_SOURCE_BYTES:
                 break
-        self.sources = [*self.sources[1:], *self.sources[:1]]
         return records > 0
 
     async def _take(self, source: Source, most: int) -> None:

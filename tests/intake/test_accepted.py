@@ -269,9 +269,10 @@ def test_both_ways_of_decoding_give_the_same_rows(records: list[bytes]) -> None:
 def test_a_record_is_read_the_same_whatever_is_read_with_it(
     records: list[bytes], data: st.DataObject
 ) -> None:
-    """A pure function of each record's bytes: how they are grouped does not show (F15)."""
+    """A pure function of each record's bytes: how they are grouped does not show (R28, F15)."""
     cut = data.draw(st.integers(1, len(records) - 1))
     assert lines(*records) == lines(*records[:cut]) + lines(*records[cut:])
+    assert body_hashes(*records) == body_hashes(*records[:cut]) + body_hashes(*records[cut:])
 
 
 def test_good_payments_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
