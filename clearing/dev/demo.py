@@ -98,7 +98,7 @@ async def _demo(
         )
         screen.note(f"{len(scheme.participants)} banks publish {options.payments:,} payments")
         first_payment_s = time.monotonic() - began
-        async with drill.following(), shown(drill, screen):
+        async with drill.following(), screen.showing(drill):
             await drill.work()
             await drill.settle()
         screen.note(
@@ -124,8 +124,8 @@ async def installed(
 ) -> AsyncIterator[tuple[Scheme, dict[str, int], Services]]:
     """Kafka, PostgreSQL, topics, scheme, ledger and services, all ready."""
     screen.note("starting Kafka and PostgreSQL")
-    where = {"bootstrap": options.bootstrap, "dsn": options.dsn}
-    async with servers(folder, screen.note, **where, keep=options.keep) as made:
+    user = options.bootstrap, options.dsn
+    async with servers(folder, screen.note, *user, keep=options.keep) as made:
         screen.note(f"topics, scheme and ledger ({made.settings.bootstrap})")
         scheme = renamed(read_scheme(SCHEME), made.run)
         partitions = await prepare(made.settings, scheme, by="demo")
@@ -133,19 +133,6 @@ async def installed(
             screen.note(f"starting {', '.join(services.names)}")
             await services.ready()
             yield scheme, partitions, services
-
-
-@asynccontextmanager
-async def shown(drill: Drill, screen: Screen) -> AsyncIterator[None]:
-    """The screen follows the drill for as long as the block lasts."""
-    task = asyncio.create_task(screen.follow(drill))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
 
 
 def _result(options: DemoOptions, drill: Drill, report: Report) -> DemoResult:

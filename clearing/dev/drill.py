@@ -132,7 +132,7 @@ class Drill:
         """Close all windows by command, and wait until the ledger has confirmed every batch."""
         self.phase = "settling"
         await close_windows(self.settings, self.partitions, f"drill-{self.seed}")
-        await self._until(self._all_settled, "windows to settle")
+        await self._until(lambda: self.watch.progress.all_settled, "windows to settle")
         finals = sum(
             len(batch.entries)
             for batch in self.watch.progress.batches.values()
@@ -140,15 +140,6 @@ class Drill:
         )
         await self._until(lambda: self.banks.told.finals >= finals, "banks to hear of finality")
         self.phase = "settled"
-
-    def _all_settled(self) -> bool:
-        progress = self.watch.progress
-        in_batches = sum(b.payments for b in progress.batches.values() if b.kind == "net")
-        return (
-            in_batches >= progress.outcomes["accepted"]
-            and progress.unconfirmed == 0
-            and set(progress.windows.values()) <= {"SETTLED"}
-        )
 
     async def _strike(self) -> None:
         """Kill what is planned, each when its moment has come."""

@@ -5,7 +5,8 @@ Reads the drill's counters only; draws to a console that is handed in. Nothing h
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -29,7 +30,7 @@ _WHAT = {
 
 
 class Screen:
-    """Says what happens: `note` a sentence that stays, `follow` a drill until cancelled."""
+    """Says what happens: `note` a sentence that stays, `showing` a drill while it runs."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
@@ -43,12 +44,19 @@ class Screen:
             f"[dim]{self._clock() - self._began:6.1f} s[/dim]  {text}", highlight=False
         )
 
-    async def follow(self, drill: Drill) -> None:
-        """Show the drill's progress until cancelled."""
-        if self.console.is_terminal:
-            await self._live(drill)
-        else:
-            await self._lines(drill)
+    @asynccontextmanager
+    async def showing(self, drill: Drill) -> AsyncIterator[None]:
+        """Show the drill's progress for as long as the block lasts."""
+        follow = self._live if self.console.is_terminal else self._lines
+        task = asyncio.create_task(follow(drill))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            self._note_kills(drill)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     async def _live(self, drill: Drill) -> None:
         rates = Rates(self._clock)

@@ -46,7 +46,7 @@ def read_scheme(file: Path) -> Scheme:
 
 @asynccontextmanager
 async def servers(
-    folder: Path, note: Note, *, bootstrap: str = "", dsn: str = "", keep: bool = False
+    folder: Path, note: Note, bootstrap: str = "", dsn: str = "", *, keep: bool = False
 ) -> AsyncIterator[Servers]:
     """Kafka and PostgreSQL: embedded in `folder`, or the user's where an address is given.
 

@@ -61,6 +61,16 @@ class Progress:
         """Windows with payments that are SETTLED."""
         return sum(state == "SETTLED" for state in self.windows.values())
 
+    @property
+    def all_settled(self) -> bool:
+        """Every accepted payment is in a batch, every batch is confirmed, every window settled."""
+        in_batches = sum(b.payments for b in self.batches.values() if b.kind == "net")
+        return (
+            in_batches >= self.outcomes["accepted"]
+            and self.unconfirmed == 0
+            and set(self.windows.values()) <= {"SETTLED"}
+        )
+
     def engine(self, partition: int) -> int:
         """Process id of the engine that wrote the last transaction of a partition, 0 if there is none."""
         made = self.transactions.get(partition)
