@@ -34,6 +34,11 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     values: list[str]
     description: str
 
+    @property
+    def from_outside(self) -> bool:
+        """Whether others than our own services write it: then the broker unpacks what they compress."""
+        return self.codec == "uncompressed"
+
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     netting_set_partitions: int
@@ -77,14 +82,16 @@ def wanted_topics(
     is about to: each needs a partition.
     """
     numbers = max(contract.netting_set_partitions, netting_sets)
+    replication = min(3, brokers)
+    insync = {"min.insync.replicas": str(max(1, replication - 1))}
     return [
         Wanted(
             name=name,
             kind=kind,
             spec=spec,
             partitions=numbers if spec.partitions == "netting sets" else 1,
-            replication=min(3, brokers),
-            configs=_configs(spec, brokers),
+            replication=replication,
+            configs=kafka_configs(spec) | insync,
         )
         for kind, spec in contract.topics.items()
         for name in _names(spec, topics, members)
@@ -101,7 +108,8 @@ def _names(spec: TopicSpec, topics: Topics, members: Mapping[str, Sequence[str]]
     return sorted(names) if "{" in spec.name else [topics.prefix + spec.name]
 
 
-def _configs(spec: TopicSpec, brokers: int) -> dict[str, str]:
+def kafka_configs(spec: TopicSpec) -> dict[str, str]:
+    """Kafka's topic configs of an entry, all but those that depend on the cluster."""
     days = spec.retention_days
     configs = {
         "cleanup.policy": "compact" if spec.compacted else "delete",
@@ -110,7 +118,6 @@ def _configs(spec: TopicSpec, brokers: int) -> dict[str, str]:
         "message.timestamp.type": (
             "LogAppendTime" if spec.timestamps == "log append" else "CreateTime"
         ),
-        "min.insync.replicas": str(max(1, min(3, brokers) - 1)),
         "retention.bytes": "-1",
         "retention.ms": "-1" if days == "unlimited" else str(days * DAY_MS),
         "unclean.leader.election.enable": "false",

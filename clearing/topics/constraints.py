@@ -1,0 +1,197 @@
+"""What the JSON Schemas say beyond the types: alphabets, amounts, dates, bounds.
+
+Laid over the generated schemas instead of into the types: msgspec would check a pattern on every payment, and
+intake checks the same over columns. Tests hold the two together. Patterns are in the language of ECMA-262.
+"""
+
+from typing import Any
+
+from clearing.core.commands import (
+    CloseWindow,
+    Command,
+    Fund,
+    OpenAccount,
+    SettleWindow,
+)
+from clearing.core.inputs import Reject
+from clearing.core.money import MAX_DIGITS, MAX_SCALE
+from clearing.core.outputs import (
+    CommandEvent,
+    Entry,
+    Rejected,
+    SettlementBatch,
+    WindowEvent,
+)
+from clearing.core.registry import AssetSpec
+from clearing.core.windows import WindowState
+from clearing.log.records import Transaction
+from clearing.messages import Bulk, FinalRecord, Payment, PaymentStatus, Receipt, TokenTransfer
+from clearing.names import ASSET, FUNDING_ACCOUNT, NETTING_SET, PARTICIPANT
+
+Constraint = dict[str, Any]
+
+MAX_BULK_ITEMS = 50_000
+MAX_WINDOW = 2**31 - 1
+
+_UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_PLAIN_AMOUNT = r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
+# At most 18 digits, of which a zero before the point is none; not zero.
+_PAYMENT_AMOUNT = (
+    rf"(?=[0-9.]*[1-9])(?:0\.[0-9]{{1,{MAX_DIGITS}}}"
+    rf"|(?=(?:\.?[0-9]){{1,{MAX_DIGITS}}}$)[1-9][0-9]*(?:\.[0-9]+)?)"
+)
+_TEXT = (
+    r"[A-Za-z0-9/?:().,'+-](?:[A-Za-z0-9/?:().,'+ -]*[A-Za-z0-9/?:().,'+-])?"  # no blank at an end
+)
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+
+
+def _text(pattern: str, **more: object) -> Constraint:
+    return {"pattern": f"^{pattern}$", **more}
+
+
+def _or_empty(constraint: Constraint) -> Constraint:
+    """The same, or "" where there is none."""
+    return {**constraint, "pattern": f"^(?:{constraint['pattern'][1:-1]})?$"}
+
+
+def _from(minimum: int, maximum: int | None = None) -> Constraint:
+    return {"minimum": minimum} if maximum is None else {"minimum": minimum, "maximum": maximum}
+
+
+_ID = _text(_UUID4)
+_NAME = _text(PARTICIPANT.pattern)
+_ASSET = _text(ASSET.pattern)
+_AMOUNT = _text(_PLAIN_AMOUNT)
+_SIGNED = _text(f"-?{_PLAIN_AMOUNT}")
+_SHA256 = _text("[0-9a-f]{64}")
+_SHA256_START = _text("[0-9a-f]{32}")
+_XXH3_128 = _text("[0-9a-f]{32}")
+_REASON = _text("[A-Z0-9]{4}")
+_COMMAND_ID = _text("[A-Za-z0-9._:-]{1,64}")
+_WHO = _text("[!-~]{1,64}")
+
+# By the name of a field, wherever it stands …
+BY_NAME: dict[str, Constraint] = {
+    "asset": _ASSET,
+    "batch": _SHA256_START,
+    "by": _WHO,
+    "closed_at_ms": _from(0),
+    "count": _from(1, MAX_BULK_ITEMS),
+    "creditor": _NAME,
+    "credits": _AMOUNT,
+    "debits": _AMOUNT,
+    "debtor": _NAME,
+    "epoch": _from(0),
+    "gross": _AMOUNT,
+    "hash": _SHA256,
+    "headroom": _SIGNED,
+    "id": _ID,
+    "ledger": _text(NETTING_SET.pattern),
+    "log_first": _from(0),
+    "log_last": _from(0),
+    "log_offset": _from(0),
+    "net": _SIGNED,
+    "net_debit_cap": _AMOUNT,
+    "netting_set": _text(NETTING_SET.pattern),
+    "opened_at_ms": _from(0),
+    "overdraft": _AMOUNT,
+    "participant": _NAME,
+    "partition": _from(0),
+    "payments": _from(0),
+    "position": _SIGNED,
+    "prefunded": _SIGNED,
+    "received": _from(0),
+    "reserved": _AMOUNT,
+    "scale": _from(0, MAX_SCALE),
+    "sent": _from(0),
+    "time_ms": _from(0),
+    "version": _from(1),
+    "window": _from(0),
+}
+
+_INSTRUCTION: dict[str, Constraint] = {
+    "amount": _text(_PAYMENT_AMOUNT),
+    "value_date": _text("[0-9]{4}-[0-9]{2}-[0-9]{2}", format="date"),
+    "end_to_end_id": _text(_TEXT, maxLength=35),
+    "expires_at": _text(
+        rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_CLOCK}:[0-5][0-9](?:\.[0-9]{{1,3}})?"
+        rf"(?:Z|(?!-00:00)[+-]{_CLOCK})",
+        format="date-time",
+    ),
+    "window": _from(1, MAX_WINDOW),
+    "version": {"const": 1},
+}
+
+# … but for these types, where it means something else or more. Commands inherit from Command.
+BY_TYPE: dict[type, dict[str, Constraint]] = {
+    Payment: _INSTRUCTION,
+    TokenTransfer: _INSTRUCTION | {"chain_reference": _text("[A-Za-z0-9:/._-]+", maxLength=200)},
+    Bulk: {
+        "control_sum": _text(_PLAIN_AMOUNT, maxLength=64),
+        "items": {"minItems": 1, "maxItems": MAX_BULK_ITEMS},
+        "version": {"const": 1},
+    },
+    Command: {"id": _COMMAND_ID},
+    AssetSpec: {
+        "id": _ASSET,
+        "every_s": _from(0),
+        "max_amount": _or_empty(_AMOUNT),
+        "value_days_ahead": _from(0),
+    },
+    OpenAccount: {"prefunded": _AMOUNT},
+    Fund: {"amount": _SIGNED},
+    CloseWindow: {"asset": _or_empty(_ASSET)},
+    SettleWindow: {"window": _from(1)},
+    Reject: {"hash": _XXH3_128, "id": _or_empty(_ID), "item": _from(-1), "code": _from(10, 39)},
+    Entry: {
+        "participant": _text(f"(?:{PARTICIPANT.pattern}|{FUNDING_ACCOUNT.replace('$', '[$]')})")
+    },
+    SettlementBatch: {
+        "id": _SHA256_START,
+        "sequence": _from(1),
+        "payments": _from(1),
+        "members_root": _SHA256,
+        "previous": _SHA256,
+        "entries": {"minItems": 2},
+    },
+    Rejected: {
+        "id": _or_empty(_ID),
+        "hash": _XXH3_128,
+        "reason": _REASON,
+        "item": _from(-1),
+        "row": _from(0),
+        "offset": _from(0),
+    },
+    WindowEvent: {
+        "state": {"enum": [state.value for state in WindowState]},
+        "batch": _or_empty(_SHA256_START),
+        "hash": _or_empty(_SHA256),
+        "window": _from(1),
+        "cutoff_ms": _from(0),
+    },
+    CommandEvent: {"id": _COMMAND_ID},
+    Transaction: {
+        "next_offset": _from(0),
+        "sequence": _from(0),
+        "records": _from(0),
+        "chain": _SHA256,
+    },
+    PaymentStatus: {
+        "id": _or_empty(_ID),
+        "asset": _or_empty(_ASSET),
+        "creditor": _or_empty(_NAME),
+        "amount": _or_empty(_AMOUNT),
+        "reason": _or_empty(_REASON),
+    },
+    Receipt: {"amount": _AMOUNT},
+    FinalRecord: {"window": _from(1)},
+}
+
+
+def constraint_of(kind: type, name: str) -> Constraint:
+    """What a field of a type has to obey beyond its own type; {} where there is nothing."""
+    for base in kind.__mro__:
+        if name in (own := BY_TYPE.get(base, {})):
+            return own[name]
+    return BY_NAME.get(name, {})
