@@ -39,7 +39,7 @@ from tests.core.oracle_books import (
 )
 
 DAY_MS = 86_400_000
-MOST_AMOUNT, MOST_UNSETTLED = 10**18 - 1, 2**61
+MOST_AMOUNT, MOST_UNSETTLED, MOST_CONDITIONAL = 10**18 - 1, 2**61, 2**60
 
 
 class Oracle:
@@ -306,10 +306,16 @@ class Oracle:
                 self.accounts[name, asset] = Account(cap=minor(command.net_debit_cap, scale))
                 self._fund(name, asset, minor(command.prefunded, scale), command.id, offset, said)
             case SetCap(participant=name, asset=asset):
-                self.accounts[name, asset].cap = minor(command.net_debit_cap, self._scale(asset))
+                account = self.accounts[name, asset]
+                cap = minor(command.net_debit_cap, self._scale(asset))
+                if self._uncountable(asset, cap - account.cap):
+                    return False
+                account.cap = cap
             case Fund(participant=name, asset=asset):
                 units = minor(command.amount, self._scale(asset))
                 if self.accounts[name, asset].held + units < 0 > units:
+                    return False
+                if self._uncountable(asset, units):
                     return False
                 self._fund(name, asset, units, command.id, offset, said)
             case SetStatus(participant=name, status=new):
@@ -349,6 +355,11 @@ class Oracle:
             members_root=hashlib.sha256(id_.encode()).hexdigest(),
         )
         self._send(batch, members, said)
+
+    def _uncountable(self, asset: str, more: int) -> bool:
+        """Caps and prefunding together are bounded: every headroom is to be an int64."""
+        of_asset = [account for (_, name), account in self.accounts.items() if name == asset]
+        return more > 0 and sum(a.cap + abs(a.held) for a in of_asset) + more > MOST_CONDITIONAL
 
     def _busy(self, name: str) -> bool:
         windows = [asset.window.members for asset in self.assets.values()]
