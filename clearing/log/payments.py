@@ -205,8 +205,8 @@ def open_batch(value: bytes) -> OpenedBatch:
         raise ValueError(f"an Arrow stream that ends early: {error}") from error
     foreign = [f"{f.name}: {f.type}" for f in batch.schema if _TYPES.get(f.name) != f.type]
     foreign += sorted(_REQUIRED - set(batch.schema.names))
-    if foreign:
-        raise ValueError(f"columns that no log record has, or lacks: {', '.join(foreign)}")
+    if foreign or any(column.null_count for column in batch.columns):
+        raise ValueError(f"not the columns of a log record: {', '.join(foreign) or 'nulls'}")
     metadata = batch.schema.metadata
     if not metadata or b"clearing" not in metadata:
         raise ValueError("an Arrow stream without the clearing header is no log record")
