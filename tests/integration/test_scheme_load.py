@@ -6,11 +6,16 @@ from importlib import resources
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
 
 from clearing import kafka
 from clearing.config import Settings
 from clearing.core.commands import Command, ControlMessage, Fund, OpenAccount, SetCap
+from clearing.core.outputs import CommandEvent, Event
+from clearing.engine.machine import Machine
+from clearing.intake import worker as intake
+from clearing.log.records import EVENT_KEY, decode_event
 from clearing.names import Topics
 from clearing.scheme.changes import to_commands
 from clearing.scheme.directory import (
@@ -133,6 +138,42 @@ async def test_an_edited_file_publishes_what_was_edited(settings: Settings) -> N
     assert (account.participant, account.prefunded) == ("BANKC", "60.00")
     [withdrawn] = [c for c in after if isinstance(c, Fund)]
     assert (withdrawn.participant, withdrawn.amount) == ("BANKC", "-20.00")
+
+
+async def test_what_is_loaded_reaches_the_engine_through_intake(settings: Settings) -> None:
+    """Loaded, edited, loaded: over the markers of both transactions, and the log has no gap (F14)."""
+    await load(settings, scheme_of(small("hk")), "ops", today=TODAY)
+    serving = asyncio.create_task(intake.run(settings))
+    try:
+        machine = await applied(settings, 5)
+        await load(settings, scheme_of(small("hk", "200")), "ops", today=TODAY)
+        machine = await applied(settings, 7)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    accounts = machine.state.accounts
+    for bank in ("BANKA", "BANKB"):
+        account = machine.state.flat(bank, "X-hk")
+        assert account is not None
+        assert accounts.cap.reshape(-1)[account] == 200_00
+        assert accounts.prefunded.reshape(-1)[account] == 50_00
+
+
+async def applied(settings: Settings, commands: int) -> Machine:
+    """The machine after the log, once that many commands were applied, all of them done."""
+    partition = TopicPartition(settings.topics.log, 0)
+    async with asyncio.timeout(60), kafka.started(kafka.consumer(settings.bootstrap)) as reader:
+        reader.assign([partition])
+        while True:
+            machine, events = Machine("hk"), list[Event]()
+            async for record in kafka.read_to_end(reader, partition):
+                made = machine.apply(record.key, record.value, record.offset, record.timestamp)
+                events += [decode_event(r.value) for r in made if r.key == EVENT_KEY]
+            verdicts = [event.status for event in events if isinstance(event, CommandEvent)]
+            if len(verdicts) >= commands:
+                assert verdicts == ["DONE"] * commands
+                return machine
+            await asyncio.sleep(0.05)
 
 
 async def test_what_the_engine_would_refuse_is_not_published(settings: Settings) -> None:
