@@ -79,6 +79,7 @@ async def _serve(settings: Settings, ready: Callable[[], None]) -> None:
     consumer = kafka.consumer(
         settings.bootstrap,
         group=settings.topics.group("dispatch"),
+        instance=settings.instance,
         client="clearing-dispatch",
         auto_offset_reset="latest",  # nothing is read here: membership and offsets only
         session_timeout_ms=SESSION_TIMEOUT_MS,
