@@ -33,6 +33,12 @@ async def create_topics(bootstrap: str, *new: NewTopic) -> None:
     await admin.start()
     try:
         await admin.create_topics(list(new))
+        names = {topic.name for topic in new}
+
+        async def known() -> bool:
+            return names.issubset(await admin.list_topics())
+
+        await until(known)
     finally:
         await admin.close()
 

@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 
 from clearing.core.inputs import Reject, SourceSpan
@@ -129,7 +128,7 @@ def _status(row: Row, source: SourceSpan, windows: dict[str, int]) -> PaymentSta
             id=row.reject.id, status="RJCT", reason=reason.iso, text=text, source=place
         )
     accepted = row.code == Code.ACCEPTED and not row.repeat
-    status = msgspec.convert(str(status_of(row.code)), type=str)
+    status = str(status_of(row.code))
     assert status in ("ACSP", "PDNG", "RJCT")
     return PaymentStatus(
         id=str(row.id),

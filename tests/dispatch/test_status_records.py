@@ -1,6 +1,7 @@
 """Log record × outcomes → who is told what: tables, and the columnar way held equal to the plain one."""
 
 import uuid
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -29,7 +30,7 @@ def records_of(piece: LogPiece) -> dict[str, StatusRecord]:
     assert len({name for name, _ in told}) == len(told)
     records = {name: decode(value) for name, value in told}
     assert all(isinstance(record, StatusRecord) for record in records.values())
-    return records  # pyright: ignore[reportReturnType]  asserted just above
+    return records
 
 
 def test_accepted_payment_is_told_to_both_sides() -> None:
@@ -216,7 +217,9 @@ def test_amounts_are_the_exact_decimals(values: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize(("state", "status"), [("SETTLED", "ACSC"), ("FAILED", "RJCT")])
-def test_window_that_ended_is_told_with_the_banks_own_entry(state: str, status: str) -> None:
+def test_window_that_ended_is_told_with_the_banks_own_entry(
+    state: str, status: Literal["ACSC", "RJCT"]
+) -> None:
     """ACSC only at finality (R23); a refused batch says why and leaves the payments irrevocable."""
     entry = Entry("ALPHA", net="-2.50", debits="5.00", credits="2.50", sent=2, received=1)
     event = WindowEvent(

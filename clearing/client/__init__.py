@@ -1,0 +1,20 @@
+"""What a bank or a ledger imports.
+
+from clearing.client import Bank
+
+async with Bank("localhost:9092", "ALPHHKHH", "hk") as bank:
+    await bank.pay("BETAHKHH", "HKD", "12.50")
+    async for status in bank.statuses():
+        print(status.id, status.status, status.reason)
+
+from clearing.client import settlements
+
+async for offset, batch in settlements("localhost:9092", "hk"):
+    print(batch.id, batch.asset, batch.entries)
+"""
+
+from clearing.client.bank import Bank, UnknownParticipant
+from clearing.client.following import Status
+from clearing.client.settlements import BrokenChain, settlements
+
+__all__ = ["Bank", "BrokenChain", "Status", "UnknownParticipant", "settlements"]

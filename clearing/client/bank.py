@@ -1,0 +1,213 @@
+"""A bank's side: publish payments, hear what became of them. Writes its payments topic, reads its status topic.
+
+Everything here could be done with any Kafka client and the schemas in topics/; this does it in a few lines.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self, Unpack
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ConsumerStoppedError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from clearing import kafka
+from clearing.client import orders
+from clearing.client.following import Follower, Status, decode_status
+from clearing.client.orders import Amount, Fields
+from clearing.kafka import RawRecord
+from clearing.messages import Bulk, FinalRecord, Payment, StatusRecord, TokenTransfer
+from clearing.names import Topics
+
+POLL_MS = 1_000
+BATCHES_IN_FLIGHT = 2  # of 1 MiB
+
+_encode = msgspec.json.Encoder().encode
+_log = structlog.get_logger()
+
+
+class UnknownParticipant(LookupError):
+    """There is no such participant in this netting set, or its topics are not made yet."""
+
+
+class Bank:
+    """One participant in one netting set. Use it as an async context manager.
+
+    prefix: what the installation's topics begin with. Entering raises KafkaError when Kafka cannot be reached,
+    UnknownParticipant when the topics are missing.
+    """
+
+    def __init__(self, bootstrap: str, name: str, netting_set: str, prefix: str = "") -> None:
+        self.name = name
+        self.netting_set = netting_set
+        self._bootstrap = bootstrap
+        topics = Topics(prefix)
+        self._payments = topics.payments(netting_set, name)
+        self._status = TopicPartition(topics.status(name), 0)
+        self._entered_at = 0  # end of the status topic when the bank was entered
+        self._producer: AIOKafkaProducer | None = None
+        self._readers: set[AIOKafkaConsumer] = set()
+
+    async def __aenter__(self) -> Self:
+        async with kafka.started(kafka.consumer(self._bootstrap)) as reader:
+            missing = {self._payments, self._status.topic} - await reader.topics()
+            if missing:
+                names = " and no topic ".join(sorted(missing))
+                raise UnknownParticipant(f"no topic {names}: is {self.name} in the scheme?")
+            reader.assign([self._status])
+            self._entered_at = (await reader.end_offsets([self._status]))[self._status]
+        producer = kafka.producer(self._bootstrap, client=f"bank-{self.name}")
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+        for reader in tuple(self._readers):  # of loops that were left early
+            await reader.stop()
+
+    def payment(
+        self, to: str, asset: str, amount: Amount, **fields: Unpack[Fields]
+    ) -> Payment | TokenTransfer:
+        """A payment order of this bank that is not sent yet; amount: an exact decimal, never a float."""
+        return orders.payment(self.name, to, asset, amount, **fields)
+
+    def bulk(self, items: Sequence[Payment | TokenTransfer]) -> Bulk:
+        """Many payments as one record, with count and control sum."""
+        return orders.bulk(items)
+
+    async def pay(self, to: str, asset: str, amount: Amount, **fields: Unpack[Fields]) -> str:
+        """Publish one payment; its id, once Kafka has it.
+
+        To be safe against a KafkaError here, make the order with payment() and publish() it again: the same id
+        with the same content has no second effect (R28).
+        """
+        order = self.payment(to, asset, amount, **fields)
+        await self._entered().send_and_wait(self._payments, _encode(order), partition=0)
+        return order.id
+
+    async def publish(self, instructions: Iterable[Payment | TokenTransfer | Bulk]) -> int:
+        """Publish many, in order; how many, once Kafka has them all.
+
+        Raises KafkaError, after which some may be published: publishing the same again is harmless (R28).
+        """
+        producer = self._entered()
+        count, sent = 0, deque[Awaitable[object]]()
+        for batch in self._batches(producer, instructions):
+            count += batch.record_count()
+            sent.append(await producer.send_batch(batch, self._payments, partition=0))
+            if len(sent) > BATCHES_IN_FLIGHT:
+                await sent.popleft()
+        await asyncio.gather(*sent)
+        return count
+
+    def _batches(
+        self, producer: AIOKafkaProducer, instructions: Iterable[Payment | TokenTransfer | Bulk]
+    ) -> Iterator[BatchBuilder]:
+        """Full batches and what is left, each closed: Kafka takes it as one."""
+        batch = producer.create_batch()
+        for instruction in instructions:
+            value = _encode(instruction)
+            if batch.append(timestamp=None, key=None, value=value) is None:  # full
+                yield batch
+                batch = producer.create_batch()
+                batch.append(timestamp=None, key=None, value=value)
+        if batch.record_count():
+            batch.close()
+            yield batch
+
+    async def statuses(
+        self,
+        *,
+        from_beginning: bool = False,
+        from_offset: int | None = None,
+        incoming: bool = True,
+        remember: int = 1_000_000,
+    ) -> AsyncIterator[Status]:
+        """Statuses of this bank's payments as they come, and with `incoming` of those in its favour. Never ends.
+
+        Starts with what was told since the bank was entered, or at the first record kept, or at `from_offset`
+        (a Status's own offset: once more what it came with). ACSC comes for the accepted payments seen here: to
+        miss none after a restart, start at the oldest that is not final. At most `remember` of them are kept
+        (BufferError beyond); 0: keep none, give no ACSC.
+        """
+        follower = Follower(remember)
+        async for record in self._follow(from_beginning, from_offset):
+            for status in follower.take(record.value or b"", record.offset):
+                if incoming or not status.incoming:
+                    yield status
+            for netting_set, asset, window in follower.take_incomplete():
+                _log.warning(
+                    "final_with_payments_unseen",
+                    netting_set=netting_set,
+                    asset=asset,
+                    window=window,
+                )
+
+    async def records(
+        self, *, from_beginning: bool = False, from_offset: int | None = None
+    ) -> AsyncIterator[tuple[int, StatusRecord | FinalRecord]]:
+        """The records of the status topic themselves with their offsets, repeats dropped. Never ends.
+
+        Among them how each window ended, also when its ledger refused it (RJCT).
+        """
+        last = (-1, -1)
+        async for record in self._follow(from_beginning, from_offset):
+            message = decode_status(record.value or b"")
+            if (message.log_offset, message.index) > last:
+                last = (message.log_offset, message.index)
+                yield record.offset, message
+
+    async def _follow(
+        self, from_beginning: bool, from_offset: int | None
+    ) -> AsyncIterator[RawRecord]:
+        """Records of this netting set in the status topic."""
+        self._entered()
+        key = self.netting_set.encode()
+        reader = kafka.consumer(self._bootstrap, client=f"bank-{self.name}")
+        self._readers.add(reader)
+        try:
+            await reader.start()
+            start = await self._start(reader, from_beginning, from_offset)
+            reader.assign([self._status])
+            reader.seek(self._status, start)
+            while True:
+                batches = await reader.getmany(self._status, timeout_ms=POLL_MS)
+                for record in batches.get(self._status, ()):
+                    if record.key == key:
+                        yield record
+        except ConsumerStoppedError:
+            return  # the bank was left
+        finally:
+            self._readers.discard(reader)
+            await reader.stop()
+
+    async def _start(
+        self, reader: AIOKafkaConsumer, from_beginning: bool, from_offset: int | None
+    ) -> int:
+        if from_offset is not None:
+            return from_offset
+        if not from_beginning:
+            return self._entered_at
+        reader.assign([self._status])
+        return (await reader.beginning_offsets([self._status]))[self._status]
+
+    def _entered(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise RuntimeError("a Bank is used as `async with Bank(…) as bank`")
+        return self._producer
