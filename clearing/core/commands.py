@@ -39,7 +39,7 @@ class OpenAccount(Command, frozen=True, tag_field="type", tag="open_account"):
 
 
 class SetCap(Command, frozen=True, tag_field="type", tag="set_cap"):
-    """overdraft: as in OpenAccount."""
+    """overdraft: as in OpenAccount; None: as it is, or the new cap if that is more (R9)."""
 
     participant: str
     asset: str

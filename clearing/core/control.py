@@ -167,7 +167,11 @@ def _set_cap(state: NettingSet, command: SetCap, offset: int, out: Outputs) -> s
         return "there is no such account"
     scale = asset.spec.scale
     cap = _limit(command.net_debit_cap, scale)
-    overdraft = cap if command.overdraft is None else _limit(command.overdraft, scale)
+    held = int(state.accounts.overdraft.reshape(-1)[account])
+    # R9: a lower cap alone does not take from the ledger what payments accepted under the higher one need.
+    overdraft = (
+        max(cap or 0, held) if command.overdraft is None else _limit(command.overdraft, scale)
+    )
     if cap is None or overdraft is None:
         return f"net_debit_cap and overdraft are {_a_limit(scale)}"
     caps = state.accounts.cap.reshape(-1)
@@ -248,6 +252,9 @@ def _conditional(state: NettingSet, asset: Asset) -> int:
 def _ledger_account(
     state: NettingSet, asset: Asset, participant: str, overdraft: int, out: Outputs
 ) -> None:
+    account = state.flat(participant, asset.spec.id)
+    assert account is not None, "opened by the caller"
+    state.accounts.overdraft.reshape(-1)[account] = overdraft
     out.settlements.append(
         LedgerAccount(
             netting_set=state.name,

@@ -67,6 +67,7 @@ class Accounts:
     cap: I64
     position: I64
     reserved: I64
+    overdraft: I64  # how far below zero the ledger lets the account go
     debits: I64  # of the open window, like the three below
     credits: I64
     sent: I64
@@ -74,7 +75,7 @@ class Accounts:
 
     @classmethod
     def empty(cls, rows: int, width: int) -> "Accounts":
-        numbers = [np.zeros((rows, width), np.int64) for _ in range(8)]
+        numbers = [np.zeros((rows, width), np.int64) for _ in range(9)]
         return cls(np.zeros((rows, width), np.bool_), *numbers)
 
     def columns(self) -> list[I64 | Bool]:

@@ -187,7 +187,8 @@ class _Finder:
 
     def _account(self, account: Account) -> None:
         key = account.participant, account.asset
-        before, wanted = self.published.accounts.get(key), self._wanted(account)
+        before = self.published.accounts.get(key)
+        wanted = self._wanted(account, before.overdraft if before else 0)
         label = f"account of {account.participant} in {account.asset}"
         if before is None:
             command = OpenAccount(
@@ -232,12 +233,15 @@ class _Finder:
             way = "paid in" if moved > 0 else "paid out"
             self._publish(f"{label}: {show(abs(moved), scale)} {way}", command)
 
-    def _wanted(self, account: Account) -> Standing:
+    def _wanted(self, account: Account, overdraft: int) -> Standing:
+        """What the file says; where it names no overdraft, the ledger's stays unless the cap needs more (R9)."""
         scale = self.scheme.assets[account.asset].spec.scale
         prefunded, cap = parse(account.prefunded, scale), parse(account.net_debit_cap, scale)
-        below = cap if account.overdraft is None else parse(account.overdraft, scale)
         assert prefunded is not None
         assert cap is not None
+        below = max(cap, overdraft)
+        if account.overdraft is not None:
+            below = parse(account.overdraft, scale)
         assert below is not None
         return Standing(prefunded, cap, below)
 

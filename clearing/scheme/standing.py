@@ -110,8 +110,12 @@ class Published:
 
     def _set_account(self, command: OpenAccount | SetCap, prefunded: int) -> None:
         cap = self._units(command.asset, command.net_debit_cap)
+        before = self.accounts.get((command.participant, command.asset))
+        held = (
+            before.overdraft if before else 0
+        )  # as the core has it: without a word it never falls
         overdraft = command.overdraft
-        below = cap if overdraft is None else self._units(command.asset, overdraft)
+        below = max(cap, held) if overdraft is None else self._units(command.asset, overdraft)
         self.accounts[command.participant, command.asset] = Standing(prefunded, cap, below)
 
     def _units(self, asset: str, amount: str) -> int:

@@ -240,13 +240,20 @@ def test_an_opened_account_is_told_to_its_ledger_before_the_money_moves() -> Non
     assert second == batches(bench.opened)[0]
 
 
-def test_the_overdraft_of_the_ledger_may_differ_from_the_cap() -> None:
+def test_a_lower_cap_leaves_the_ledgers_overdraft_unless_told() -> None:  # R9
+    """Payments accepted under the higher cap must still be posted."""
     bench = Bench()
-    for change, overdraft in ((cap("7"), "7.00"), (cap("7", id="b", overdraft="9"), "9.00")):
+    changes = (
+        (cap("7"), "100.00"),
+        (cap("7", id="b", overdraft="9"), "9.00"),
+        (cap("8", id="c"), "9.00"),
+        (cap("12", id="d"), "12.00"),
+    )
+    for change, overdraft in changes:
         (told_to_ledger,) = bench.control(change).settlements
         assert isinstance(told_to_ledger, LedgerAccount)
         assert told_to_ledger.overdraft == overdraft
-    assert bench.account(ALPHA).cap == 700
+    assert bench.account(ALPHA).cap == 1200
 
 
 @pytest.mark.parametrize(
