@@ -76,8 +76,8 @@ def test_positions_are_written_at_most_every_interval_and_in_the_end_all() -> No
     rng = random.Random(4)
     for n in range(300):
         bench.log.time_ms += rng.choice((0, 1, 20, 90))
-        row = Row(n, *rng.sample((ALPHA, BETA, GAMMA), 2), rng.randint(1, 500))
-        out = bench.apply(bench.log.payments(row))
+        debtor, creditor = rng.sample((ALPHA, BETA, GAMMA), 2)
+        out = bench.apply(bench.log.payments(Row(n, debtor, creditor, rng.randint(1, 500))))
         if out.positions:
             written_at.append(bench.log.time_ms)
             latest |= positions(out)

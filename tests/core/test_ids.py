@@ -129,13 +129,16 @@ def test_ids_that_want_the_same_slot(part: int) -> None:
         assert play(remembered, batch, 2, 9) == model.recall(batch, 2, 9)
 
 
-def test_equal_hashes_with_different_ids_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shift", [0, 64])  # ids that differ in one half only
+def test_equal_hashes_with_different_ids_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, shift: int
+) -> None:
     monkeypatch.setattr(
         "clearing.core.ids.hash_ids", lambda ids, seed: np.zeros(len(ids), np.uint64)
     )
     remembered, model = Remembered(), Model()
     for n in range(4):
-        batch = [(i % 60, i % 2) for i in range(n, 100, 2)] + [(60 + n, 0)]
+        batch = [(i % 60 << shift, i % 2) for i in range(n, 100, 2)] + [((60 + n) << shift, 0)]
         assert play(remembered, batch, n // 2, n) == model.recall(batch, n // 2, n)
 
 

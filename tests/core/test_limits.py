@@ -97,6 +97,13 @@ def test_nothing_to_admit() -> None:
     assert check([1], [1], []) == []
 
 
+def test_sums_that_would_wrap_to_nothing() -> None:
+    """32 times 2^59 is 2^64: an int64 says 0, and that everybody can pay it."""
+    rows = [(0, 1, 0, 1 << 59)] * 32
+    assert check([1 << 59, 0], [MAX_UNSETTLED], rows) == [FITS] + [NO_HEADROOM] * 31
+    assert check([1 << 62, 0], [1 << 59], rows) == [FITS] + [NO_ROOM] * 31
+
+
 EXACT = [
     # headroom per account, room, payments → result. Where a credit comes first, it may be spent.
     ([0, 0], [9], [(0, 1, 0, 1)], [NO_HEADROOM]),
