@@ -9,9 +9,9 @@ import uvloop
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from clearing import kafka
 from clearing.failures import ExitCode, explain
 from loadtests.bench import Options, run
+from loadtests.console import quiet
 from loadtests.report import table
 
 WIDTH = 110  # of the table where the output is no terminal
@@ -76,7 +76,7 @@ def bench(
         bootstrap=bootstrap,
         dsn=dsn,
     )
-    kafka.tune_client()
+    quiet()
     try:
         figures = uvloop.run(run(options, lambda text: console.print(f"[dim]{text}[/dim]")))
     except (Exception, KeyboardInterrupt) as error:

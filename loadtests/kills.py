@@ -12,7 +12,6 @@ import uvloop
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from clearing import kafka
 from clearing.dev.drill import Drill, Drilled, random_blows, run_drill
 from clearing.dev.folders import run_folder
 from clearing.dev.screen import Screen, latency
@@ -20,6 +19,7 @@ from clearing.dev.services import supervised
 from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
 from clearing.failures import ExitCode, explain
 from loadtests.bench import SCHEME
+from loadtests.console import quiet
 
 app = App(name="python -m loadtests.kills", help_format="markdown")
 
@@ -137,7 +137,7 @@ def kills(
     options = Options(
         payments=payments, kills=kills, seed=seed, rate=rate, bootstrap=bootstrap, dsn=dsn
     )
-    kafka.tune_client()
+    quiet()
     try:
         survived = uvloop.run(run(options, screen))
     except (Exception, KeyboardInterrupt) as error:

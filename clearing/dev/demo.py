@@ -104,7 +104,7 @@ async def _demo(
         screen.note(
             f"everything is through: {drill.watch.progress.settled} windows settled; verifying"
         )
-        report = await prove(settings)
+        report = await prove(settings, screen.note)
         result = _result(options, drill, report)
         result.first_payment_s = first_payment_s
         result.took_s = time.monotonic() - began

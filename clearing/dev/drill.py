@@ -26,6 +26,7 @@ from clearing.scheme.model import Scheme
 from clearing.verify import Report
 
 POLL_S = 0.02
+QUIET_S = 0.8  # longer than the interval at which the engine writes positions
 AGAIN_POLL_S = 0.1
 STALL_S = 60.0  # nothing at all has moved for so long: it never will
 
@@ -139,6 +140,7 @@ class Drill:
             if batch.kind == "net"
         )
         await self._until(lambda: self.banks.told.finals >= finals, "banks to hear of finality")
+        await self._quiet()
         self.phase = "settled"
 
     async def _strike(self) -> None:
@@ -187,6 +189,15 @@ class Drill:
             len(progress.confirmed),
             progress.settled,
         )
+
+    async def _quiet(self) -> None:
+        """Wait until engines write nothing for a while: positions follow a moment later, at a bounded rate."""
+        async with asyncio.timeout(STALL_S):
+            made, since = -1, time.monotonic()
+            while time.monotonic() - since < QUIET_S:
+                if (now := sum(map(len, self.watch.progress.transactions.values()))) != made:
+                    made, since = now, time.monotonic()
+                await asyncio.sleep(POLL_S)
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for `condition`; raises DrillFailed when nothing has moved for STALL_S."""

@@ -6,7 +6,7 @@ The verification proves that everything that entered was cleared rightly; only h
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from clearing.config import Settings
@@ -23,13 +23,18 @@ RETRY_S = 0.5
 _OUTCOMES = ("accepted", "refused", "rejected", "repeated")
 
 
-async def prove(settings: Settings) -> Report:
-    """The verification, again for as long as it says that something is still on its way; at most a minute."""
+async def prove(settings: Settings, note: Callable[[str], None] | None = None) -> Report:
+    """The verification, again for as long as it says that something is still on its way; at most a minute.
+
+    note: told what is still on its way.
+    """
     deadline = time.monotonic() + PROOF_TIMEOUT_S
     while True:
         report = await verify(settings)
         if report.ok or report.failed or time.monotonic() > deadline:
             return report
+        if note is not None:
+            note(next(check.pending[0] for check in report.checks if check.pending))
         await asyncio.sleep(RETRY_S)
 
 
