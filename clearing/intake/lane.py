@@ -125,6 +125,7 @@ class Lane:
             try:
                 if await self._sweep() or self._markers_are_due():
                     return self._batch()
+                await self._acknowledge()  # nothing to pack meanwhile
                 await self._wait()
             except IllegalStateError:  # being reassigned: the worker is about to end this lane
                 await asyncio.sleep(PAUSE_S)
@@ -138,7 +139,7 @@ class Lane:
             position = await self._consumer.position(source.partition)
             assert position == source.end, f"{source.partition} went on by itself to {position}"
             try:
-                await self._take(source, SOURCE_RECORDS)
+                await self._take(source, min(SOURCE_RECORDS, MAX_ROWS - records))
             except Exception as error:
                 if (stopped := stopped_by(error)) is None:
                     raise

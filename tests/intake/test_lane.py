@@ -146,6 +146,16 @@ async def test_one_log_record_is_in_flight_and_the_next_is_ready_behind_it() -> 
     assert [(s.topic, s.start, s.end) for s in second.sources] == [(A.topic, 2048, 3000)]
 
 
+async def test_the_last_log_record_before_a_silence_is_acknowledged_too() -> None:
+    """The group learns of it without waiting for somebody to publish again."""
+    rig = Rig()
+    rig.consumer.publish(A, 1500)
+    async with rig.running():
+        _, answer = await rig.log.record(0)
+        answer.set_result(None)
+        await rig.until(lambda: rig.acknowledged[A] == 1500)
+
+
 async def test_a_flood_leaves_room_for_the_others() -> None:
     """F18: whoever publishes little is in the next log record, however much another one publishes."""
     rig = Rig()
