@@ -120,22 +120,24 @@ class _Dispatch(ConsumerRebalanceListener):
         self._consumer = consumer
         self._statuses = statuses
         self._outbox = outbox
+        # As the group said last: nothing while it is dealing them out anew, when the consumer still names the old.
+        self._assigned: set[TopicPartition] = set()
         self._lanes: dict[TopicPartition, Lane] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._committed: dict[TopicPartition, int] = {}
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  aiokafka awaits it
+        self._assigned = set()
         await self.hand_over()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._consumer.pause(*assigned)
+        self._assigned = set(assigned)
         _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
 
     async def serve_assigned(self) -> None:
         """Start lanes for what is new, commit what is acknowledged, say how far behind we are."""
-        assigned = self._consumer.assignment()
-        self._consumer.pause(*assigned)
-        for partition in sorted(assigned - self._tasks.keys()):
+        for partition in await self._to_begin():
             self._tasks[partition] = asyncio.create_task(self._tell(partition))
         for task in self._tasks.values():
             if task.done():
@@ -147,6 +149,15 @@ class _Dispatch(ConsumerRebalanceListener):
                 age_s = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
                 metrics.lag_records.labels(lane.netting_set).set(records)
                 metrics.lag_seconds.labels(lane.netting_set).set(age_s)
+
+    async def _to_begin(self) -> list[TopicPartition]:
+        """Assigned partitions without a lane that hold something: most have no netting set yet and cost nothing."""
+        idle = self._assigned - self._tasks.keys()
+        if not idle:
+            return []
+        ends = await self._consumer.end_offsets(list(idle))
+        # Only what is still ours: the group may have dealt them out anew meanwhile.
+        return sorted(p for p, end in ends.items() if end and p in self._assigned)
 
     async def hand_over(self) -> None:
         """Stop all lanes; commit what is acknowledged within HAND_OVER_TIMEOUT_S."""
