@@ -27,7 +27,14 @@ from clearing.core.money import MAX_AMOUNT, MAX_DIGITS, MAX_SCALE, MAX_UNSETTLED
 from clearing.core.outputs import CommandEvent, Entry, LedgerAccount, Outputs
 from clearing.core.registry import AssetSpec, ParticipantStatus, SettlementModel
 from clearing.core.state import Asset, NettingSet, Participant, new_asset
-from clearing.core.windows import WindowState, close_window, gross_units, open_window, send
+from clearing.core.windows import (
+    WindowState,
+    close_window,
+    gross_units,
+    open_window,
+    reschedule,
+    send,
+)
 
 FUNDING_ACCOUNT = "$FUNDING"  # the ledger's counter account; no participant can have this name
 _MAX_CONDITIONAL = (
@@ -101,7 +108,7 @@ def _register_asset(
     _remember_for(state, spec)
     asset.spec, asset.max_amount = spec, changed.max_amount
     state.maximum[known], state.days_ahead[known] = asset.max_amount, spec.value_days_ahead
-    asset.window.cutoff_ms = state.next_cutoff_ms(asset, state.counters.time_ms)
+    reschedule(state, asset, offset, out)
     return None
 
 
@@ -315,7 +322,7 @@ def _set_cutoffs(state: NettingSet, command: SetCutoffs, offset: int, out: Outpu
     if any(a >= b for a, b in zip(command.cutoffs_ms, command.cutoffs_ms[1:], strict=False)):
         return "cut-offs are not ascending"
     asset.cutoffs_ms = list(command.cutoffs_ms)
-    asset.window.cutoff_ms = state.next_cutoff_ms(asset, state.counters.time_ms)
+    reschedule(state, asset, offset, out)
     return None
 
 

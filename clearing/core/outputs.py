@@ -106,7 +106,11 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="window"):
-    """A window changed its state (R4). `entries` only where banks are told: SETTLED and FAILED."""
+    """A window changed its state (R4), or its cut-off: an open window then says OPEN again.
+
+    `entries` only where banks are told: SETTLED and FAILED. cutoff_ms, opened_at_ms: only of open windows;
+    cutoff_ms is 0 where only a command closes it.
+    """
 
     netting_set: str
     log_offset: int
@@ -120,6 +124,7 @@ class WindowEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     payments: int = 0
     gross: str = "0"
     reason: str = ""
+    opened_at_ms: int = 0
     cutoff_ms: int = 0
     entries: list[Entry] = []
 

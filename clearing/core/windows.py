@@ -42,17 +42,28 @@ def open_window(state: NettingSet, asset: Asset, offset: int, out: Outputs) -> N
     """Open the window after the current one."""
     now = state.counters.time_ms
     asset.window = Window(asset.window.number + 1, now, state.next_cutoff_ms(asset, now))
-    out.events.append(
-        WindowEvent(
-            netting_set=state.name,
-            log_offset=offset,
-            time_ms=now,
-            asset=asset.spec.id,
-            window=asset.window.number,
-            version=1,
-            state=WindowState.OPEN,
-            cutoff_ms=asset.window.cutoff_ms,
-        )
+    out.events.append(_open_event(state, asset, offset))
+
+
+def reschedule(state: NettingSet, asset: Asset, offset: int, out: Outputs) -> None:
+    """Give the open window the cut-off of a changed schedule."""
+    cutoff_ms = state.next_cutoff_ms(asset, state.counters.time_ms)
+    if cutoff_ms != asset.window.cutoff_ms:
+        asset.window.cutoff_ms = cutoff_ms
+        out.events.append(_open_event(state, asset, offset))
+
+
+def _open_event(state: NettingSet, asset: Asset, offset: int) -> WindowEvent:
+    return WindowEvent(
+        netting_set=state.name,
+        log_offset=offset,
+        time_ms=state.counters.time_ms,
+        asset=asset.spec.id,
+        window=asset.window.number,
+        version=1,
+        state=WindowState.OPEN,
+        opened_at_ms=asset.window.opened_at_ms,
+        cutoff_ms=asset.window.cutoff_ms,
     )
 
 

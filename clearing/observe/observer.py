@@ -67,9 +67,9 @@ class Observer:
 
     async def _read_journal(self, partitions: list[int]) -> None:
         """Windows that left OPEN, newest first; at the first look only the journal's tail is read."""
-        for number in partitions:
-            journal = TopicPartition(self._settings.topics.journal, number)
-            first, end = await self._reader.bounds(journal)
+        journals = [TopicPartition(self._settings.topics.journal, number) for number in partitions]
+        for journal, (first, end) in (await self._reader.bounds(journals)).items():
+            number = journal.partition
             start = self._journal_next.get(number, max(first, end - JOURNAL_TAIL_RECORDS))
             async for records in self._reader.chunks(journal, start, end):
                 for record in records:
@@ -95,7 +95,7 @@ def _open(event: WindowEvent, at_ms: int) -> OpenWindow:
         netting_set=event.netting_set,
         asset=event.asset,
         window=event.window,
-        opened_at_ms=event.time_ms,
+        opened_at_ms=event.opened_at_ms,
         cutoff_ms=event.cutoff_ms,
         cutoff_in_s=left_s,
     )

@@ -11,10 +11,11 @@ from clearing.verify.report import Check, Findings
 from clearing.verify.sums import minor_units
 from clearing.verify.tables import LogTable, Rows
 
-# What the journal may show after a state (R4); PROCESSING and CLOSED are passed within one step.
+# What the journal may show after a state (R4); PROCESSING and CLOSED are passed within one step,
+# an open window says OPEN again when its cut-off changes.
 _MAY_FOLLOW: dict[str, tuple[str, ...]] = {
     "": ("OPEN",),
-    "OPEN": ("PENDING_SETTLEMENT", "SETTLED"),
+    "OPEN": ("OPEN", "PENDING_SETTLEMENT", "SETTLED"),
     "PENDING_SETTLEMENT": ("SETTLED", "FAILED", "ABORTED"),
     "FAILED": ("PENDING_SETTLEMENT",),
     "ABORTED": ("PENDING_SETTLEMENT",),
@@ -39,7 +40,7 @@ def check_windows(
             found.add(
                 f"window {key[1]} of {key[0]} went from {state or 'nothing'} to {event.state}"
             )
-        if event.state == "OPEN":
+        if event.state == "OPEN" and state != "OPEN":
             if event.window != opened.get(event.asset, 0) + 1:
                 found.add(
                     f"{event.asset}: window {event.window} opened after {opened.get(event.asset, 0)}"

@@ -197,6 +197,12 @@ class Oracle:
             return self.time_ms - self.time_ms % every_ms + every_ms
         return min((at for at in asset.cutoffs if at > self.time_ms), default=0)
 
+    def _reschedule(self, name: str, said: Said) -> None:
+        window = self.assets[name].window
+        before, window.cutoff_ms = window.cutoff_ms, self._next_cutoff(self.assets[name])
+        if window.cutoff_ms != before:
+            said.windows.append((name, window.number, 1, "OPEN"))
+
     def _open(self, name: str, number: int, said: Said) -> None:
         asset = self.assets[name]
         asset.window = OpenWindow(number, self.time_ms, self._next_cutoff(asset))
@@ -298,7 +304,7 @@ class Oracle:
                     self._open(spec.id, 1, said)
                 else:
                     known.spec, known.maximum = spec, min(most, MOST_AMOUNT)
-                    known.window.cutoff_ms = self._next_cutoff(known)
+                    self._reschedule(spec.id, said)
             case RegisterParticipant(participant=name):
                 self.status.setdefault(name, "ACTIVE")
             case OpenAccount(participant=name, asset=asset):
@@ -327,7 +333,7 @@ class Oracle:
                 self.calendar = [(day.date, day.opens_at_ms) for day in days]
             case SetCutoffs(asset=asset, cutoffs_ms=cutoffs):
                 self.assets[asset].cutoffs = cutoffs
-                self.assets[asset].window.cutoff_ms = self._next_cutoff(self.assets[asset])
+                self._reschedule(asset, said)
             case CloseWindow(asset=asset):
                 for name in [asset] if asset else list(self.assets):
                     self._close(name, said)
