@@ -3,7 +3,8 @@
 One consumer, one partition after the other; nothing is committed and no group is joined.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -14,14 +15,34 @@ from clearing import kafka
 from clearing.kafka import RawRecord
 
 STALL_TIMEOUT_S = 30.0
+# A fetch that waits at the end of a partition holds up every other request on its connection: keep it short,
+# and stop fetching where reading has ended.
+FETCH_WAIT_MS = 10
 _POLL_MS = 200
+
+
+Bounds = dict[TopicPartition, tuple[int, int]]
+
+
+async def bounds(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> Bounds:
+    """First offset that is kept, and the end, of each partition.
+
+    The end is the last stable offset under read_committed, behind which nothing is decided yet.
+    """
+    wanted = list(partitions)
+    if not wanted:
+        return {}
+    first, end = await asyncio.gather(
+        consumer.beginning_offsets(wanted), consumer.end_offsets(wanted)
+    )
+    return {partition: (first[partition], end[partition]) for partition in wanted}
 
 
 class Reader(Protocol):
     """What `Partitions` offers; tests have one over lists."""
 
     async def topics(self) -> set[str]: ...
-    async def bounds(self, partition: TopicPartition) -> tuple[int, int]: ...
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Bounds: ...
     def chunks(
         self, partition: TopicPartition, start: int | None = None, end: int | None = None
     ) -> AsyncIterator[Sequence[RawRecord]]: ...
@@ -36,11 +57,8 @@ class Partitions:
     async def topics(self) -> set[str]:
         return await self._consumer.topics()
 
-    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """First offset that is kept and the end: the last stable offset, behind which nothing is decided yet."""
-        first = await self._consumer.beginning_offsets([partition])
-        end = await self._consumer.end_offsets([partition])
-        return first[partition], end[partition]
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Bounds:
+        return await bounds(self._consumer, partitions)
 
     async def chunks(
         self, partition: TopicPartition, start: int | None = None, end: int | None = None
@@ -50,8 +68,9 @@ class Partitions:
         It ends by position: what lies between may be markers and aborted records, which are none. Raises
         KafkaTimeoutError when the broker gives nothing for STALL_TIMEOUT_S though there must be more.
         """
-        first, last = await self.bounds(partition)
-        start, end = first if start is None else start, last if end is None else end
+        if start is None or end is None:
+            first, last = (await self.bounds([partition]))[partition]
+            start, end = first if start is None else start, last if end is None else end
         if start >= end:
             return
         consumer = self._consumer
@@ -67,6 +86,8 @@ class Partitions:
             records = batches.get(partition, [])
             if records and records[-1].offset >= end:
                 records = [record for record in records if record.offset < end]
+            if at >= end:
+                consumer.pause(partition)
             if records:
                 yield records
 
@@ -74,6 +95,8 @@ class Partitions:
 @asynccontextmanager
 async def partitions(bootstrap: str, client: str) -> AsyncIterator[Partitions]:
     """A reader of partitions, stopped at the end."""
-    consumer = kafka.consumer(bootstrap, client=client)
+    consumer = kafka.consumer(
+        bootstrap, client=client, fetch_max_wait_ms=FETCH_WAIT_MS, retry_backoff_ms=FETCH_WAIT_MS
+    )
     async with kafka.started(consumer):
         yield Partitions(consumer)

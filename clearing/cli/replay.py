@@ -120,7 +120,7 @@ async def _replay_one(
         for record in records
         if record.key == TRANSACTION_KEY
     ]
-    first, end = await reader.bounds(log)
+    first, end = (await reader.bounds([log]))[log]
     if first > 0:
         raise Failure(
             f"the log of {name} begins at offset {first}: its first records are lost (F14)",

@@ -4,6 +4,7 @@ Data goes to stdout (tables for people, JSON with --json), everything said about
 `clearing … --json | jq` always works.
 """
 
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from clearing.config import Settings
+
+PIPE_COLUMNS = 160
 
 T = TypeVar("T")
 
@@ -71,9 +74,11 @@ class Session:
 
     @cached_property
     def out(self) -> "Console":
+        """Standard output. Into a pipe or a file tables are as wide as they like, not 80 columns."""
         from rich.console import Console
 
-        return Console()
+        wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+        return Console(width=wide)
 
     @cached_property
     def notes(self) -> "Console":
@@ -83,14 +88,18 @@ class Session:
 
     def note(self, text: str) -> None:
         """Say something about what goes on, to stderr."""
-        self.notes.print(text, highlight=False)
+        self.notes.print(text, highlight=False, soft_wrap=True)
 
     def show(self, data: object, render: Callable[[Any], "RenderableType"] | None = None) -> None:
         """Print data: as one JSON document with --json, else as `render` makes it for people."""
         if self.json or render is None:
             self.line(data)
         else:
-            self.out.print(render(data))
+            found = render(data)
+            if isinstance(found, str):  # to be copied: not wrapped, no markup
+                self.out.print(found, highlight=False, markup=False, soft_wrap=True)
+            else:
+                self.out.print(found)
 
     def line(self, data: object) -> None:
         """Print data as one line of JSON, at once (a reader may be at the other end of a pipe)."""
@@ -109,12 +118,18 @@ class Session:
         """Run asynchronous work to its end; Ctrl-C cancels it and lets it clean up."""
         import logging
 
+        import structlog
         import uvloop
 
         from clearing import kafka
 
         # What a client library complains about is told once, by the error that ends the command.
-        logging.basicConfig(level=logging.DEBUG if self.options.debug else logging.CRITICAL)
+        level = logging.DEBUG if self.options.debug else logging.CRITICAL
+        logging.basicConfig(level=level)
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
         kafka.tune_client()
         return uvloop.run(work)
 

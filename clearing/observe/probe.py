@@ -4,18 +4,18 @@ Subtracting offsets would show a lag where a transaction marker is all there is:
 """
 
 import asyncio
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from clearing import kafka
+from clearing.reading import bounds
 
 PROBE_TIMEOUT_S = 5.0
 _FETCH_BYTES = (
     64 << 10
 )  # the first record is all that is wanted; the broker gives it whatever its size
-_POLL_MS = 100
+_POLL_MS = 10  # a longer wait holds up other requests on the same connection
 
 
 def prober(bootstrap: str) -> AIOKafkaConsumer:
@@ -36,19 +36,6 @@ class Backlog(NamedTuple):
 
 
 NOTHING = Backlog(0, None)
-
-
-async def bounds(
-    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
-) -> dict[TopicPartition, tuple[int, int]]:
-    """First offset and end of each partition, of all in two requests."""
-    wanted = list(partitions)
-    if not wanted:
-        return {}
-    first, end = await asyncio.gather(
-        consumer.beginning_offsets(wanted), consumer.end_offsets(wanted)
-    )
-    return {partition: (first[partition], end[partition]) for partition in wanted}
 
 
 async def backlogs(
@@ -82,6 +69,7 @@ async def backlogs(
         for partition, end in list(waiting.items()):
             if await consumer.position(partition) >= end:
                 del waiting[partition]  # markers and aborted records: no lag
+                consumer.pause(partition)
     for partition, end in waiting.items():
         result[partition] = Backlog(end - max(positions[partition], limits[partition][0]), None)
     return result

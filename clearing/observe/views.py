@@ -21,10 +21,9 @@ class Latest(Generic[T]):
 
     async def refresh(self, reader: Partitions, partitions: Iterable[int]) -> list[T]:
         """Read what is new; all values, ordered by key. A record without a value removes its key."""
-        for number in partitions:
-            partition = TopicPartition(self._topic, number)
-            first, end = await reader.bounds(partition)
-            start = max(first, self._next.get(number, 0))
+        wanted = [TopicPartition(self._topic, number) for number in partitions]
+        for partition, (first, end) in (await reader.bounds(wanted)).items():
+            start = max(first, self._next.get(partition.partition, 0))
             async for records in reader.chunks(partition, start, end):
                 for record in records:
                     key = record.key or b""
@@ -32,5 +31,5 @@ class Latest(Generic[T]):
                         self._values[key] = self._decode(record.value)
                     else:
                         self._values.pop(key, None)
-            self._next[number] = max(end, start)
+            self._next[partition.partition] = max(end, start)
         return [self._values[key] for key in sorted(self._values)]

@@ -126,9 +126,10 @@ class Collector:
             TopicPartition(name, self.partition)
             for name in (self.topics.commands, self.topics.confirmations)
         ]
-        for source in sources:
-            self.marks[source] = (await self.reader.bounds(source))[1]
-        self._log_mark = (await self.reader.bounds(self._at(self.topics.log)))[1]
+        ends = await self.reader.bounds(sources)
+        self.marks = {source: end for source, (_, end) in ends.items()}
+        log = self._at(self.topics.log)
+        self._log_mark = (await self.reader.bounds([log]))[log][1]
 
     def _feeds(self, topic: str) -> bool:
         parsed = self.topics.parse_payments(topic)
@@ -200,10 +201,10 @@ class Collector:
             LogTable(self.netting_set), Replay(self.netting_set, said.transactions), OutputDigests()
         )
         log = self._at(self.topics.log)
-        first, _ = await self.reader.bounds(log)
+        first, end = (await self.reader.bounds([log]))[log]
         if first > 0:
             logged.fault = f"the log begins at offset {first}: its first records are lost (F14)"
-        async for records in self.reader.chunks(log):
+        async for records in self.reader.chunks(log, first, end):
             for record in records:
                 key, value = record.key, record.value or b""
                 if record.offset >= said.goal:
@@ -237,8 +238,7 @@ class Collector:
         payments: list[SourceComparison] = []
         control: list[ControlComparison] = []
         done = 0
-        for source in sorted(sources):
-            first, end = await self.reader.bounds(source)
+        for source, (first, end) in sorted((await self.reader.bounds(sources)).items()):
             mark = self.marks.get(source, end)
             if self._feeds(source.topic):
                 comparison = SourceComparison(table, rows, source, first, mark)
@@ -246,7 +246,7 @@ class Collector:
             else:
                 comparison = ControlComparison(table, source, first, mark)
                 control.append(comparison)
-            async for records in self.reader.chunks(source):
+            async for records in self.reader.chunks(source, first, end):
                 comparison.feed(records)
                 done += len(records)
                 self.note(f"{self.netting_set}: comparing sources, {done:,} records")

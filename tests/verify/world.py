@@ -6,7 +6,7 @@ would be, journal transactions, status topics, the books of an ideal ledger. Tes
 
 import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from clearing.log import payments
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction, decode_settlement
 from clearing.logfile import LogFileRecord
 from clearing.names import Topics
+from clearing.reading import Bounds
 from clearing.scenario import Recorder, Scenario
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
@@ -132,7 +133,10 @@ class ListReader:
     async def topics(self) -> set[str]:
         return {partition.topic for partition in self._world.ends}
 
-    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Bounds:
+        return {partition: self._bounds(partition) for partition in partitions}
+
+    def _bounds(self, partition: TopicPartition) -> tuple[int, int]:
         records = self._world.partitions.get(partition, [])
         return (records[0].offset if records else 0), self._world.ends.get(partition, 0)
 
