@@ -18,7 +18,6 @@ from clearing.core.reasons import REASONS, Code
 from clearing.intake import metrics
 from clearing.intake.packing import (
     MAX_ROWS,
-    MAX_SOURCE_BYTES,
     Packed,
     control_records,
     payment_records,
@@ -114,7 +113,7 @@ class Lane:
         assigned = self._consumer.assignment()
         for source in self.sources:
             known = source.partition in assigned
-            end = (self._consumer.last_stable_offset(source.partition) or 0) if known else 0
+            end = (self._consumer.highwater(source.partition) or 0) if known else 0
             behind += max(0, end - self._acknowledged[source.partition])
         oldest_ms = self._sent.oldest_ms if self._sent else self._oldest_ms
         return behind, max(0, now_ms - oldest_ms) / 1000 if oldest_ms else 0.0
@@ -132,7 +131,7 @@ class Lane:
 
     async def _sweep(self) -> bool:
         """Take what the consumer has fetched, source by source; the next sweep begins where this one ends."""
-        records = size = 0
+        records = 0
         for _ in range(len(self.sources)):
             source = self.sources[0]
             self.sources.rotate(-1)
@@ -146,8 +145,7 @@ class Lane:
                 self._stop(source, stopped)
                 continue
             records += len(source.records)
-            size += sum(len(record.value or b"") for record in source.records)
-            if records >= MAX_ROWS or size >= MAX_SOURCE_BYTES:
+            if records >= MAX_ROWS:
                 break
         return records > 0
 

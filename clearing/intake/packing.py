@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from clearing.core.inputs import SourceSpan
+from clearing.core.inputs import I64, SourceSpan
 from clearing.intake import control as control_intake
 from clearing.intake.decode import Decoded, decode
 from clearing.log import control, payments
@@ -64,15 +64,16 @@ def pack_control(sources: Sequence[Source]) -> list[bytes]:
 
 def payment_records(sources: Sequence[Source]) -> Iterator[Packed]:
     """Log records of payments topics, one after the other: a caller may send one while the next is made."""
-    sizes = _sizes(sources)
-    for chunk in _split(sources, _cuts([1] * len(sizes), sizes)):
-        decoded = decode([record.value or b"" for _, records in chunk for record in records])
-        rows = np.bincount(decoded.record).tolist()
-        cuts = _cuts(rows, [0] * len(rows))
-        ends = [0, *accumulate(rows)]
-        bounds = pairwise([0, *cuts, len(rows)])
-        for part, (first, last) in zip(_split(chunk, cuts), bounds, strict=True):
-            yield _payment_record(part, _slice(decoded, first, ends[first], ends[last]))
+    values = _values(sources)
+    cuts = _cuts(np.ones(len(values), np.int64), _sizes(values))
+    for chunk, begin, end in _split(sources, cuts):
+        decoded = decode(values[begin:end])
+        rows = np.bincount(decoded.record)
+        bounds = np.concatenate([[0], np.cumsum(rows)])
+        for part, first, last in _split(chunk, _cuts(rows, np.zeros_like(rows))):
+            yield _payment_record(
+                part, _slice(decoded, first, int(bounds[first]), int(bounds[last]))
+            )
 
 
 def _payment_record(part: Sequence[Source], decoded: Decoded) -> Packed:
@@ -90,8 +91,9 @@ def _payment_record(part: Sequence[Source], decoded: Decoded) -> Packed:
 
 def control_records(sources: Sequence[Source]) -> Iterator[Packed]:
     """Log records of commands and confirmations. Spans without records make a record too, without items."""
-    sizes = _sizes(sources)
-    for part in _split(sources, _cuts([1] * len(sizes), sizes)):
+    values = _values(sources)
+    cuts = _cuts(np.ones(len(values), np.int64), _sizes(values))
+    for part, _, _ in _split(sources, cuts):
         items = [
             control_intake.read(source, record.offset, record.value or b"")
             for source, (_, records) in enumerate(part)
@@ -103,17 +105,21 @@ def control_records(sources: Sequence[Source]) -> Iterator[Packed]:
         yield Packed(control.KEY, value, spans, len(items), len(items), codes)
 
 
-def _sizes(sources: Sequence[Source]) -> list[int]:
-    return [len(record.value or b"") for _, records in sources for record in records]
+def _values(sources: Sequence[Source]) -> list[bytes]:
+    return [record.value or b"" for _, records in sources for record in records]
 
 
-def _cuts(rows: list[int], sizes: list[int]) -> list[int]:
+def _sizes(values: list[bytes]) -> I64:
+    return np.fromiter(map(len, values), np.int64, len(values))
+
+
+def _cuts(rows: I64, sizes: I64) -> list[int]:
     """Indexes of records before which a new log record begins. Greedy; no part is empty."""
-    if sum(rows) <= MAX_ROWS and sum(sizes) <= MAX_SOURCE_BYTES:
+    if rows.sum() <= MAX_ROWS and sizes.sum() <= MAX_SOURCE_BYTES:
         return []
     cuts: list[int] = []
     row_count = byte_count = 0
-    for index, (row, size) in enumerate(zip(rows, sizes, strict=True)):
+    for index, (row, size) in enumerate(zip(rows.tolist(), sizes.tolist(), strict=True)):
         full = row_count + row > MAX_ROWS or byte_count + size > MAX_SOURCE_BYTES
         if full and row_count:
             cuts.append(index)
@@ -123,32 +129,26 @@ def _cuts(rows: list[int], sizes: list[int]) -> list[int]:
     return cuts
 
 
-def _split(sources: Sequence[Source], cuts: list[int]) -> list[Sequence[Source]]:
-    """The sources in parts that begin at the first record and at those named by `cuts`.
+def _split(
+    sources: Sequence[Source], cuts: list[int]
+) -> Iterator[tuple[Sequence[Source], int, int]]:
+    """The sources in parts that begin at the first record and at those named by `cuts`: (part, begin, end).
 
     Where a source is cut, its span ends after the last record before the cut. A span without records goes
     with the record behind it.
     """
-    if not cuts:
-        return [sources] if sources else []
     ends = list(accumulate(len(records) for _, records in sources))
-    bounds = [0, *cuts, ends[-1]]
-    return [
-        [
-            part
-            for (span, records), end in zip(sources, ends, strict=True)
-            if (
-                part := _part(
-                    span,
-                    records,
-                    first - end + len(records),
-                    last - end + len(records),
-                    last == ends[-1],
-                )
-            )
+    if not cuts:
+        if sources:
+            yield sources, 0, ends[-1]
+        return
+    begins = [end - len(records) for end, (_, records) in zip(ends, sources, strict=True)]
+    for first, last in pairwise([0, *cuts, ends[-1]]):
+        parts = [
+            _part(span, records, first - begin, last - begin, final=last == ends[-1])
+            for (span, records), begin in zip(sources, begins, strict=True)
         ]
-        for first, last in pairwise(bounds)
-    ]
+        yield [part for part in parts if part is not None], first, last
 
 
 def _part(

@@ -66,7 +66,7 @@ class FakeConsumer:
     def assignment(self) -> set[TopicPartition]:
         return {A, B}
 
-    def last_stable_offset(self, partition: TopicPartition) -> int:
+    def highwater(self, partition: TopicPartition) -> int:
         kept = self.records[partition]
         return kept[-1].offset + 1 if kept else self.positions[partition]
 
@@ -249,7 +249,7 @@ async def test_lag_counts_what_the_log_has_not() -> None:
     async with rig.running():
         _, answer = await rig.log.record(0)
         rig.consumer.publish(B, 5)
-        await rig.until(lambda: rig.consumer.last_stable_offset(B) == 5)
+        await rig.until(lambda: rig.consumer.highwater(B) == 5)
         assert rig.lane.lag(now_ms=3_500) == (15, 2.5)
         answer.set_result(None)
         _, answer = await rig.log.record(1)
