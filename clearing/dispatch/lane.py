@@ -47,12 +47,15 @@ class Notice(NamedTuple):
 class Lane:
     """Tells the banks of one netting set. `run` ends only by cancellation or by an error.
 
+    A reader each: aiokafka fetches nothing from a broker for 100 ms while some of what it has is not consumed,
+    and of the log there is always more than outcomes.
     Halt, UnreadableLog: it must not go on without a person; KafkaError: to be begun anew.
     """
 
     def __init__(
         self,
-        reader: AIOKafkaConsumer,
+        outcomes_reader: AIOKafkaConsumer,
+        log_reader: AIOKafkaConsumer,
         topics: Topics,
         partition: int,
         statuses: StatusTopics,
@@ -61,7 +64,8 @@ class Lane:
         self.outcomes = TopicPartition(topics.outcomes, partition)
         self.log = TopicPartition(topics.log, partition)
         self.netting_set = ""  # known from the first record on
-        self._reader = reader
+        self._outcomes_reader = outcomes_reader
+        self._log_reader = log_reader
         self._topics = topics
         self._statuses = statuses
         self._outbox = outbox
@@ -76,18 +80,19 @@ class Lane:
 
     async def run(self, committed: int | None) -> None:
         """Tell everything from `committed` on, the group's offset in `outcomes`; None: from the first record."""
+        reader = self._outcomes_reader
         try:
             await self._position(committed)
             while True:
-                batches = await self._reader.getmany(
+                batches = await reader.getmany(
                     self.outcomes, timeout_ms=POLL_MS, max_records=RECORDS_PER_POLL
                 )
                 for record in batches.get(self.outcomes, ()):
                     await self._outbox.room()
                     await self._tell(record)
                     await asyncio.sleep(0)  # heartbeats and the senders get their turn
-                end = self._reader.last_stable_offset(self.outcomes) or 0
-                self._unread = max(0, end - await self._reader.position(self.outcomes))
+                end = reader.last_stable_offset(self.outcomes) or 0
+                self._unread = max(0, end - await reader.position(self.outcomes))
         except OffsetOutOfRangeError as error:
             raise Halt(f"records to be told are gone from the topic: {error}") from error
 
@@ -104,16 +109,16 @@ class Lane:
 
     async def _position(self, committed: int | None) -> None:
         """Begin with the first record of a log offset, so that its records are numbered as they were before."""
-        reader = self._reader
-        reader.assign([self.outcomes, self.log])
-        both = [self.outcomes, self.log]
-        first, ends = await reader.beginning_offsets(both), await reader.end_offsets(both)
-        start, log_start = first[self.outcomes], first[self.log]
+        self._outcomes_reader.assign([self.outcomes])
+        self._log_reader.assign([self.log])
+        start = (await self._outcomes_reader.beginning_offsets([self.outcomes]))[self.outcomes]
+        end = (await self._outcomes_reader.end_offsets([self.outcomes]))[self.outcomes]
+        log_start = (await self._log_reader.beginning_offsets([self.log]))[self.log]
         if committed is not None:
-            if not start <= committed <= ends[self.outcomes]:
+            if not start <= committed <= end:
                 raise Halt(
                     f"{self.outcomes.topic}-{self.outcomes.partition} was told up to {committed}, "
-                    f"but holds {start} to {ends[self.outcomes]}: records are lost"
+                    f"but holds {start} to {end}: records are lost"
                 )
             below = self._statuses.last_below
             last = await below(self.outcomes, committed, lambda record: (_log_offset(record),))
@@ -125,8 +130,8 @@ class Lane:
                     lambda record: record.offset if _log_offset(record) != log_start else None,
                 )
                 start = start if before is None else before + 1
-        reader.seek(self.outcomes, start)
-        reader.seek(self.log, log_start)
+        self._outcomes_reader.seek(self.outcomes, start)
+        self._log_reader.seek(self.log, log_start)
         _log.info(
             "dispatching", partition=self.outcomes.partition, start=start, committed=committed
         )
@@ -211,7 +216,7 @@ class Lane:
                     return record.value
                 if record.offset >= offset:
                     raise Halt(f"log offset {offset} is gone: its outcomes cannot be told")
-            batches = await self._reader.getmany(self.log, timeout_ms=POLL_MS)
+            batches = await self._log_reader.getmany(self.log, timeout_ms=POLL_MS)
             self._log_ahead = iter(batches.get(self.log, ()))
 
     async def _look_up(self, participants: Iterable[str]) -> None:

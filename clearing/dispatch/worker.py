@@ -178,9 +178,12 @@ class _Dispatch(ConsumerRebalanceListener):
         """One lane for as long as its partition is assigned here. A lane that halts leaves the others alone."""
         number = partition.partition
         metrics.halted.labels(number).set(0)
-        reader = kafka.consumer(self._settings.bootstrap, client=f"clearing-dispatch-{number}")
-        async with kafka.started(reader):
-            lane = Lane(reader, self._settings.topics, number, self._statuses, self._outbox)
+        bootstrap, client = self._settings.bootstrap, f"clearing-dispatch-{number}"
+        async with (
+            kafka.started(kafka.consumer(bootstrap, client=client)) as outcomes,
+            kafka.started(kafka.consumer(bootstrap, client=client)) as log,
+        ):
+            lane = Lane(outcomes, log, self._settings.topics, number, self._statuses, self._outbox)
             self._lanes[partition] = lane
             try:
                 await lane.run(await self._consumer.committed(partition))
