@@ -89,8 +89,7 @@ def bench(
     if json:
         print(encoded.decode())
     else:
-        out = Console()
-        out.print(table(figures), width=max(out.width, WIDTH), soft_wrap=False)
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(table(figures))
     return ExitCode.OK
 
 

@@ -28,6 +28,7 @@ from clearing.dev.jars import KAFKA_VERSION
 from clearing.dev.proof import differences, prove
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import Servers, prepare, read_scheme, renamed, servers, stop_on_terminate
+from clearing.dev.tasks import task_group
 from clearing.dev.watch import Watch
 from clearing.dev.workload import PLAIN, Tally, streams
 from clearing.scheme.model import Scheme
@@ -235,7 +236,7 @@ class Bench:
         async def told() -> int:
             return await self.told() - before
 
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             group.create_task(self.publish(3))
             total = self.options.payments
             self.stages.append(await measure("together", "payments", total, told, self.groups))
@@ -347,7 +348,7 @@ async def bench(options: Options, note: Note) -> AsyncIterator[Bench]:
         await answers.seek_to_beginning()
         watch = Watch(made.settings.bootstrap, made.settings.topics, list(partitions.values()))
         started = asyncio.Event()
-        group = await stack.enter_async_context(asyncio.TaskGroup())
+        group = await stack.enter_async_context(task_group())
         watching = group.create_task(watch.run(started))
         stack.callback(watching.cancel)
         await started.wait()

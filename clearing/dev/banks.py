@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from clearing import kafka
 from clearing.core.money import parse
+from clearing.dev.tasks import task_group
 from clearing.dev.workload import Stream, Tally
 from clearing.messages import StatusMessage, StatusRecord
 from clearing.names import Topics
@@ -63,7 +64,7 @@ class Banks:
         """Publish `rows` rows over all streams at this pace (0: as fast as it goes); all acknowledged."""
         shares = split(rows, len(self._streams))
         total = max(1, rows)
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             for stream, share in zip(self._streams, shares, strict=True):
                 group.create_task(self._publish(stream, share, rows_per_s * share / total))
 

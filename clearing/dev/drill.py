@@ -20,6 +20,7 @@ from clearing.core.commands import CloseWindow
 from clearing.dev.banks import Banks
 from clearing.dev.proof import differences, prove
 from clearing.dev.services import ROLES, Services
+from clearing.dev.tasks import task_group
 from clearing.dev.watch import Watch
 from clearing.dev.workload import MIXED, Mix, streams
 from clearing.scheme.model import Scheme
@@ -106,7 +107,7 @@ class Drill:
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Watch the topics and the banks' inboxes for as long as the block lasts."""
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             ready = [asyncio.Event(), asyncio.Event()]
             followers = [
                 group.create_task(self.watch.run(ready[0])),
@@ -123,7 +124,7 @@ class Drill:
     async def work(self) -> None:
         """Publish everything, with the blows in between, and wait until all banks were told. Raises DrillFailed."""
         self.phase = "working"
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             group.create_task(self.banks.publish(self.payments, self.rows_per_s))
             group.create_task(self._strike())
         self.phase = "draining"
@@ -281,7 +282,7 @@ async def run_drill(
 ) -> Drilled:
     """The whole of it: work, settle, prove. during: what else is to happen while banks publish."""
     async with drill.following():
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             group.create_task(drill.work())
             if during is not None:
                 group.create_task(during())

@@ -18,6 +18,7 @@ import msgspec
 
 from clearing.config import Settings
 from clearing.dev.process import POLL_S, Child, ServerError, spawn, tail
+from clearing.dev.tasks import task_group
 from clearing.failures import ExitCode
 
 ROLES = ("intake", "engine", "dispatch", "sink")
@@ -149,7 +150,7 @@ class Services:
         for service in chosen:
             service.wanted = False
         for role in ROLES:
-            async with asyncio.TaskGroup() as stopping:
+            async with task_group() as stopping:
                 for service in chosen:
                     if service.role == role and service.child.running:
                         self.resume(service.name)  # one that is stopped hears no SIGTERM
@@ -205,18 +206,15 @@ async def supervised(
     The block is cancelled, and ServerError raised, when a service cannot be kept up.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        async with asyncio.TaskGroup() as group:
-            services = Services(settings, folder, group, command)
-            try:
-                services.start(
-                    *(f"{role}-{n + 1}" for role in ROLES for n in range(counts.get(role, 0)))
-                )
-                yield services
-            finally:
-                await services.stop()
-    except BaseExceptionGroup as error:
-        raise error.exceptions[0] from None
+    async with task_group() as group:
+        services = Services(settings, folder, group, command)
+        try:
+            services.start(
+                *(f"{role}-{n + 1}" for role in ROLES for n in range(counts.get(role, 0)))
+            )
+            yield services
+        finally:
+            await services.stop()
 
 
 def environment(settings: Settings, name: str) -> dict[str, str]:
