@@ -101,5 +101,5 @@ async def read_outputs(bootstrap: str, topics: Topics) -> list[OutputRecord]:
     found: list[OutputRecord] = []
     for name in OUTPUTS:
         for _, key, value, _ in await read_topic(bootstrap, getattr(topics, name)):
-            found.append(OutputRecord(name, key or b"", value or b""))  # type: ignore[arg-type]
+            found.append(OutputRecord(name, key or b"", value or b""))
     return found
