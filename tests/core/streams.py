@@ -158,7 +158,7 @@ class Stream:
         at = sorted({now + rng.randint(-50_000, 500_000) for _ in range(rng.randint(0, 4))})
         days = sorted({self.oracle.date - DAY + rng.randint(-1, 6) for _ in range(4)})
         opens = [BusinessDay(DAY + d, NOON_MS + d * DAY_MS) for d in days]
-        changed = hkd(max_amount=rng.choice(("", "20")), value_days_ahead=rng.choice((0, 2)))
+        changed = hkd(max_amount=rng.choice(("", "20")), value_days_ahead=rng.choice((0, 2, 6)))
         fresh = hkd(id=f"N{self.ids}", code=f"N{self.ids}")
         changes: list[ControlMessage] = [
             SetCutoffs(id=self._id(), by="op", asset="HKD", cutoffs_ms=at),
@@ -228,7 +228,7 @@ class Stream:
             amount=rng.randint(1, rng.choice((5, top // 50, top // 50, top))),
             asset=spec.id if rng.random() < 0.97 else "XYZ",
             decimals=decimals,
-            value_date=self.oracle.date + rng.choice((0,) * 12 + (1, 1, -1)),
+            value_date=self.oracle.date + rng.choice((0,) * 12 + (1, 1, 5, -1)),
             window=rng.choice((0,) * 12 + (1, 2)),
             expires_at_ms=rng.choice((0,) * 12 + (self.log.time_ms - 1, self.log.time_ms + 60_000)),
             reject=rng.choice((0,) * 30 + (12,)),

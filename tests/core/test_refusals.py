@@ -239,6 +239,20 @@ def test_participants_and_assets_beyond_the_first_room_keep_their_numbers() -> N
     assert np.flatnonzero(bench.state.accounts.open).size == 70 * 9
 
 
+@pytest.mark.parametrize("n", [1, 3, 4, 7, 8, 9])
+def test_nobody_stands_where_unknown_names_point_to(n: int) -> None:
+    """-1 is the last row and column: always closed, however many names there are."""
+    banks, assets = (
+        [f"BANK{i}" for i in range(n)],
+        [hkd(id=f"A{i}", code=f"A{i}") for i in range(n)],
+    )
+    bench = Bench(banks=tuple(banks), assets=tuple(assets))
+    assert bench.state.accounts.open.sum() == n * n
+    assert not bench.state.accounts.open[-1].any()
+    assert not bench.state.accounts.open[:, -1].any()
+    assert bench.state.status[-1] == bench.state.scale[-1] == bench.state.maximum[-1] == 0
+
+
 # R8, R9: what a debtor with these means may spend → outcome of a payment of 1.00.
 MEANS = [
     ("0", "0", Code.LIQUIDITY),
