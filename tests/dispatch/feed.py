@@ -3,12 +3,13 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic, RecordsToDelete
 
 from clearing import kafka
 from clearing.core.inputs import SourceSpan
@@ -29,9 +30,7 @@ Told = dict[str, list[bytes]]  # by bank, in order
 
 
 async def create_topics(bootstrap: str, *new: NewTopic) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
+    async with kafka.administration(bootstrap) as admin:
         await admin.create_topics(list(new))
         names = {topic.name for topic in new}
 
@@ -39,8 +38,6 @@ async def create_topics(bootstrap: str, *new: NewTopic) -> None:
             return names.issubset(await admin.list_topics())
 
         await until(known)
-    finally:
-        await admin.close()
 
 
 async def create_all(
@@ -169,3 +166,46 @@ async def until(condition: Callable[[], Awaitable[bool]], bound_s: float = 40) -
     while not await condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def feeding(
+    bootstrap: str, topics: Topics, netting_set: str = "hk", partition: int = 0
+) -> AsyncIterator[Feed]:
+    log = kafka.producer(bootstrap)
+    engine = kafka.producer(bootstrap, transactional_id=topics.transactional_id(netting_set))
+    async with kafka.started(log), kafka.started(engine):
+        yield Feed(log, engine, topics, netting_set, partition)
+
+
+async def committed(bootstrap: str, topics: Topics, partition: int = 0) -> int | None:
+    """The group's offset in outcomes."""
+    group = kafka.consumer(bootstrap, group=topics.group("dispatch"))
+    async with kafka.started(group):
+        return await group.committed(TopicPartition(topics.outcomes, partition))
+
+
+async def commit(bootstrap: str, topics: Topics, offset: int) -> None:
+    """Set the group's offset in outcomes, as an operator would."""
+    partition = TopicPartition(topics.outcomes, 0)
+    group = kafka.consumer(bootstrap, group=topics.group("dispatch"))
+    async with kafka.started(group):
+        group.assign([partition])
+        await group.commit({partition: offset})
+
+
+async def until_committed(bootstrap: str, topics: Topics, offset: int) -> None:
+    async def check() -> bool:
+        return await committed(bootstrap, topics) == offset
+
+    await until(check)
+
+
+async def delete_topic(bootstrap: str, topic: str) -> None:
+    async with kafka.administration(bootstrap) as admin:
+        await admin.delete_topics([topic])
+
+
+async def delete_records(bootstrap: str, partition: TopicPartition, before: int) -> None:
+    async with kafka.administration(bootstrap) as admin:
+        await admin.delete_records({partition: RecordsToDelete(before_offset=before)})

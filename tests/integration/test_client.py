@@ -17,8 +17,8 @@ from clearing.messages import FinalRecord, Instruction, StatusRecord
 from clearing.names import Topics
 from clearing.scheme.directory import publish_directory
 from tests.client.test_chain import FIRST, SECOND, batch
-from tests.dispatch.feed import BANKS, create_all, create_topics, decode, read_told
-from tests.integration.test_dispatch import all_told, dispatching, feeding
+from tests.dispatch.feed import BANKS, create_all, create_topics, decode, feeding, read_told
+from tests.integration.test_dispatch import all_told, dispatching
 
 BOUND_S = 30
 encode = msgspec.json.Encoder().encode

@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import NewTopic
 from prometheus_client import REGISTRY
 
-from clearing import kafka
 from clearing.config import Settings
 from clearing.core.outputs import Outcomes
 from clearing.dev.kafka import EmbeddedKafka
@@ -27,10 +26,16 @@ from tests.dispatch.feed import (
     BANKS,
     Feed,
     as_read,
+    commit,
+    committed,
     create_all,
     create_topics,
+    delete_records,
+    delete_topic,
+    feeding,
     read_told,
     until,
+    until_committed,
 )
 from tests.dispatch.rows import LogPiece, Row
 
@@ -49,16 +54,6 @@ def topics(topic_prefix: str) -> Topics:
 
 
 @asynccontextmanager
-async def feeding(
-    bootstrap: str, topics: Topics, netting_set: str = "hk", partition: int = 0
-) -> AsyncIterator[Feed]:
-    log = kafka.producer(bootstrap)
-    engine = kafka.producer(bootstrap, transactional_id=topics.transactional_id(netting_set))
-    async with kafka.started(log), kafka.started(engine):
-        yield Feed(log, engine, topics, netting_set, partition)
-
-
-@asynccontextmanager
 async def dispatching(bootstrap: str, topics: Topics) -> AsyncIterator[asyncio.Task[None]]:
     """Dispatch as a task of this process, ready; handed over at the end."""
     ready = asyncio.Event()
@@ -73,22 +68,6 @@ async def dispatching(bootstrap: str, topics: Topics) -> AsyncIterator[asyncio.T
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def committed(bootstrap: str, topics: Topics, partition: int = 0) -> int | None:
-    """The group's offset in outcomes."""
-    group = kafka.consumer(bootstrap, group=topics.group("dispatch"))
-    async with kafka.started(group):
-        return await group.committed(TopicPartition(topics.outcomes, partition))
-
-
-async def commit(bootstrap: str, topics: Topics, offset: int) -> None:
-    """Set the group's offset in outcomes, as an operator would."""
-    partition = TopicPartition(topics.outcomes, 0)
-    group = kafka.consumer(bootstrap, group=topics.group("dispatch"))
-    async with kafka.started(group):
-        group.assign([partition])
-        await group.commit({partition: offset})
 
 
 async def all_told(bootstrap: str, topics: Topics, *feeds: Feed) -> None:
@@ -162,6 +141,32 @@ async def test_what_was_told_is_not_told_again(bootstrap: str, topics: Topics) -
                 await told_once(bootstrap, topics, feed)
             again = metric("clearing_dispatch_records_total", netting_set="hk", result="known")
             assert again > known
+
+
+async def test_last_told_is_found_below_what_others_were_told(
+    bootstrap: str, topics: Topics
+) -> None:
+    """A status topic is shared by netting sets: it looks back as far as it takes, and past what is foreign."""
+    await create_all(bootstrap, topics)
+    async with feeding(bootstrap, topics) as feed:
+        async with dispatching(bootstrap, topics):
+            await feed.payments(4)
+            await feed.windows(1)
+            await told_once(bootstrap, topics, feed)
+        others = [b"{}"] + [feed.wanted["ALPHA"][0].replace(b'"hk"', b'"eu"')] * 150
+        for number, value in enumerate(others):
+            key = b"eu" if number else b"hk"
+            await feed.log.send_and_wait(topics.status("ALPHA"), value, key, 0)
+        await commit(bootstrap, topics, 0)
+        async with dispatching(bootstrap, topics):
+            await feed.payments(4)
+            told = [*feed.wanted["ALPHA"][:-1], *others, feed.wanted["ALPHA"][-1]]
+
+            async def all_there() -> bool:
+                return len((await read_told(bootstrap, topics))["ALPHA"]) >= len(told)
+
+            await until(all_there)
+            assert (await read_told(bootstrap, topics))["ALPHA"] == told
 
 
 @pytest.mark.parametrize("told_before", [0, 1, 2, 3, 4])
@@ -382,28 +387,3 @@ async def test_outcomes_that_are_lost_halt(bootstrap: str, topics: Topics, offse
 
             await until(halted)
             assert not any((await read_told(bootstrap, topics)).values())
-
-
-async def until_committed(bootstrap: str, topics: Topics, offset: int) -> None:
-    async def check() -> bool:
-        return await committed(bootstrap, topics) == offset
-
-    await until(check)
-
-
-async def delete_topic(bootstrap: str, topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics([topic])
-    finally:
-        await admin.close()
-
-
-async def delete_records(bootstrap: str, partition: TopicPartition, before: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_records({partition: RecordsToDelete(before_offset=before)})
-    finally:
-        await admin.close()
