@@ -42,7 +42,9 @@ def explain(error: BaseException, *, bootstrap: str = "", dsn: str = "") -> Fail
     """The failure a person is shown for an error; an unknown one keeps its type's name in front."""
     if isinstance(error, Failure):
         return error
-    text = " ".join(str(error).split()) or type(error).__name__
+    # A Kafka error's text begins with number and class; its arguments are the sentence.
+    said = " ".join(map(str, error.args)) if _is(error, "aiokafka.errors", "KafkaError") else error
+    text = " ".join(str(said).split()) or type(error).__name__
     if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
         return Failure("interrupted", code=ExitCode.INTERRUPTED)
     if _is(error, "clearing.config", "ConfigError"):
@@ -58,7 +60,7 @@ def explain(error: BaseException, *, bootstrap: str = "", dsn: str = "") -> Fail
             ExitCode.UNREACHABLE,
         )
     if _is(error, "aiokafka.errors", "UnknownTopicOrPartitionError"):
-        return Failure(f"a topic is missing: {text}", "clearing topics apply SCHEME")
+        return Failure(f"a topic is missing: {text}", "clearing scheme load SCHEME")
     if _is(error, "aiokafka.errors", "KafkaError"):
         return Failure(f"Kafka: {text}", "clearing status")
     if _is(

@@ -14,22 +14,24 @@ from clearing import __version__
 from clearing.cli.session import Session, SessionOptions
 from clearing.failures import ExitCode, explain
 
-HELP = """Clears payments and tokens on Kafka: nets positions, settles batches in ledgers, each exactly once.
+HELP = """Clears payments and tokens on Kafka: nets positions, settles batches, each exactly once.
 
 Start here, on a machine with nothing installed:
 
-    clearing demo                                  everything at once, with failures, ends with a proof
+    clearing demo                     everything at once, ends with a proof
 
-Or step by step:
+Or step by step, each command in its own terminal or in the background:
 
-    clearing dev up                                Kafka and PostgreSQL, embedded
-    clearing scheme check scheme.toml              is my scheme right?
-    clearing topics apply scheme.toml              make its topics
-    clearing scheme load scheme.toml               tell the engine
-    clearing intake & clearing engine & clearing dispatch & clearing sink &
-    clearing publish payments.jsonl                send payments
-    clearing status --watch                        windows, positions, lag
-    clearing verify                                prove that nothing was lost, doubled or changed
+    clearing dev up                   Kafka and PostgreSQL, embedded
+    clearing scheme check my.toml     is my scheme right?
+    clearing scheme load my.toml      make its topics, tell the engine
+    clearing intake                   the four services:
+    clearing engine
+    clearing dispatch
+    clearing sink --migrate
+    clearing publish payments.jsonl   send payments
+    clearing status --watch           windows, positions, lag
+    clearing verify                   prove that nothing was lost or doubled
 """
 
 EPILOGUE = (
@@ -60,66 +62,27 @@ app.register_install_completion_command(
     group=SETUP, help="Install completion for your shell (bash, zsh, fish)."
 )
 
-_COMMANDS: tuple[tuple[Group, str, str, str], ...] = (
-    (
-        TRY,
-        "demo",
-        "demo:demo",
-        "The whole engine at work on this machine, with failures and a proof.",
-    ),
-    (TRY, "dev", "dev:app", "Embedded Kafka and PostgreSQL: up, down."),
-    (PREPARE, "scheme", "scheme:app", "What is cleared, by whom, when: check, load, show."),
-    (PREPARE, "topics", "topics:app", "Topics of a scheme: plan, apply, list."),
-    (SERVE, "intake", "services:intake", "Run an intake worker: payments in, clearing log out."),
-    (
-        SERVE,
-        "engine",
-        "services:engine",
-        "Run an engine: clearing log in, outcomes and batches out.",
-    ),
-    (
-        SERVE,
-        "dispatch",
-        "services:dispatch",
-        "Run dispatch: tells each bank what became of its payments.",
-    ),
-    (SERVE, "sink", "services:sink", "Run a ledger sink: posts each batch to PostgreSQL once."),
-    (USE, "publish", "publish:publish", "Publish payments from JSONL or CSV files."),
-    (
-        USE,
-        "command",
-        "command:app",
-        "Operators' commands: suspend, resume, close-window, set-cap, fund, …",
-    ),
-    (
-        USE,
-        "follow",
-        "follow:app",
-        "Follow a bank's statuses, settlements, rejected inputs, events.",
-    ),
-    (
-        PROVE,
-        "status",
-        "status:status",
-        "Services, windows, positions against caps, lag of every stage.",
-    ),
-    (
-        PROVE,
-        "verify",
-        "verify:verify",
-        "Prove from topics and ledger that all is right to the last unit.",
-    ),
-    (PROVE, "simulate", "simulate:simulate", "Run the engine's core over files, without Kafka."),
-    (
-        PROVE,
-        "replay",
-        "replay:replay",
-        "Run the log from its first record and compare with what was said.",
-    ),
-    (SETUP, "config", "config:app", "Which settings are in force, and where they come from."),
+_COMMANDS: tuple[tuple[Group, str, str], ...] = (
+    (TRY, "demo", "demo:demo"),
+    (TRY, "dev", "dev:app"),
+    (PREPARE, "scheme", "scheme:app"),
+    (PREPARE, "topics", "topics:app"),
+    (SERVE, "intake", "services:intake"),
+    (SERVE, "engine", "services:engine"),
+    (SERVE, "dispatch", "services:dispatch"),
+    (SERVE, "sink", "services:sink"),
+    (USE, "publish", "publish:publish"),
+    (USE, "command", "command:app"),
+    (USE, "follow", "follow:app"),
+    (PROVE, "status", "status:status"),
+    (PROVE, "verify", "verify:verify"),
+    (PROVE, "simulate", "simulate:simulate"),
+    (PROVE, "replay", "replay:replay"),
+    (SETUP, "config", "config:app"),
 )
-for _order, (_group, _name, _target, _help) in enumerate(_COMMANDS):
-    app.command(f"clearing.cli.{_target}", name=_name, help=_help, group=_group, sort_key=_order)
+_NAMES = frozenset(name for _, name, _ in _COMMANDS)
+for _order, (_group, _name, _target) in enumerate(_COMMANDS):
+    app.command(f"clearing.cli.{_target}", name=_name, group=_group, sort_key=_order)
 
 
 @app.meta.default
@@ -171,9 +134,13 @@ def _failed(error: BaseException, session: Session) -> ExitCode:
         bootstrap=known.bootstrap if known else session.options.bootstrap or "",
         dsn=known.dsn if known else session.options.dsn or "",
     )
-    session.notes.print(f"[red]clearing:[/red] {_plain(failure.message)}", highlight=False)
+    session.notes.print(
+        f"[red]clearing:[/red] {_plain(failure.message)}", highlight=False, soft_wrap=True
+    )
     if failure.hint:
-        session.notes.print(f"[dim]next:[/dim]     {_plain(failure.hint)}", highlight=False)
+        session.notes.print(
+            f"[dim]next:[/dim]     {_plain(failure.hint)}", highlight=False, soft_wrap=True
+        )
     return failure.code
 
 
@@ -186,6 +153,11 @@ def _plain(text: str) -> str:
 
 def main() -> None:
     """Entry point of the `clearing` command."""
+    if not _NAMES.intersection(sys.argv):
+        for name in _NAMES:
+            app[
+                name
+            ]  # resolves the command, so that the list of all of them can say what each does
     try:
         code = app.meta(result_action="return_value")
     except BrokenPipeError:

@@ -53,7 +53,7 @@ def suspend(
     timeout_s: Timeout = 15.0,
     session: Given,
 ) -> ExitCode:
-    """Refuse all payments from and to a participant from now on; what was accepted stands (R32)."""
+    """Refuse all payments from and to a participant from now on; what was accepted stands."""
     from clearing.core.commands import SetStatus
 
     command = SetStatus(id=_id(command_id), by=_by(by), participant=participant, status="SUSPENDED")
@@ -70,7 +70,7 @@ def resume(
     timeout_s: Timeout = 15.0,
     session: Given,
 ) -> ExitCode:
-    """Let a suspended participant pay and be paid again (R32)."""
+    """Let a suspended participant pay and be paid again."""
     from clearing.core.commands import SetStatus
 
     command = SetStatus(id=_id(command_id), by=_by(by), participant=participant, status="ACTIVE")
@@ -87,7 +87,7 @@ def leave(
     timeout_s: Timeout = 15.0,
     session: Given,
 ) -> ExitCode:
-    """Close a participant for good; possible when nothing of it is unsettled (R32)."""
+    """Close a participant for good; possible when nothing of it is unsettled."""
     from clearing.core.commands import SetStatus
 
     command = SetStatus(id=_id(command_id), by=_by(by), participant=participant, status="CLOSED")
@@ -104,7 +104,7 @@ def close_window(
     timeout_s: Timeout = 15.0,
     session: Given,
 ) -> ExitCode:
-    """Close the open window of an asset, or of all assets, and send its batch to the ledger (R4)."""
+    """Close the open window of an asset, or of all assets, and send its batch to the ledger."""
     from clearing.core.commands import CloseWindow
 
     command = CloseWindow(id=_id(command_id), by=_by(by), asset=asset)
@@ -122,7 +122,7 @@ def settle_window(
     timeout_s: Timeout = 15.0,
     session: Given,
 ) -> ExitCode:
-    """Send a FAILED window to its ledger again, as the next version of its batch (R4)."""
+    """Send a FAILED window to its ledger again, as the next version of its batch."""
     from clearing.core.commands import SettleWindow
 
     command = SettleWindow(id=_id(command_id), by=_by(by), asset=asset, window=window)
@@ -142,7 +142,7 @@ def set_cap(
     timeout_s: Timeout = 15.0,
     session: Given,
 ) -> ExitCode:
-    """Set a net debit cap. Lowering it breaks nothing that was accepted (R9).
+    """Set a net debit cap. Lowering it breaks nothing that was accepted.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def set_cap(
 def fund(
     participant: str,
     asset: str,
-    amount: str,
+    amount: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     netting_set: NettingSet = None,
     by: By = None,
@@ -178,8 +178,10 @@ def fund(
 ) -> ExitCode:
     """Move prefunding in, or out with a negative amount; the ledger posts it against $FUNDING.
 
+    The sign says which way it goes.
+
     clearing command fund BANKBBBB HKD 1000000.00
-    clearing command fund BANKBBBB HKD -- -250000.00
+    clearing command fund BANKBBBB HKD -250000.00
     """
     from clearing.core.commands import Fund
 

@@ -1,6 +1,5 @@
 """`clearing dev`: the embedded servers, for a machine with nothing installed. See clearing.dev.up."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,8 @@ app = App(
     name="dev",
     help="""Embedded Kafka and PostgreSQL, real ones, without Docker, Java or root.
 
+One pair for each cache folder:
+
     clearing dev up                        start both; they run until Ctrl-C
     clearing dev up --detach               the same in the background
     clearing dev up --scheme scheme.toml   load a scheme and run the services too
@@ -21,9 +22,11 @@ app = App(
 """,
 )
 
-Cache = Annotated[
+Folder = Annotated[
     Path | None,
-    Parameter(help="Folder of downloads and data. Default: CLEARING_CACHE, or your cache folder."),
+    Parameter(
+        help="Folder of this pair of servers: another folder, another pair. Default: dev in the cache folder."
+    ),
 ]
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -34,7 +37,7 @@ def up(
     scheme: Path | None = None,
     fresh: Flag = False,
     detach: Flag = False,
-    cache: Cache = None,
+    folder: Folder = None,
     session: Given,
 ) -> None:
     """Start Kafka and PostgreSQL and say how to reach them.
@@ -48,25 +51,22 @@ def up(
     detach
         Return when they are up; they go on in the background until `clearing dev down`.
     """
-    _use(cache)
     from clearing.dev import up as servers
 
+    where = folder or servers.default_folder()
     if not detach:
-        session.run(servers.up(session.note, scheme=scheme, fresh=fresh))
+        session.run(servers.up(session.note, where, scheme=scheme, fresh=fresh))
         return
-    arguments = ["--scheme", str(scheme)] if scheme else []
-    arguments += ["--fresh"] if fresh else []
-    state = session.run(servers.up_detached(session.note, arguments))
+    state = session.run(servers.up_detached(session.note, where, scheme=scheme, fresh=fresh))
     session.show(state, lambda _: "\n".join(servers.introduction(state)))
 
 
 @app.command
-def status(*, cache: Cache = None, session: Given) -> ExitCode:
+def status(*, folder: Folder = None, session: Given) -> ExitCode:
     """Say what runs and how to reach it. Exit code 1 if nothing does."""
-    _use(cache)
     from clearing.dev import up as servers
 
-    state = servers.running()
+    state = servers.running(folder or servers.default_folder())
     if state is None:
         session.show(None, lambda _: "nothing runs; start it with `clearing dev up`")
         return ExitCode.FAILED
@@ -75,16 +75,9 @@ def status(*, cache: Cache = None, session: Given) -> ExitCode:
 
 
 @app.command
-def down(*, cache: Cache = None, session: Given) -> None:
+def down(*, folder: Folder = None, session: Given) -> None:
     """Stop what `clearing dev up` started. The data stays."""
-    _use(cache)
     from clearing.dev import up as servers
 
-    stopped = session.run(servers.down(session.note))
+    stopped = session.run(servers.down(session.note, folder or servers.default_folder()))
     session.note("stopped" if stopped else "nothing runs")
-
-
-def _use(cache: Path | None) -> None:
-    """The cache folder is asked for in many places, by the environment."""
-    if cache is not None:
-        os.environ["CLEARING_CACHE"] = str(cache.absolute())

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 app = App(
     name="follow",
-    help="""Follow what the engine says, a line each. Starts with what comes now.
+    help="""Follow what the engine says, a line each.
+
+Starts with what comes now, ends with Ctrl-C:
 
     clearing follow status BANKAAAA
     clearing follow settlements --from-start --json | jq .id

@@ -176,7 +176,7 @@ async def follow(
         kafka.consumer(settings.bootstrap, client="clearing-follow")
     ) as consumer:
         if what.topic not in await consumer.topics():
-            raise Failure(f"there is no topic {what.topic}", "clearing topics apply SCHEME")
+            raise Failure(f"there is no topic {what.topic}", "clearing scheme load SCHEME")
         consumer.assign(partitions)
         await (consumer.seek_to_beginning if from_start else consumer.seek_to_end)(*partitions)
         while left is None or left > 0:

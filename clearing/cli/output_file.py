@@ -1,4 +1,4 @@
-"""The engine's output records as a file of JSON lines, to be compared with `cmp` or `diff` (R29)."""
+"""The engine's output records as a file of JSON lines, to be compared with `cmp` or `diff`."""
 
 import base64
 from collections.abc import Sequence

@@ -13,21 +13,20 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from clearing.core.reasons import REASONS, Code
 from clearing.failures import ExitCode, Failure
 from clearing.intake.decode import decode
 
 CHUNK_RECORDS = 5_000
+STDIN = Path("(stdin)")
 _NUMBERS = frozenset({"window", "version"})  # the only fields of a payment that are no strings
 
 
-class Line(NamedTuple):
-    """One record of a file. owner, asset: of its (first) payment, "" if it is not sound."""
+class Address(NamedTuple):
+    """Whose payment it is, in which asset: of a bulk's first item; "" where a line is not sound."""
 
-    file: str
-    number: int
-    value: bytes
     owner: str
     asset: str
 
@@ -49,8 +48,8 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 def read_file(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(line number, JSON record) of each payment in a file; "-" is stdin as JSON lines. Raises Failure."""
-    if str(path) == "-":
+    """(line number, JSON record) of each payment in a file; STDIN has JSON lines. Raises Failure."""
+    if path == STDIN:
         yield from _json_lines(sys.stdin.buffer)
     elif path.suffix.lower() == ".csv":
         with path.open("rb") as file:
@@ -91,28 +90,33 @@ def _from_cells(row: dict[str, str]) -> bytes:
     return msgspec.json.encode({"type": kind} | fields)
 
 
-def checked(path: Path) -> Iterator[tuple[list[Line], list[BadLine]]]:
-    """A file's records by the chunk, and what of them intake would reject."""
+class Checked(NamedTuple):
+    """A chunk of a file: line number, record and address of each line; and what of them intake would reject."""
+
+    numbers: list[int]
+    values: list[bytes]
+    addresses: list[Address]
+    bad: list[BadLine]
+
+
+def checked(path: Path) -> Iterator[Checked]:
+    """A file's records by the chunk, decoded as intake will."""
     records = read_file(path)
     while chunk := list(islice(records, CHUNK_RECORDS)):
-        yield _check(str(path), chunk)
+        yield _check(str(path), [number for number, _ in chunk], [value for _, value in chunk])
 
 
-def _check(file: str, chunk: list[tuple[int, bytes]]) -> tuple[list[Line], list[BadLine]]:
-    rows, record = decode([value for _, value in chunk])
-    first = np.searchsorted(record, np.arange(len(chunk))).tolist()
+def _check(file: str, numbers: list[int], values: list[bytes]) -> Checked:
+    rows, record = decode(list(values))
+    first = np.searchsorted(record, np.arange(len(values))).tolist()
     debtors, assets = (_texts(column) for column in (rows.debtor, rows.asset))
-    lines = [
-        Line(file, number, value, debtors[row], assets[row])
-        for (number, value), row in zip(chunk, first, strict=True)
-    ]
     bad: list[BadLine] = []
     for row, reject in sorted(rows.rejects.items()):
         reason = REASONS[Code(reject.code)]
-        number = chunk[int(record[row])][0]
+        number = numbers[int(record[row])]
         bad.append(BadLine(file, number, reject.item, reason.iso, reason.text, reject.detail))
-    return lines, bad
+    return Checked(numbers, values, [Address(debtors[row], assets[row]) for row in first], bad)
 
 
-def _texts(column: object) -> list[str]:
-    return column if isinstance(column, list) else column.to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
+def _texts(column: pa.Array | list[str]) -> list[str]:
+    return column if isinstance(column, list) else column.to_pylist()

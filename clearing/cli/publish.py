@@ -1,5 +1,6 @@
 """`clearing publish`: payments from files into the banks' topics, checked first, each acknowledged."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ def publish(
         clearing publish payments.jsonl
         clearing publish monday.csv tuesday.csv
         clearing publish payments.jsonl --dry-run --json
-        generate-payments | clearing publish -
+        generate-payments | clearing publish
 
     A CSV file names the fields in its first line:
 
@@ -39,7 +40,8 @@ def publish(
     Parameters
     ----------
     files
-        JSON lines (payment, token_transfer, bulk), or CSV if the name ends in .csv; "-" is stdin.
+        JSON lines (payment, token_transfer, bulk), or CSV if the name ends in .csv. Default: JSON lines from
+        stdin.
     netting_set
         Where to publish. Default: where the payment's asset is cleared.
     sender
@@ -49,25 +51,24 @@ def publish(
     dry_run
         Check only.
     """
+    from clearing.cli.payment_files import STDIN
     from clearing.cli.publishing import check_files, send
 
-    if not files:
+    if not files and sys.stdin.isatty():
         raise Failure("no file is given", "clearing publish --help", ExitCode.USAGE)
-    if len(files) > 1 and Path("-") in files:
-        raise Failure("stdin is read alone", code=ExitCode.USAGE)
-    batch = check_files(files, session)
+    batch = check_files(files or (STDIN,), session)
     _show_bad(session, batch.bad)
     if batch.bad and not skip_bad:
         bad_lines = len({(one.file, one.line) for one in batch.bad})
-        _report(session, batch.records, 0, {}, batch.bad)
+        _report(session, len(batch.lines), 0, {}, batch.bad)
         session.note(
-            f"[red]nothing was published[/red]: {bad_lines:,} of {batch.records:,} lines are bad"
+            f"[red]nothing was published[/red]: {bad_lines:,} of {len(batch.lines):,} lines are bad"
         )
         return ExitCode.USAGE
     topics: dict[str, int] = {}
     if not dry_run:
         topics = session.run(send(session, batch, netting_set, sender))
-    _report(session, batch.records, sum(topics.values()), topics, batch.bad)
+    _report(session, len(batch.lines), sum(topics.values()), topics, batch.bad)
     if dry_run:
         session.note(f"[green]{batch.sound:,} lines are sound[/green]; nothing was published")
     else:

@@ -1,7 +1,8 @@
 """Checks payment files and sends what is in them. Behind `clearing publish`."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.progress import (
 )
 
 from clearing import kafka
-from clearing.cli.payment_files import BadLine, Line, checked
+from clearing.cli.payment_files import STDIN, Address, BadLine, Checked, checked, read_file
 from clearing.cli.places import netting_sets, netting_sets_of_assets
 from clearing.cli.session import Session
 from clearing.config import Settings
@@ -24,29 +25,49 @@ from clearing.failures import ExitCode, Failure
 
 IN_FLIGHT_RECORDS = 20_000
 LINGER_MS = 5
+BAD = -1
 
 
 @dataclass(slots=True)
 class Batch:
-    """Files that were checked. kept: stdin's lines, which cannot be read again."""
+    """Files that were checked: for each line, in order, the number of its address, BAD where it is not sound.
+
+    places: file and line where an address was first seen. kept: stdin's records, which cannot be read again.
+    """
 
     files: Sequence[Path]
-    records: int = 0
-    sound: int = 0
     bad: list[BadLine] = field(default_factory=list[BadLine])
-    kept: list[Line] | None = None
+    addresses: dict[Address, int] = field(default_factory=dict[Address, int])
+    places: list[str] = field(default_factory=list[str])
+    lines: "array[int]" = field(default_factory=lambda: array("i"))
+    sound: int = 0
+    kept: list[bytes] | None = None
 
-    def lines(self) -> Iterator[Line]:
-        """The sound lines, once more."""
-        bad = {(one.file, one.line) for one in self.bad}
-        for line in self._all():
-            if (line.file, line.number) not in bad:
-                yield line
-
-    def _all(self) -> Iterable[Line]:
+    def add(self, file: Path, chunk: Checked) -> None:
+        bad = {one.line for one in chunk.bad}
+        self.bad += chunk.bad
+        for number, address in zip(chunk.numbers, chunk.addresses, strict=True):
+            if number in bad:
+                self.lines.append(BAD)
+                continue
+            place = self.addresses.setdefault(address, len(self.addresses))
+            if place == len(self.places):
+                self.places.append(f"{file}:{number}")
+            self.lines.append(place)
+            self.sound += 1
         if self.kept is not None:
-            return self.kept
-        return (line for file in self.files for lines, _ in checked(file) for line in lines)
+            self.kept += chunk.values
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """(number of its address, record) of every sound line. Raises Failure if a file was changed meanwhile."""
+        values = (value for file in self.files for _, value in read_file(file))
+        again = iter(self.kept) if self.kept is not None else values
+        for place in self.lines:
+            value = next(again, None)
+            if value is None:
+                raise Failure("a file became shorter while it was published", code=ExitCode.FAILED)
+            if place != BAD:
+                yield place, value
 
 
 @contextmanager
@@ -64,61 +85,42 @@ def _bar(session: Session, title: str, total: int | None) -> Iterator[tuple[Prog
 def check_files(files: Sequence[Path], session: Session) -> Batch:
     """Look at every line of every file."""
     batch = Batch(files)
-    if list(files) == [Path("-")]:
+    if STDIN in files:
         batch.kept = []
     with _bar(session, "checking", None) as (progress, task):
         for file in files:
-            for lines, bad in checked(file):
-                batch.records += len(lines)
-                batch.bad += bad
-                if batch.kept is not None:
-                    batch.kept += lines
-                progress.advance(task, len(lines))
-    batch.sound = batch.records - len({(one.file, one.line) for one in batch.bad})
+            for chunk in checked(file):
+                batch.add(file, chunk)
+                progress.advance(task, len(chunk.numbers))
     return batch
 
 
-class _Addresses:
-    """Topic of each line. Raises Failure, with file and line, where there is none."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        by_asset: dict[str, str],
-        existing: set[str],
-        netting_set: str | None,
-        sender: str | None,
-    ) -> None:
-        self._topics = settings.topics
-        self._by_asset = by_asset
-        self._existing = existing
-        self._netting_set = netting_set
-        self._sender = sender
-        self._known: dict[tuple[str, str], str] = {}
-
-    def __getitem__(self, line: Line) -> str:
-        key = (line.owner, line.asset)
-        if key not in self._known:
-            self._known[key] = self._find(line)
-        return self._known[key]
-
-    def _find(self, line: Line) -> str:
-        where = f"{line.file}:{line.number}"
-        netting_set = self._netting_set or self._by_asset.get(line.asset)
-        if netting_set is None:
+async def _topics(
+    settings: Settings, batch: Batch, netting_set: str | None, sender: str | None
+) -> list[str]:
+    """Topic of each address. Raises Failure, with file and line, where there is none."""
+    if netting_set is not None:
+        await netting_sets(settings, netting_set)
+    by_asset = {} if netting_set else await netting_sets_of_assets(settings)
+    async with kafka.administration(settings.bootstrap, client="clearing-publish") as admin:
+        existing = set(await admin.list_topics())
+    topics: list[str] = []
+    for (owner, asset), where in zip(batch.addresses, batch.places, strict=True):
+        name = netting_set or by_asset.get(asset)
+        if name is None:
             raise Failure(
-                f"{where}: no netting set clears {line.asset}",
+                f"{where}: no netting set clears {asset}",
                 "clearing status, or --netting-set NAME to publish it anyway",
                 ExitCode.USAGE,
             )
-        topic = self._topics.payments(netting_set, self._sender or line.owner)
-        if topic not in self._existing:
+        topics.append(settings.topics.payments(name, sender or owner))
+        if topics[-1] not in existing:
             raise Failure(
-                f"{where}: there is no topic {topic}",
-                "clearing topics apply SCHEME (is the participant in the scheme?)",
+                f"{where}: there is no topic {topics[-1]}",
+                "clearing scheme load SCHEME (is the participant in it?)",
                 ExitCode.USAGE,
             )
-        return topic
+    return topics
 
 
 async def send(
@@ -129,23 +131,16 @@ async def send(
     Every line's topic is found before the first record leaves. Order within a topic is that of the files.
     """
     settings = session.settings
-    if netting_set is not None:
-        await netting_sets(settings, netting_set)
-    by_asset = {} if netting_set else await netting_sets_of_assets(settings)
-    async with kafka.administration(settings.bootstrap, client="clearing-publish") as admin:
-        existing = set(await admin.list_topics())
-    addresses = _Addresses(settings, by_asset, existing, netting_set, sender)
-    for line in batch.lines():
-        addresses[line]
-    counts: dict[str, int] = {}
+    topics = await _topics(settings, batch, netting_set, sender)
+    counts = dict.fromkeys(topics, 0)
     producer = kafka.producer(settings.bootstrap, client="clearing-publish", linger_ms=LINGER_MS)
     with _bar(session, "publishing", batch.sound) as (progress, task):
         async with kafka.started(producer):
             waiting: list[asyncio.Future[object]] = []
-            for line in batch.lines():
-                topic = addresses[line]
-                waiting.append(await producer.send(topic, line.value, partition=0))
-                counts[topic] = counts.get(topic, 0) + 1
+            for place, value in batch.records():
+                topic = topics[place]
+                waiting.append(await producer.send(topic, value, partition=0))
+                counts[topic] += 1
                 if len(waiting) >= IN_FLIGHT_RECORDS:
                     await asyncio.gather(*waiting)
                     progress.advance(task, len(waiting))

@@ -1,4 +1,4 @@
-"""`clearing replay`: the log from its first record through the engine's core, held against the journal (R29)."""
+"""`clearing replay`: the log from its first record through the engine's core, held against the journal."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -159,11 +159,14 @@ def _show(session: Session, one: "Replay") -> None:
         return
     colour = "red" if one.differences else "green"
     verdict = f"{len(one.differences)} differences" if one.differences else "all agree"
+    compared = f"{one.compared:,} transactions of the journal compared: {verdict}"
+    if not one.compared and not one.differences:
+        colour, compared = "dim", "there was no journal to compare with"
     session.out.print(
         f"[bold]{stands.netting_set}[/bold]: {stands.records:,} log records to offset {stands.next_offset:,}, "
         f"{stands.batches:,} batches, {stands.remembered_ids:,} ids remembered\n"
         f"  chain {stands.chain}\n"
-        f"  [{colour}]{one.compared:,} transactions of the journal compared: {verdict}[/{colour}]",
+        f"  [{colour}]{compared}[/{colour}]",
         highlight=False,
     )
     for difference in one.differences[:20]:

@@ -17,6 +17,8 @@ app = App(
     name="scheme",
     help="""What is cleared, by whom, when: one TOML file says it all.
 
+Loading it again publishes only what differs:
+
     clearing scheme check scheme.toml        every mistake, with its line
     clearing scheme load scheme.toml --dry-run
     clearing scheme load scheme.toml         make topics, tell the engine what differs

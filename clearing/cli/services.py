@@ -49,7 +49,7 @@ def engine(*, metrics_port: MetricsPort = None, session: Given) -> ExitCode:
 
 
 def dispatch(*, metrics_port: MetricsPort = None, session: Given) -> ExitCode:
-    """Run dispatch: tells each bank, in its topic status.<participant>, what became of its payments.
+    """Run dispatch: tells each bank, in its own status topic, what became of its payments.
 
         clearing dispatch --metrics-port 9103
 

@@ -16,6 +16,8 @@ app = App(
     name="topics",
     help="""Topics of an installation, from topics.toml and a scheme's members.
 
+`clearing scheme load` does this too:
+
     clearing topics plan scheme.toml     what would change on the cluster
     clearing topics apply scheme.toml    make it so; refused as a whole if it would lose data
     clearing topics list                 every topic: who writes, who reads, for how long
