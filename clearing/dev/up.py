@@ -1,6 +1,6 @@
 """`clearing dev up | down | status`: embedded Kafka and PostgreSQL for work on one's own, with their data kept.
 
-One such pair for each cache folder, in <cache>/dev. Whoever serves holds the lock of that folder, and the
+One such pair for each folder, by default <cache>/dev. Whoever serves holds the lock of that folder, and the
 kernel frees it however that process ends: a state file that is left over is told from one that is true.
 """
 
@@ -38,19 +38,20 @@ class DevState(msgspec.Struct, frozen=True, kw_only=True):
     """What runs and where. services: name → pid at the start, empty if only the servers run."""
 
     pid: int
+    folder: str
     started_ms: int
     bootstrap: str
     dsn: str
     services: dict[str, int] = {}
 
 
-def dev_folder() -> Path:
+def default_folder() -> Path:
+    """Where data, logs and the state file are unless the user names another folder."""
     return cache_dir() / "dev"
 
 
-def running() -> DevState | None:
-    """What `up` has brought up in this cache folder, None if nothing runs."""
-    folder = dev_folder()
+def running(folder: Path) -> DevState | None:
+    """What `up` has brought up in this folder, None if nothing runs."""
     try:
         with _owned(folder):
             return None  # nobody serves
@@ -83,13 +84,12 @@ async def _own(stack: AsyncExitStack, folder: Path) -> None:
     raise Failure("it is up already", "clearing dev status", ExitCode.USAGE)
 
 
-async def up(note: Note, *, scheme: Path | None = None, fresh: bool = False) -> None:
+async def up(note: Note, folder: Path, *, scheme: Path | None = None, fresh: bool = False) -> None:
     """Serve until cancelled. scheme: load it, and run the services too. fresh: begin with empty servers.
 
     Raises Failure when it runs already, and what the servers raise when they do not start.
     """
     stop_on_terminate()
-    folder = dev_folder()
     declared = read_scheme(scheme) if scheme else None
     async with AsyncExitStack() as stack:
         await _own(stack, folder)
@@ -112,6 +112,7 @@ async def up(note: Note, *, scheme: Path | None = None, fresh: bool = False) -> 
             pids = {name: services.pid(name) for name in services.names}
         state = DevState(
             pid=os.getpid(),
+            folder=str(folder),
             started_ms=int(time.time() * 1000),
             bootstrap=servers.bootstrap,
             dsn=servers.dsn,
@@ -134,16 +135,20 @@ def introduction(state: DevState) -> list[str]:
         f"  export CLEARING_DSN='{state.dsn}'",
     ]
     if state.services:
-        lines.append(f"services: {', '.join(state.services)}; logs in {dev_folder() / 'services'}")
+        lines.append(f"services: {', '.join(state.services)}; logs in {state.folder}/services")
         return [*lines, "  clearing status --watch"]
     return [*lines, "  clearing scheme load scheme.toml && clearing sink --migrate"]
 
 
-async def up_detached(note: Note, arguments: list[str]) -> DevState:
+async def up_detached(
+    note: Note, folder: Path, *, scheme: Path | None = None, fresh: bool = False
+) -> DevState:
     """Start `clearing dev up` in the background; returns when it is up. Raises Failure or ServerError."""
-    if running():
+    if running(folder):
         raise Failure("it is up already", "clearing dev status", ExitCode.USAGE)
-    folder = dev_folder()
+    arguments = ["--folder", str(folder.absolute())]
+    arguments += ["--scheme", str(scheme.absolute())] if scheme else []
+    arguments += ["--fresh"] if fresh else []
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "up.log"
     note(f"starting in the background, log in {log}")
@@ -157,7 +162,7 @@ async def up_detached(note: Note, arguments: list[str]) -> DevState:
         )
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            while (state := running()) is None and process.returncode is None:  # noqa: ASYNC110  a process's, not ours
+            while (state := running(folder)) is None and process.returncode is None:  # noqa: ASYNC110  a process's, not ours
                 await asyncio.sleep(POLL_S)
     except BaseException:
         process.terminate()
@@ -167,15 +172,15 @@ async def up_detached(note: Note, arguments: list[str]) -> DevState:
     return state
 
 
-async def down(note: Note) -> bool:
+async def down(note: Note, folder: Path) -> bool:
     """Stop what `up` has started, in this terminal or another; False if nothing ran. The data stays."""
-    state = running()
+    state = running(folder)
     if state is None:
         return False
     note(f"stopping process {state.pid}")
     os.kill(state.pid, signal.SIGTERM)
     deadline = time.monotonic() + DOWN_TIMEOUT_S
-    while running() is not None:
+    while running(folder) is not None:
         if time.monotonic() > deadline:
             os.kill(state.pid, signal.SIGKILL)  # its servers end with it
             deadline = time.monotonic() + DOWN_TIMEOUT_S
