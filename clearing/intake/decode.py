@@ -58,7 +58,7 @@ class _Lines:
 
 
 def decode(records: list[bytes]) -> Decoded:
-    """Rows of the records, at least one of each. Some 1 µs a payment at 2,000 records and more."""
+    """Rows of the records, at least one of each. Some 1.3 µs a payment at 2,000 records and more."""
     read = _decode_lines(records)
     record = np.repeat(np.arange(len(records), dtype=np.int32), read.counts)
     if not read.lines:

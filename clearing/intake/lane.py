@@ -131,29 +131,29 @@ class Lane:
 
     async def _sweep(self) -> bool:
         """Take what the consumer has fetched, source by source; the next sweep begins where this one ends."""
-        records = 0
+        records = sum(len(source.records) for source in self.sources)  # what _wait has taken
         for _ in range(len(self.sources)):
+            if records >= MAX_ROWS:
+                break
             source = self.sources[0]
             self.sources.rotate(-1)
             position = await self._consumer.position(source.partition)
             assert position == source.end, f"{source.partition} went on by itself to {position}"
             try:
-                await self._take(source, min(SOURCE_RECORDS, MAX_ROWS - records))
+                records += await self._take(source, min(SOURCE_RECORDS, MAX_ROWS - records))
             except Exception as error:
                 if (stopped := stopped_by(error)) is None:
                     raise
                 self._stop(source, stopped)
-                continue
-            records += len(source.records)
-            if records >= MAX_ROWS:
-                break
         return records > 0
 
-    async def _take(self, source: Source, most: int) -> None:
+    async def _take(self, source: Source, most: int) -> int:
         partition = source.partition
         read = await self._consumer.getmany(partition, timeout_ms=0, max_records=most)
-        source.records += read.get(partition, [])
+        records = read.get(partition, [])
+        source.records += records
         source.end = await self._consumer.position(partition)
+        return len(records)
 
     async def _wait(self) -> None:
         """Until one of the sources has a record (which is taken), or for WAIT_MS."""
