@@ -25,15 +25,13 @@ def hash_ids(ids: U64, seed: int) -> U64:
     """64-bit hash of each id. The seed is the process's own: it shapes the tables, never a result, and keeps a
     sender from choosing ids that collide. Ids that differ in few bits (counters) must spread as well as random
     ones, over the high bits above all: they are the home slot."""
-    h = ids[:, 0] ^ np.uint64(seed)
-    for word in (ids[:, 1], np.uint64(seed)):
+    h = np.full(len(ids), seed, np.uint64)
+    for word in (ids[:, 0], ids[:, 1]):
+        h ^= word
         h ^= h >> np.uint64(32)
         h *= np.uint64(0xBF58476D1CE4E5B9)
         h ^= h >> np.uint64(29)
         h *= np.uint64(0x94D049BB133111EB)
-        h ^= word
-    h ^= h >> np.uint64(32)
-    h *= np.uint64(0xBF58476D1CE4E5B9)
     return h
 
 

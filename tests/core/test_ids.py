@@ -149,18 +149,18 @@ def longest_run(remembered: Remembered) -> int:
 
 
 def counter(shift: int) -> U64:
-    ids = [(i + 1) << shift for i in range(40_000)]
-    return columns((id_ | 2**70, 0) for id_ in ids)[0]
+    """40,000 ids that differ in 16 bits only."""
+    return columns((0x1234567890ABCDEF1234567890ABCDEF ^ i << shift, 0) for i in range(40_000))[0]
 
 
-@pytest.mark.parametrize("shift", [0, 16, 48, 64 + 16, 64 + 40, 64 + 47])
-@pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
+@pytest.mark.parametrize("shift", range(0, 112, 7))
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
 def test_counters_spread_as_well_as_random_ids(shift: int, seed: int) -> None:
     """Banks number their payments. Ids that differ in their last bytes only must not form one long run."""
     remembered = Remembered(seed)
     ids = counter(shift)
     remembered.recall(ids, np.zeros(len(ids), np.uint64), 1)
-    assert longest_run(remembered) < 150  # random ids: about 50 at this load
+    assert longest_run(remembered) < 80  # random ids: about 30 at this load
 
 
 def test_what_a_table_looks_like_depends_on_the_seed_and_what_it_says_does_not() -> None:
