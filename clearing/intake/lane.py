@@ -120,6 +120,7 @@ class Lane:
 
     async def _read(self) -> _Batch:
         """What the sources have, a bounded share of each; waits until there is something."""
+        self._oldest_ms = 0  # all that was read before is sent
         while True:
             try:
                 if await self._sweep() or self._markers_are_due():
