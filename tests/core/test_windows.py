@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from clearing.core.commands import CloseWindow, SetCap, SetCutoffs, SettleWindow
+from clearing.core.commands import (
+    CloseWindow,
+    ControlMessage,
+    RegisterAsset,
+    SetCap,
+    SetCutoffs,
+    SettleWindow,
+)
 from clearing.core.outputs import ConfirmationEvent, Outputs, SettlementBatch, WindowEvent
 from clearing.core.reasons import Code
 from clearing.core.state import NO_HASH
@@ -149,6 +156,27 @@ def test_an_open_event_says_when_the_window_will_close() -> None:
     opened = [e for e in bench.opened.events if isinstance(e, WindowEvent)]
     assert [(e.window, e.cutoff_ms) for e in opened] == [(1, NOON_MS + 60_000)]
     assert bench.state.next_due_ms() == NOON_MS + 60_000
+
+
+def test_a_window_says_open_again_when_its_cutoff_changes() -> None:
+    """Whoever shows the time to cut-off knows the one in force, whichever command has moved it."""
+    bench = Bench()
+    commands: list[ControlMessage] = [
+        SetCutoffs(id="a", by="op", asset="HKD", cutoffs_ms=[NOON_MS + 10, NOON_MS + 20]),
+        SetCutoffs(id="b", by="op", asset="HKD", cutoffs_ms=[NOON_MS + 10, NOON_MS + 30]),
+        RegisterAsset(id="c", by="op", asset=hkd(every_s=60)),
+        RegisterAsset(id="d", by="op", asset=hkd(every_s=60, max_amount="5")),
+    ]
+    told = [
+        [
+            (e.window, e.state, e.cutoff_ms, e.opened_at_ms)
+            for e in out.events
+            if isinstance(e, WindowEvent)
+        ]
+        for out in map(bench.control, commands)
+    ]
+    first, later = NOON_MS + 10, NOON_MS + 60_000
+    assert told == [[(1, "OPEN", first, NOON_MS)], [], [(1, "OPEN", later, NOON_MS)], []]
 
 
 def test_time_never_goes_back() -> None:
