@@ -62,7 +62,7 @@ class _Line(msgspec.Struct):
     at: int | str | None = None
     owner: str = ""
     netting_set: str = ""
-    message: msgspec.Raw | None = None
+    message: msgspec.Raw = msgspec.Raw()
     raw: str | None = None
     type: str = ""
 
@@ -103,8 +103,7 @@ def _event(number: int, text: bytes) -> ScenarioEvent:
     line = _line(text)
     if line.type:
         value, kind, peek = text, _kind(line.type), _peek(text)
-    elif line.message is not None:
-        value = bytes(line.message)
+    elif value := bytes(line.message):
         peek = _peek(value)
         kind = _kind(peek.type)
     elif line.raw is not None:

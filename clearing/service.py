@@ -136,7 +136,7 @@ def run_service(
         )
         kafka.tune_client()
         received = uvloop.run(_until_stopped(name, service, settings))
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
         failure = explain(error, bootstrap=settings.bootstrap, dsn=settings.dsn)
         log.log(
             logging.ERROR,

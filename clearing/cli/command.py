@@ -180,8 +180,8 @@ def fund(
 
     The sign says which way it goes.
 
-    clearing command fund BANKBBBB HKD 1000000.00
-    clearing command fund BANKBBBB HKD -250000.00
+        clearing command fund BANKBBBB HKD 1000000.00
+        clearing command fund BANKBBBB HKD -250000.00
     """
     from clearing.core.commands import Fund
 

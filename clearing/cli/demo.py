@@ -26,7 +26,8 @@ def demo(
     """Kafka, PostgreSQL, eight banks, kill -9 of every service, settlement, and a proof: on this machine.
 
     Needs nothing installed; the first run downloads Kafka. Ends with the verification report: exit code 0 only
-    if nothing was lost, doubled or changed. Ctrl-C stops everything.
+    if nothing was lost, doubled or changed. Ctrl-C stops everything. With --bootstrap or --dsn it runs on your
+    Kafka (in topics of its own, deleted afterwards) or your PostgreSQL (what it posts stays: take a scratch database).
 
         clearing demo
         clearing demo --forever              keep it up to play with
@@ -49,10 +50,18 @@ def demo(
     """
     if cache is not None:
         os.environ["CLEARING_CACHE"] = str(cache.absolute())
-    from clearing.dev.demo import DemoOptions, run
+    from clearing.dev.demo import DemoOptions, run, summary
     from clearing.dev.screen import Screen
 
-    options = DemoOptions(payments=payments, rows_per_s=rate, seed=seed, forever=forever, keep=keep)
+    options = DemoOptions(
+        payments=payments,
+        rows_per_s=rate,
+        seed=seed,
+        forever=forever,
+        keep=keep,
+        bootstrap=session.options.bootstrap or "",
+        dsn=session.options.dsn or "",
+    )
 
     def show(result: "DemoResult") -> None:
         from clearing.cli.verify import as_data, tables
@@ -63,8 +72,8 @@ def demo(
             session.line(msgspec.structs.asdict(result) | {"report": as_data(result.report)})
             return
         session.out.print(tables(result.report))
-        for difference in result.differences:
-            session.out.print(f"  not as planned: {difference}", style="red", markup=False)
+        for sentence in summary(result):
+            session.out.print(sentence, style="green" if result.ok else "red", markup=False)
 
     result = session.run(run(options, Screen(session.notes), show))
     return ExitCode.OK if result.ok else ExitCode.FAILED

@@ -51,6 +51,8 @@ def engine(*, metrics_port: MetricsPort = None, session: Given) -> ExitCode:
 def dispatch(*, metrics_port: MetricsPort = None, session: Given) -> ExitCode:
     """Run dispatch: tells each bank, in its own status topic, what became of its payments.
 
+    Several share the netting sets and take over from one another when one dies.
+
         clearing dispatch --metrics-port 9103
 
     Parameters
@@ -73,6 +75,8 @@ def sink(
     session: Given,
 ) -> ExitCode:
     """Run a ledger sink: posts each settlement batch to PostgreSQL once, and tells the engine.
+
+    Several share the netting sets; the ledger itself decides who may write.
 
         clearing sink --dsn postgresql://user:password@host/ledger --migrate
 

@@ -39,19 +39,19 @@ def _statuses(result: Result) -> Table:
     return table
 
 
-def _batches(result: Result) -> list[Table]:
-    shown: list[Table] = []
+def _batches(result: Result) -> list[Table | Text]:
+    shown: list[Table | Text] = []
     net = [batch for batch in result.batches if batch.kind == "net"]
     for batch in net[-BATCHES_SHOWN:]:
         what = f"{batch.asset}, window {batch.window}, {batch.payments:,} payments, gross {batch.gross}"
         title = f"Batch {batch.sequence}: {what}"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE)
+        table = Table(box=box.SIMPLE)
         table.add_column("participant")
         for name in ("debits", "credits", "net"):
             table.add_column(name, justify="right")
         for entry in batch.entries:
             table.add_row(entry.participant, entry.debits, entry.credits, entry.net)
-        shown.append(table)
+        shown += [Text(title, "italic"), table]
     return shown
 
 
