@@ -26,8 +26,8 @@ def demo(
     """Kafka, PostgreSQL, eight banks, kill -9 of every service, settlement, and a proof: on this machine.
 
     Needs nothing installed; the first run downloads Kafka. Ends with the verification report: exit code 0 only
-    if nothing was lost, doubled or changed. Ctrl-C stops everything. With --bootstrap or --dsn it runs on your
-    Kafka (in topics of its own, deleted afterwards) or your PostgreSQL (what it posts stays: take a scratch database).
+    if nothing was lost, doubled or changed. Ctrl-C stops everything. With --bootstrap it runs on your Kafka, in
+    topics of its own that are deleted afterwards; with --dsn on your PostgreSQL, where what it posts stays.
 
         clearing demo
         clearing demo --forever              keep it up to play with

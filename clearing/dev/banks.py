@@ -20,9 +20,9 @@ from clearing.dev.workload import Stream, Tally
 from clearing.messages import StatusMessage, StatusRecord
 from clearing.names import Topics
 
-CHUNK_ROWS = 400
+CHUNK_ROWS = 2_000
 CHUNK_S = 0.05  # how often a paced bank sends
-BATCH_BYTES = 256 << 10
+BATCH_BYTES = 1 << 20
 POLL_MS = 100
 LATENCIES_KEPT = 100_000
 

@@ -159,6 +159,25 @@ def _result(options: DemoOptions, drill: Drill, report: Report) -> DemoResult:
     )
 
 
+def summary(result: DemoResult) -> list[str]:
+    """What a person is told of it below the verification's report, sentence by sentence."""
+    kills = ", ".join(f"{kill.service} (back after {kill.again_s:.1f} s)" for kill in result.kills)
+    sentences = [
+        f"{result.payments:,} payments (seed {result.seed}), {result.windows_settled} windows settled",
+        f"killed while at work: {kills}",
+        f"published → status read by the bank, kills included: {result.latency}",
+        f"first payment after {result.first_payment_s:.1f} s, proved after {result.took_s:.1f} s",
+    ]
+    sentences += [f"NOT AS PLANNED: {difference}" for difference in result.differences]
+    if not result.differences:
+        sentences.append(
+            "The banks' own plan agrees: every count, value, reason, net and final notice."
+        )
+    if result.folder:
+        sentences.append(f"data and logs are kept in {result.folder}")
+    return sentences
+
+
 async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFolder) -> None:
     """Keep everything up, banks publishing at their ease, until Ctrl-C."""
     flags = f"--bootstrap {settings.bootstrap} --dsn '{settings.dsn}'"
