@@ -22,14 +22,13 @@ from clearing.names import Topics
 RECORDS_PER_PACK = 2_000
 STEP_MS = 1
 
-Observer = Callable[
-    [LogFileRecord, Sequence[OutputRecord]], None
-]  # a log record and what it caused
+# A log record, and what it caused.
+Observer = Callable[[LogFileRecord, Sequence[OutputRecord]], None]
 
 
 @dataclass(slots=True)
 class Simulation:
-    """One netting set. sources: what was published, by topic; the log and its outputs go to `observers`.
+    """One netting set. ends: of the sources, by topic and partition. The log and its outputs go to `observers`.
 
     confirm: an ideal ledger posts every batch at once. now_ms: time stamp of the next log record.
     """
@@ -51,7 +50,7 @@ class Simulation:
     def pay(self, owner: str, value: bytes | None) -> None:
         """A record in the owner's payments topic. Consecutive ones share a log record, as in life."""
         topic = self.topics.payments(self.netting_set, owner)
-        self._waiting.setdefault(topic, []).append(SourceRecord(self._offset(topic, 0), value))
+        self._waiting.setdefault(topic, []).append(self.publish(topic, 0, value))
         if sum(map(len, self._waiting.values())) >= RECORDS_PER_PACK:
             self.flush()
 
@@ -72,7 +71,7 @@ class Simulation:
         self.flush()
         while (due_ms := self.machine.state.next_due_ms()) and due_ms < until_ms:
             self.now_ms = max(self.now_ms, due_ms)
-            self._append(control.KEY, control.TICK)
+            self.append(control.KEY, control.TICK)
         self.now_ms = max(self.now_ms, until_ms)
 
     def finish(self) -> None:
@@ -81,7 +80,7 @@ class Simulation:
         state = self.machine.state
         if state.dirty.any():
             self.pass_time(state.counters.positions_at_ms + state.positions_interval_ms)
-            self._append(control.KEY, control.TICK)
+            self.append(control.KEY, control.TICK)
 
     def flush(self) -> None:
         """Bring what was published into the log."""
@@ -92,21 +91,22 @@ class Simulation:
             ]
             self._waiting = {}
             for value in pack_payments(spans):
-                self._append(payments.KEY, value)
+                self.append(payments.KEY, value)
 
     def _control(self, topic: str, value: bytes) -> None:
         self.flush()
-        offset = self._offset(topic, self.partition)
-        span = SourceSpan(topic, self.partition, offset, offset + 1)
-        for packed in pack_control([(span, [SourceRecord(offset, value)])]):
-            self._append(control.KEY, packed)
+        record = self.publish(topic, self.partition, value)
+        span = SourceSpan(topic, self.partition, record.offset, record.offset + 1)
+        for packed in pack_control([(span, [record])]):
+            self.append(control.KEY, packed)
 
-    def _offset(self, topic: str, partition: int) -> int:
+    def publish(self, topic: str, partition: int, value: bytes | None) -> SourceRecord:
+        """The next record of a source; it is not read by this."""
         offset = self.ends.get((topic, partition), 0)
         self.ends[(topic, partition)] = offset + 1
-        return offset
+        return SourceRecord(offset, value)
 
-    def _append(self, key: bytes, value: bytes) -> None:
+    def append(self, key: bytes, value: bytes) -> None:
         """One more record of the log, and what follows from it; then the ledger has its turn."""
         record = LogFileRecord(key, value, self.machine.next_offset, self.now_ms)
         self.now_ms += STEP_MS

@@ -95,20 +95,29 @@ def _check_repeats(
             )
 
 
-def check_rejected(table: LogTable, rows: Rows, rejected: list[Rejected]) -> Check:
-    """The topic `rejected` names exactly what could not be read, from payments and from control (R30)."""
+def check_rejected(
+    table: LogTable, rows: Rows, rejected: list[Rejected], *, aged: bool = False
+) -> Check:
+    """The topic `rejected` names exactly what could not be read, from payments and from control (R30).
+
+    aged: the topic has let its first records go; only what is younger than the first it keeps is required.
+    """
     found = Findings()
+    kept_from = min((record.log_offset for record in rejected), default=1 << 62) if aged else -1
     expected: dict[tuple[str, int, int, int], str] = {}
+    optional: dict[tuple[str, int, int, int], str] = {}
     places = {number: source for source, number in table.sources.items()}
-    for (source, offset, item), payload_hash in table.reject_hashes.items():
-        expected[(*places[source], offset, item)] = payload_hash
+    for (source, offset, item), (payload_hash, log_offset) in table.reject_hashes.items():
+        side = expected if log_offset > kept_from else optional
+        side[(*places[source], offset, item)] = payload_hash
     for row in table.control:
         if row.item.reject is not None:
+            side = expected if row.log_offset > kept_from else optional
             key = (*row.source, row.item.offset, row.item.reject.item)
-            expected[key] = row.item.reject.hash
+            side[key] = row.item.reject.hash
     for record in rejected:
         key = (record.topic, record.partition, record.offset, record.item)
-        wanted = expected.pop(key, None)
+        wanted = expected.pop(key, None) or optional.pop(key, None)
         if wanted is None:
             found.add(f"rejected {key} was readable, or stands there twice")
         elif wanted != record.hash:

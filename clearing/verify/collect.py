@@ -5,9 +5,11 @@ outputs, then the log. Whatever was added meanwhile lies behind the place the jo
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
 from aiokafka import TopicPartition
 
 from clearing.core.outputs import (
@@ -39,9 +41,13 @@ from clearing.reading import Reader
 from clearing.replay import Replay
 from clearing.verify.outputs import OutputDigests
 from clearing.verify.sources import ControlComparison, SourceComparison
+from clearing.verify.statuses import Bank
 from clearing.verify.tables import LogTable, Rows
 
 Note = Callable[[str], None]
+
+FLOOR_RECORDS = 10_000
+MAY_AGE: tuple[OutputTopic, ...] = ("rejected",)  # output topics that keep records for a time only
 
 
 T = TypeVar("T")
@@ -104,6 +110,39 @@ class Logged:
     fault: str = ""
 
 
+class _Header(msgspec.Struct):
+    netting_set: str
+    log_offset: int
+
+
+_decode_header = msgspec.json.Decoder(_Header).decode
+
+
+async def told_from(reader: Reader, topics: Topics, names: set[str]) -> dict[Bank, int]:
+    """Log offset from behind which a status topic that has let its first records go is complete, by bank.
+
+    Banks whose topic has everything are left out. Looks at the first FLOOR_RECORDS that are kept: a netting set
+    none of them speaks of has no floor, and its bank is then told apart as told too little.
+    """
+    owned = [name for name in names if name.startswith(topics.status(""))]
+    partitions = [TopicPartition(name, 0) for name in sorted(owned)]
+    floors: dict[Bank, int] = {}
+    for partition, (first, end) in (await reader.bounds(partitions)).items():
+        if first == 0:
+            continue
+        participant = partition.topic.removeprefix(topics.status(""))
+        left = FLOOR_RECORDS
+        async for records in reader.chunks(partition, first, end):
+            for record in records[:left]:
+                with suppress(msgspec.MsgspecError):  # told as unreadable when it is compared
+                    header = _decode_header(record.value or b"")
+                    floors.setdefault((header.netting_set, participant), header.log_offset)
+            left -= len(records)
+            if left <= 0:
+                break
+    return floors
+
+
 class Collector:
     """Reads one netting set. marks: ends of its sources when the verification began."""
 
@@ -142,6 +181,10 @@ class Collector:
         """Everything the engine has said, the journal first: it names the goal."""
         said = Said()
         self.note(f"{self.netting_set}: reading outputs")
+        for topic in MAY_AGE:
+            partition = self._at(getattr(self.topics, topic))
+            if (await self.reader.bounds([partition]))[partition][0] > 0:
+                said.digests.aged.add(topic)
         await self._read_journal(said)
         if said.transactions:
             said.goal = said.transactions[-1].next_offset

@@ -28,12 +28,18 @@ from clearing.verify.batches import (
     check_zero_sums,
     registration_order,
 )
-from clearing.verify.collect import Collector, Logged, Note, Said, silent
+from clearing.verify.collect import Collector, Logged, Note, Said, silent, told_from
 from clearing.verify.ledger import LedgerBooks, check_balances, check_postings, connect, read_books
 from clearing.verify.outputs import check_outputs
 from clearing.verify.report import Check, Findings, Flow, Report
 from clearing.verify.sources import SourceComparison, check_sources
-from clearing.verify.statuses import Bank, StatusTally, Told, check_statuses, to_be_told
+from clearing.verify.statuses import (
+    Bank,
+    StatusTally,
+    Told,
+    check_statuses,
+    to_be_told,
+)
 from clearing.verify.tables import LogTable, Rows
 from clearing.verify.windows import check_positions, check_windows
 
@@ -93,10 +99,11 @@ async def verify_topics(
     goals: dict[str, int] = {}
     batches = 0
     names = await reader.topics()
+    floors = await told_from(reader, topics, names)
     for netting_set, partition in sorted(directory.items()):
         collector = Collector(reader, topics, netting_set, partition, note)
         await collector.mark(names)
-        one = await _verify_netting_set(collector)
+        one = await _verify_netting_set(collector, floors)
         checks += one.checks
         found_flows += one.flows
         wanted |= {(netting_set, bank): told for bank, told in one.told.items()}
@@ -105,7 +112,7 @@ async def verify_topics(
         if books is not None:
             note(f"{netting_set}: reading the ledger")
             checks += _check_ledger(netting_set, await books(netting_set), one.said)
-    checks.append(await _check_statuses(reader, topics, names, wanted, goals, note))
+    checks.append(await _check_statuses(reader, topics, wanted, goals, floors, note))
     return Report(
         checks=checks,
         flows=found_flows,
@@ -124,7 +131,7 @@ class _Verified:
     flows: list[Flow]
 
 
-async def _verify_netting_set(collector: Collector) -> _Verified:
+async def _verify_netting_set(collector: Collector, floors: dict[Bank, int]) -> _Verified:
     said = await collector.read_outputs()
     logged = await collector.read_log(said)
     table = logged.table
@@ -137,7 +144,7 @@ async def _verify_netting_set(collector: Collector) -> _Verified:
         check_outcomes(table, rows, problems),
         check_flows(table.netting_set, found_flows, len(payments)),
         check_ids(table, rows),
-        check_rejected(table, rows, said.rejected),
+        check_rejected(table, rows, said.rejected, aged="rejected" in said.digests.aged),
         *_check_batches(table, rows, said),
         check_outputs(
             table.netting_set,
@@ -148,7 +155,7 @@ async def _verify_netting_set(collector: Collector) -> _Verified:
             logged.fault,
         ),
     ]
-    return _Verified(said, to_be_told(table, rows, said.windows), checks, found_flows)
+    return _Verified(said, to_be_told(table, rows, said.windows, floors), checks, found_flows)
 
 
 def _check_batches(table: LogTable, rows: Rows, said: Said) -> list[Check]:
@@ -200,11 +207,12 @@ def _check_ledger(netting_set: str, books: LedgerBooks, said: Said) -> list[Chec
 async def _check_statuses(
     reader: Reader,
     topics: Topics,
-    names: set[str],
     wanted: dict[Bank, Told],
     goals: dict[str, int],
+    floors: dict[Bank, int],
     note: Note,
 ) -> Check:
+    names = await reader.topics()
     tallies: list[StatusTally] = []
     unread: list[str] = []
     for participant in sorted({bank for _, bank in wanted}):
@@ -212,7 +220,7 @@ async def _check_statuses(
         if name not in names:
             unread.append(participant)
             continue
-        tally = StatusTally(participant, goals)
+        tally = StatusTally(participant, goals, floors)
         async for records in reader.chunks(TopicPartition(name, 0)):
             tally.feed([record.value or b"" for record in records])
             note(f"comparing statuses of {participant}, {tally.records:,} records")

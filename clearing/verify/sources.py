@@ -62,7 +62,19 @@ class SourceComparison:
         self._place, self._row = place[order][kept], mine[order][kept]
         self._rows = rows
         self._seen = 0  # how many of the log's rows the topic has already accounted for
-        self.aged_out = len(mine) - len(self._place)
+        aged_out = mine[order][~kept]
+        self.aged_out = len(aged_out)
+        if self.aged_out:
+            self._believe(aged_out)
+
+    def _believe(self, row: I64) -> None:
+        """Rows whose records the topic keeps no more enter the sums as the log has them."""
+        rows = self._rows
+        read = row[rows.reject[row] == 0]
+        found = values_by_asset(rows.asset[read], rows.amount[read], rows.decimals[read])
+        _merge(self.readable, {self._assets.names[a]: total for a, total in found.items()})
+        if len(read) < len(row):
+            _merge(self.unread, {"": (len(row) - len(read), 0)})
 
     def feed(self, records: Sequence[SourceRecord]) -> None:
         """Compare the next records of the topic."""
@@ -117,7 +129,8 @@ class SourceComparison:
             if at == len(offsets) or offsets[at] != offset:
                 continue  # said already: no such record
             digest = xxhash.xxh3_128_hexdigest(records[at].value or b"")
-            if self._reject_hashes.get((self._number, offset, item)) != digest:
+            said, _ = self._reject_hashes.get((self._number, offset, item), ("", 0))
+            if said != digest:
                 self._differ("rejected rows carry another hash than their record", 1, offset)
 
     def _compare_rows(

@@ -20,6 +20,8 @@ from clearing.verify.tables import NO_OUTCOME, LogTable, Names, Rows
 
 decode_status = msgspec.json.Decoder(StatusMessage).decode
 
+
+Bank = tuple[str, str]  # netting set, participant
 Final = tuple[str, int, int, str, str]  # asset, window, version, status, hash of the batch
 
 _PLAIN_STATUS = {Code.ACCEPTED: Status.ACSP, Code.QUEUED: Status.PDNG}
@@ -50,18 +52,19 @@ class Told:
             self.counts[kind] = self.counts.get(kind, 0) + more
 
 
-Bank = tuple[str, str]  # netting set, participant
-
-
 class StatusTally:
     """Adds up one status topic. Feed it the topic's records in order.
 
     goals: by netting set, the log offset up to which it is verified; what was told beyond is left for next time.
+    floors: see told_from.
     """
 
-    def __init__(self, participant: str, goals: dict[str, int]) -> None:
+    def __init__(
+        self, participant: str, goals: dict[str, int], floors: dict[Bank, int] | None = None
+    ) -> None:
         self.participant = participant
         self._goals = goals
+        self._floors = floors or {}
         self.told: dict[str, Told] = {}  # by netting set
         self.records = self.repeated = 0
         self.unreadable: list[str] = []
@@ -76,7 +79,8 @@ class StatusTally:
             except msgspec.MsgspecError as error:
                 self.unreadable.append(f"status of {self.participant}: {error}")
                 continue
-            if message.log_offset >= self._goals.get(message.netting_set, 0):
+            floor = self._floors.get((message.netting_set, self.participant), -1)
+            if not floor < message.log_offset < self._goals.get(message.netting_set, 0):
                 continue
             place = (message.log_offset, message.index)
             if place <= self._seen.get(message.netting_set, (-1, -1)):
@@ -114,8 +118,13 @@ def _final(message: FinalRecord) -> Final:
     return (message.asset, message.window, message.version, message.status, message.hash)
 
 
-def to_be_told(table: LogTable, rows: Rows, events: list[WindowEvent]) -> dict[str, Told]:
-    """By participant, everything log × outcomes say a bank must hear about this netting set."""
+def to_be_told(
+    table: LogTable, rows: Rows, events: list[WindowEvent], floors: dict[Bank, int] | None = None
+) -> dict[str, Told]:
+    """By participant, everything log × outcomes say a bank must hear about this netting set.
+
+    floors: see told_from; what was told up to there is left out.
+    """
     owners = [""] * len(table.sources)
     for (topic, _), number in table.sources.items():
         owners[number] = owner_of(topic)
@@ -125,24 +134,31 @@ def to_be_told(table: LogTable, rows: Rows, events: list[WindowEvent]) -> dict[s
         rows.creditor
     ]
     result: dict[str, Told] = {name: Told() for name in names.names}
+    offsets = np.array(table.offsets or [-1], np.int64)
+    where = offsets[rows.record]
+    floor_of = {
+        bank: floor for (name, bank), floor in (floors or {}).items() if name == table.netting_set
+    }
+    floor = np.array([floor_of.get(name, -1) for name in names.names] or [-1], np.int64)
+    kept = where > floor[owner]
+    received = rows.accepted & (where > floor[creditor])
     for code, status in _PLAIN_STATUS.items():
-        mine = rows.fresh & (rows.code == code) & ~rows.repeat
+        mine = kept & rows.fresh & (rows.code == code) & ~rows.repeat
         _add_values(table, rows, result, names, owner, mine, status)
-    _add_values(table, rows, result, names, creditor, rows.accepted, "received")
-    told = rows.fresh & (rows.code != NO_OUTCOME) & (rows.code != Code.ALREADY_READ)
+    _add_values(table, rows, result, names, creditor, received, "received")
+    told = kept & rows.fresh & (rows.code != NO_OUTCOME) & (rows.code != Code.ALREADY_READ)
     negative = told & ~rows.repeat & (rows.code > Code.QUEUED)
     for kind, mine in ((str(Status.RJCT), negative), ("repeat", told & rows.repeat)):
         for number, count in enumerate(np.bincount(owner[mine], minlength=1).tolist()):
             if count:
                 result[names.names[number]].count(kind, count)
-    offsets = np.array(table.offsets or [-1], np.int64)
-    for who, mine in ((owner, told), (creditor, rows.accepted)):
+    for who, mine in ((owner, told), (creditor, received)):
         last = np.full(max(len(names.names), 1), -1, np.int64)
-        np.maximum.at(last, who[mine], offsets[rows.record[mine]])
+        np.maximum.at(last, who[mine], where[mine])
         for number in np.flatnonzero(last >= 0).tolist():
             bank = result[names.names[number]]
             bank.last = max(bank.last, int(last[number]))
-    _add_finals(events, result)
+    _add_finals(events, result, floor_of)
     return {name: bank for name, bank in result.items() if bank.last >= 0}
 
 
@@ -163,10 +179,12 @@ def _add_values(
         bank.add(kind, {table.assets.names[key % width]: total})
 
 
-def _add_finals(events: list[WindowEvent], result: dict[str, Told]) -> None:
+def _add_finals(events: list[WindowEvent], result: dict[str, Told], floors: dict[str, int]) -> None:
     for event in events:
         status = {"SETTLED": "ACSC", "FAILED": "RJCT"}.get(event.state)
         for entry in event.entries:
+            if event.log_offset <= floors.get(entry.participant, -1):
+                continue
             bank = result.setdefault(entry.participant, Told())
             if status is not None:
                 bank.finals.add((event.asset, event.window, event.version, status, event.hash))

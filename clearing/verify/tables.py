@@ -112,6 +112,7 @@ class LogTable:
     """Collects the log's records; `rows()` joins them with the outcomes.
 
     covered: next offset expected of each source. gaps: where the log skips a part of a source (F14).
+    reject_hashes: by (source number, offset, item) the hash of what could not be read, and its log offset.
     """
 
     netting_set: str
@@ -123,8 +124,8 @@ class LogTable:
     offsets: list[int] = field(default_factory=list[int])
     lengths: list[int] = field(default_factory=list[int])
     control: list[ControlRow] = field(default_factory=list[ControlRow])
-    reject_hashes: dict[tuple[int, int, int], str] = field(
-        default_factory=dict[tuple[int, int, int], str]
+    reject_hashes: dict[tuple[int, int, int], tuple[str, int]] = field(
+        default_factory=dict[tuple[int, int, int], tuple[str, int]]
     )
     records: int = 0
     already_read: int = 0
@@ -188,7 +189,7 @@ class LogTable:
         for row, reject in rows.rejects.items():
             if fresh[row]:
                 place = (int(source[row]), int(rows.source_offset[row]), int(rows.item[row]))
-                self.reject_hashes[place] = reject.hash
+                self.reject_hashes[place] = (reject.hash, record.offset)
         self.already_read += len(rows) - int(fresh.sum())
         self.offsets.append(record.offset)
         self.lengths.append(len(rows))

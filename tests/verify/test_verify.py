@@ -172,6 +172,7 @@ async def test_a_log_record_that_was_lost(world: World) -> None:  # F14
 
 async def test_the_first_records_of_the_log_are_lost(world: World) -> None:  # F14
     del world.records(world.topics.log)[:2]
+    world.aged.add(world.topics.log)
     report = await world.verify()
     replay = next(check for check in report.checks if check.name == REPLAY)
     assert "begins at offset 2" in replay.differences[0]
@@ -191,6 +192,35 @@ async def test_a_row_dropped_from_a_log_record(world: World) -> None:  # R30
     world.replace(world.topics.log, place, value=_without_row(opened, 1))
     broken = failed(await world.verify())
     assert {SOURCES, OUTCOMES, REPLAY} <= broken
+
+
+async def test_what_is_older_than_its_topic_keeps_is_believed(world: World) -> None:
+    """Payments, status and rejected topics keep their records for a time; the log keeps everything."""
+    for topic, records in (
+        (world.topics.payments("hk", "ALPHA"), 25),
+        (world.topics.payments("hk", "CHARLIE"), 60),
+        (world.topics.status("ALPHA"), 4),
+        (world.topics.status("BRAVO"), 3),
+        (world.topics.rejected, 5),
+        (world.topics.confirmations, 2),
+    ):
+        assert len(world.records(topic)) > records or topic == world.topics.payments(
+            "hk", "CHARLIE"
+        )
+        del world.records(topic)[:records]
+        world.aged.add(topic)
+    report = await world.verify()
+    assert [(c.name, c.differences, c.pending) for c in report.checks if c.verdict != "ok"] == []
+    sources = next(check for check in report.checks if check.name == SOURCES)
+    assert "rows are older than their topics keep" in sources.compared
+
+
+async def test_what_is_kept_of_an_aged_topic_is_still_compared(world: World) -> None:
+    for topic in (world.topics.status("ALPHA"), world.topics.rejected):
+        del world.records(topic)[:2]
+        del world.records(topic)[2]
+        world.aged.add(topic)
+    assert {STATUSES, REJECTED, REPLAY} <= failed(await world.verify())
 
 
 # Outcomes.

@@ -93,6 +93,9 @@ class World:
     partitions: dict[TopicPartition, list[Record]] = field(default_factory=dict)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
     books: LedgerBooks = field(default_factory=LedgerBooks)
+    aged: set[str] = field(
+        default_factory=set[str]
+    )  # topics that begin with the first record they have
 
     def add(self, topic: str, key: bytes | None, value: bytes | None, time_ms: int) -> None:
         partition = TopicPartition(topic, 0)
@@ -138,7 +141,10 @@ class ListReader:
 
     def _bounds(self, partition: TopicPartition) -> tuple[int, int]:
         records = self._world.partitions.get(partition, [])
-        return (records[0].offset if records else 0), self._world.ends.get(partition, 0)
+        end = self._world.ends.get(partition, 0)
+        if partition.topic in self._world.aged:
+            return (records[0].offset if records else end), end
+        return 0, end
 
     async def chunks(
         self, partition: TopicPartition, start: int | None = None, end: int | None = None
