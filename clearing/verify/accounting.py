@@ -12,6 +12,7 @@ from clearing.verify.sums import show_value, values_by_asset
 from clearing.verify.tables import NO_OUTCOME, LogTable, Rows
 
 OUTCOMES = ("accepted", "queued", "refused", "rejected", "repeated")
+Place = tuple[str, int, int, int]  # topic, partition, offset, item
 Values = dict[str, tuple[int, int]]  # asset -> count, value at VALUE_SCALE; asset "": unknown
 
 
@@ -103,27 +104,23 @@ def check_rejected(
     aged: the topic has let its first records go; only what is younger than the first it keeps is required.
     """
     found = Findings()
-    kept_from = min((record.log_offset for record in rejected), default=1 << 62) if aged else -1
-    expected: dict[tuple[str, int, int, int], str] = {}
-    optional: dict[tuple[str, int, int, int], str] = {}
-    places = {number: source for source, number in table.sources.items()}
-    for (source, offset, item), (payload_hash, log_offset) in table.reject_hashes.items():
-        side = expected if log_offset > kept_from else optional
-        side[(*places[source], offset, item)] = payload_hash
-    for row in table.control:
-        if row.item.reject is not None:
-            side = expected if row.log_offset > kept_from else optional
-            key = (*row.source, row.item.offset, row.item.reject.item)
-            side[key] = row.item.reject.hash
-    for record in rejected:
-        key = (record.topic, record.partition, record.offset, record.item)
-        wanted = expected.pop(key, None) or optional.pop(key, None)
+    unread = _unread(table)
+    said = [((r.topic, r.partition, r.offset, r.item), r.hash) for r in rejected]
+    optional: dict[Place, str] = {}
+    if aged:
+        places = [place for place, _ in unread]
+        first = places.index(said[0][0]) if said and said[0][0] in places else len(unread)
+        optional = dict(unread[:first])
+        del unread[:first]
+    expected = dict(unread)
+    for place, payload_hash in said:
+        wanted = expected.pop(place, None) or optional.pop(place, None)
         if wanted is None:
-            found.add(f"rejected {key} was readable, or stands there twice")
-        elif wanted != record.hash:
-            found.add(f"rejected {key} has hash {record.hash}, the log says {wanted}")
-    for key in expected:
-        found.add(f"{key} could not be read and is not in the topic")
+            found.add(f"rejected {place} was readable, or stands there twice")
+        elif wanted != payload_hash:
+            found.add(f"rejected {place} has hash {payload_hash}, the log says {wanted}")
+    for place in expected:
+        found.add(f"{place} could not be read and is not in the topic")
     count = int((rows.fresh & (rows.code >= FIRST_REJECT) & rows.rejected).sum())
     return found.check(
         "what could not be read is kept",
@@ -131,6 +128,21 @@ def check_rejected(
         table.netting_set,
         f"{len(rejected):,} rejected records, {count:,} of them payments",
     )
+
+
+def _unread(table: LogTable) -> list[tuple[Place, str]]:
+    """What could not be read, with its hash, in log order."""
+    sources = {number: source for source, number in table.sources.items()}
+    unread = [
+        (log_offset, ((*sources[source], offset, item), payload_hash))
+        for (source, offset, item), (payload_hash, log_offset) in table.reject_hashes.items()
+    ]
+    unread += [
+        (row.log_offset, ((*row.source, row.item.offset, reject.item), reject.hash))
+        for row in table.control
+        if (reject := row.item.reject) is not None
+    ]
+    return [one for _, one in sorted(unread, key=lambda pair: pair[0])]
 
 
 def flows(table: LogTable, rows: Rows, readable: Values, unread: Values) -> list[Flow]:
