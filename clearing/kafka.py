@@ -5,15 +5,17 @@ a ConsumerRecord is half of the cost of reading); a short back-off after a commi
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
+from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.producer import sender
+from aiokafka.structs import RecordMetadata
 
 _log = structlog.get_logger()
 
@@ -148,3 +150,49 @@ async def discard(client: AIOKafkaProducer, timeout_s: float) -> None:
         await client.client.close()
     elif not stop.cancelled() and (error := stop.exception()) is not None:
         _log.debug("producer_discarded", error=repr(error))
+
+
+class TopicRecord(NamedTuple):
+    """What a transaction writes."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+
+
+async def transact(
+    producer: AIOKafkaProducer, records: Sequence[TopicRecord], timeout_s: float
+) -> list[RecordMetadata]:
+    """Begin, send all, await every send, commit, under one deadline; all or nothing.
+
+    Raises ProducerFenced where another producer has the transactional id now, KafkaError or TimeoutError in
+    any other doubt: the producer is then of no use any more (DESIGN.md §2).
+    """
+    sent: list[asyncio.Future[RecordMetadata]] = []
+    try:
+        async with asyncio.timeout(timeout_s):
+            await producer.begin_transaction()
+            for topic, partition, key, value in records:
+                future = await producer.send(topic, value, key=key, partition=partition)
+                future.add_done_callback(_seen)
+                sent.append(future)
+            # commit_transaction() would commit even if a send had failed: only the futures know.
+            stored = await asyncio.gather(*sent)
+            await producer.commit_transaction()
+            return stored
+    except (IllegalOperation, AssertionError) as error:
+        # Fenced between two calls, aiokafka only says that it is in no state for this; the sender knows why.
+        raise _death(producer) or KafkaError(str(error)) from error
+
+
+def _death(producer: AIOKafkaProducer) -> BaseException | None:
+    """What ended the producer's sender, None while it lives."""
+    task = producer._sender.sender_task
+    return task.exception() if task and task.done() and not task.cancelled() else None
+
+
+def _seen(sent: asyncio.Future[RecordMetadata]) -> None:
+    """Where one send fails nobody waits for the others: their errors are the same one."""
+    if not sent.cancelled():
+        sent.exception()

@@ -182,21 +182,14 @@ class Processor:
             records=machine.records,
         )
         journal = OutputRecord("journal", TRANSACTION_KEY, encode(transaction))
+        written = [
+            kafka.TopicRecord(
+                getattr(self.topics, record.topic), self.partition, record.key, record.value
+            )
+            for record in (*outputs, journal)
+        ]
         with metrics.transaction_seconds.labels(self.netting_set).time():
-            async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                await producer.begin_transaction()
-                sent = [
-                    await producer.send(
-                        getattr(self.topics, record.topic),
-                        record.value,
-                        record.key,
-                        self.partition,
-                    )
-                    for record in (*outputs, journal)
-                ]
-                # commit_transaction() would commit even if a send had failed: only the futures know.
-                await asyncio.gather(*sent)
-                await producer.commit_transaction()
+            await kafka.transact(producer, written, COMMIT_TIMEOUT_S)
         metrics.transactions.labels(self.netting_set).inc()
 
     def _snapshot_if_due(self, machine: Machine) -> None:

@@ -8,13 +8,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced, UnknownTopicOrPartitionError
-from aiokafka.structs import RecordMetadata
 
 from clearing import kafka
 from clearing.messages import DirectoryEntry
@@ -29,15 +28,6 @@ _log = structlog.get_logger()
 _decode = msgspec.json.Decoder(DirectoryEntry).decode
 
 Result = TypeVar("Result")
-
-
-class Record(NamedTuple):
-    """A record to publish."""
-
-    topic: str
-    partition: int
-    key: bytes
-    value: bytes
 
 
 async def read_directory(bootstrap: str, topics: Topics) -> dict[str, int]:
@@ -89,10 +79,10 @@ def assign(directory: Mapping[str, int], netting_sets: Iterable[str]) -> dict[st
 
 def new_entries(
     topics: Topics, before: Mapping[str, int], after: Mapping[str, int]
-) -> list[Record]:
+) -> list[kafka.TopicRecord]:
     """Records of the entries that `after` has and `before` has not."""
     return [
-        Record(
+        kafka.TopicRecord(
             topics.netting_sets,
             0,
             name.encode(),
@@ -101,12 +91,6 @@ def new_entries(
         for name, number in after.items()
         if name not in before
     ]
-
-
-def _seen(sent: asyncio.Future[RecordMetadata]) -> None:
-    """Where one send fails nobody waits for the others: their errors are the same one."""
-    if not sent.cancelled():
-        sent.exception()
 
 
 class Registrar:
@@ -126,23 +110,15 @@ class Registrar:
         """Values of all records of a partition."""
         return await read_values(self._reader, topic, partition)
 
-    async def publish(self, records: Sequence[Record]) -> None:
+    async def publish(self, records: Sequence[kafka.TopicRecord]) -> None:
         """All of them in one transaction, or none; returns once readers can see them.
 
         Raises KafkaError (fenced, …) or TimeoutError.
         """
         if not records:
             return
+        stored = await kafka.transact(self._producer, records, COMMIT_TIMEOUT_S)
         async with asyncio.timeout(COMMIT_TIMEOUT_S):
-            await self._producer.begin_transaction()
-            sent: list[asyncio.Future[RecordMetadata]] = []
-            for topic, partition, key, value in records:
-                future = await self._producer.send(topic, value, key=key, partition=partition)
-                future.add_done_callback(_seen)
-                sent.append(future)
-            # A failed send does not fail the commit: ask each.
-            stored = await asyncio.gather(*sent)
-            await self._producer.commit_transaction()
             await self._until_visible(
                 {TopicPartition(at.topic, at.partition): at.offset for at in stored}
             )

@@ -17,7 +17,6 @@ from clearing.config import Settings
 from clearing.names import Topics
 from clearing.scheme.changes import Changes, find_changes
 from clearing.scheme.directory import (
-    Record,
     Registrar,
     as_registrar,
     assign,
@@ -133,9 +132,9 @@ def _changes(
     return find_changes(scheme, published, by, today)
 
 
-def _command_records(topics: Topics, number: int, changes: Changes) -> list[Record]:
+def _command_records(topics: Topics, number: int, changes: Changes) -> list[kafka.TopicRecord]:
     key = changes.netting_set.encode()
     return [
-        Record(topics.commands, number, key, msgspec.json.encode(command))
+        kafka.TopicRecord(topics.commands, number, key, msgspec.json.encode(command))
         for command in changes.commands
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiokafka.errors import ProducerFenced
 from engine_log import (
     OUTPUTS,
     control_value,
@@ -226,3 +227,26 @@ async def test_an_idle_log_is_ticked_when_a_window_is_due(
     log = await read_topic(bootstrap, topics.log)
     assert any(value == control.TICK for _, _, value, _ in log)
     await assert_outputs_are_those_of_a_replay(bootstrap, topics)
+
+
+async def test_a_fenced_transaction_says_so_at_whatever_call_it_is_noticed(
+    bootstrap: str, topics: Topics
+) -> None:  # F3
+    """aiokafka only says IllegalOperation once its sender has died of the fencing in the background."""
+    identity = topics.transactional_id("hk")
+    old = kafka.producer(bootstrap, transactional_id=identity)
+    new = kafka.producer(bootstrap, transactional_id=identity)
+    record = kafka.TopicRecord(topics.journal, 0, b"k", b"v")
+    try:
+        await old.start()
+        await old.begin_transaction()
+        await new.start()
+        with pytest.raises(ProducerFenced):
+            await (await old.send(record.topic, record.value, record.key, record.partition))
+        with pytest.raises(ProducerFenced):
+            await kafka.transact(old, [record], 10)
+        await kafka.transact(new, [record], 10)
+    finally:
+        await kafka.discard(old, 2)
+        await kafka.discard(new, 2)
+    assert len(await read_topic(bootstrap, topics.journal)) == 1

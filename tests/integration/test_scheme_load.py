@@ -19,7 +19,6 @@ from clearing.log.records import EVENT_KEY, decode_event
 from clearing.names import Topics
 from clearing.scheme.changes import to_commands
 from clearing.scheme.directory import (
-    Record,
     Registrar,
     as_registrar,
     publish_directory,
@@ -230,7 +229,7 @@ async def test_a_fenced_registrar_starts_again_and_sees_what_the_other_did(
         seen.append(await registrar.read_directory())
         if len(seen) == 1:  # somebody else comes in between reading and writing
             await publish_directory(bootstrap, topics, ["eu"])
-        await registrar.publish([Record(topics.rejected, 0, b"k", b"v")])
+        await registrar.publish([kafka.TopicRecord(topics.rejected, 0, b"k", b"v")])
 
     await as_registrar(bootstrap, topics, slow)
     assert seen == [{}, {"eu": 0}]
