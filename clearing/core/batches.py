@@ -35,7 +35,9 @@ def extend_members_root(root: str, ids: U64, debtor: I64, creditor: I64, amount:
     members = np.empty(len(amount), _MEMBER)
     members["id"], members["debtor"], members["creditor"] = ids, debtor, creditor
     members["amount"] = amount
-    return hashlib.sha256(bytes.fromhex(root) + members.tobytes()).hexdigest()
+    chain = hashlib.sha256(bytes.fromhex(root))
+    chain.update(members.tobytes())
+    return chain.hexdigest()
 
 
 def window_entries(state: NettingSet, a: int) -> list[Entry]:

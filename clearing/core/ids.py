@@ -111,7 +111,7 @@ class Generation:
         self.ids, self.bodies, self.codes = ids, bodies, codes
 
     def _is(self, entry: I64, ids: U64) -> Bool:
-        mine = self.ids[entry]
+        mine = self.ids.take(entry, axis=0)
         return (mine[:, 0] == ids[:, 0]) & (mine[:, 1] == ids[:, 1])
 
     def find(self, hashes: U64, ids: U64) -> I64:
@@ -127,7 +127,7 @@ class Generation:
             alike = np.flatnonzero((found ^ hashes[row]) <= _ENTRY)
             if len(alike):
                 candidate = (found[alike] & _ENTRY).astype(np.int64) - 1
-                equal = self._is(candidate, ids[row[alike]])
+                equal = self._is(candidate, ids.take(row[alike], axis=0))
                 entry[row[alike[equal]]] = candidate[equal]
                 on = _without(len(row), alike[equal])
                 row, slot = row[on], slot[on]
@@ -169,7 +169,7 @@ class Generation:
             alike = np.flatnonzero((found ^ value) <= _ENTRY)
             if len(alike):
                 candidate = (found[alike] & _ENTRY).astype(np.int64) - 1
-                equal = self._is(candidate, ids[row[alike]])
+                equal = self._is(candidate, ids.take(row[alike], axis=0))
                 entry[row[alike[equal]]] = candidate[equal]
                 on = _without(len(row), alike[equal])
                 row, slot, value = row[on], slot[on], value[on]
@@ -182,7 +182,7 @@ class Generation:
         rows = np.flatnonzero(new)
         final = np.empty(len(new), np.int64)
         final[rows] = np.arange(base, base + len(rows))
-        self.ids[base : base + len(rows)] = ids[rows]
+        self.ids[base : base + len(rows)] = ids.take(rows, axis=0)
         self.bodies[base : base + len(rows)] = bodies[rows]
         prints = self.table[slot[rows]] & _PRINT
         self.table[slot[rows]] = prints | (final[rows] + 1).astype(np.uint64)
@@ -221,11 +221,13 @@ class Remembered:
             ref[hit] = entry[hit] | (np.int64(number) << _GENERATION_SHIFT)
             same[hit] = generation.bodies[entry[hit]] == bodies[hit]
         known = ref >= 0
-        rows = np.flatnonzero(~known) if known.any() else slice(None)
+        rows = np.flatnonzero(~known)
+        if len(rows) < len(ids):
+            hashes, ids, bodies = hashes[rows], ids.take(rows, axis=0), bodies[rows]
         current = self.generations[-1]
-        entry, new = current.insert(hashes[rows], ids[rows], bodies[rows])
+        entry, new = current.insert(hashes, ids, bodies)
         ref[rows] = entry | (np.int64(len(self.generations) - 1) << _GENERATION_SHIFT)
-        same[rows] = ~new & (current.bodies[entry] == bodies[rows])
+        same[rows] = ~new & (current.bodies[entry] == bodies)
         known[rows] = ~new
         return Recall(ref, known, same)
 

@@ -4,10 +4,13 @@ Row by row in order, the plain meaning is: dropped if read before; rejected if i
 the first refusal that applies; else accepted, and only then do positions and the window change.
 """
 
+from dataclasses import dataclass
+from typing import TypeVar
+
 import numpy as np
 
 from clearing.core.batches import extend_members_root
-from clearing.core.inputs import I64, U8, Bool, LogRecord, PaymentRows
+from clearing.core.inputs import I64, U8, U64, Bool, LogRecord, PaymentRows
 from clearing.core.limits import FITS, NO_ROOM, admit
 from clearing.core.money import MAX_AMOUNT, MAX_UNSETTLED
 from clearing.core.outputs import Outcomes
@@ -15,52 +18,65 @@ from clearing.core.reasons import Code
 from clearing.core.registry import ParticipantStatus
 from clearing.core.state import NettingSet
 
+_Column = TypeVar("_Column", U8, I64, U64)
+
 _POWERS_OF_TEN = np.array([10**i for i in range(19)], np.int64)
+
+
+@dataclass(slots=True)
+class _Sides:
+    """Who pays whom in what, in the registry's numbers (-1: unknown); debit, credit: flat accounts."""
+
+    debtor: I64
+    creditor: I64
+    asset: I64
+    debit: I64
+    credit: I64
 
 
 def clear_payments(
     state: NettingSet, record: LogRecord, rows: PaymentRows, expected: list[int]
 ) -> Outcomes:
     """Outcome of each row; the state changes by the accepted ones. expected: first new offset per source."""
-    n = len(rows)
     codes = rows.reject.astype(np.uint8)  # a copy: codes are written below
-    debtor = _index(state.participant_index, rows.participants)[rows.debtor]
-    creditor = _index(state.participant_index, rows.participants)[rows.creditor]
-    asset = _index(state.asset_index, rows.assets)[rows.asset]
+    repeat = np.zeros(len(rows), np.bool_)
+    sides = _resolve(state, rows)
     _drop_already_read(record, rows, expected, codes)
     _check_owner(record, rows, codes)
-    repeat = np.zeros(n, np.bool_)
     live = np.flatnonzero(codes == 0)
     day = state.counters.business_date
     state.ids.forget_before(day - state.retention_days)
-    recall = state.ids.recall(rows.id[live], rows.body_hash[live], day)
-    codes[live[recall.known & ~recall.same]] = Code.DUPLICATE_ID
-    again = recall.known & recall.same
-    repeat[live[again]] = True
-    codes[live[again]] = (
-        Code.ALREADY_READ
-    )  # keeps the checks away; the original outcome is put in at the end
+    recall = state.ids.recall(_taken(rows.id, live), _taken(rows.body_hash, live), day)
+    new = np.flatnonzero(~recall.known)
+    again = np.flatnonzero(recall.same)
+    codes[live[np.flatnonzero(recall.known & ~recall.same)]] = Code.DUPLICATE_ID
+    # Keeps the checks away from repeats; their original outcome is put in at the end.
+    codes[live[again]] = Code.ALREADY_READ
 
-    _check_parties(state, rows, codes, debtor, creditor, asset)
-    units = _check_amount(state, rows, codes, asset)
-    _check_time(state, rows, codes, asset)
-    _check_limits(state, codes, debtor, creditor, asset, units)
+    _check_parties(state, codes, sides)
+    units = _check_amount(state, rows, codes, sides.asset)
+    _check_time(state, rows, codes, sides.asset)
+    _check_limits(state, codes, sides, units)
 
-    new = ~recall.known
-    state.ids.set_codes(recall.ref[new], codes[live[new]])
+    state.ids.set_codes(_taken(recall.ref, new), _taken(codes, live[new]))
     codes[live[again]] = state.ids.codes(recall.ref[again])
+    repeat[live[again]] = True
     accepted = np.flatnonzero((codes == Code.ACCEPTED) & ~repeat)
-    windows = _post(
-        state,
-        record.offset,
-        rows,
-        accepted,
-        debtor[accepted],
-        creditor[accepted],
-        asset[accepted],
-        units[accepted],
-    )
+    windows = _post(state, record.offset, rows.id, sides, units, accepted)
     return Outcomes(record.offset, state.counters.time_ms, codes, repeat, windows)
+
+
+def _taken(column: _Column, rows: I64) -> _Column:
+    """column[rows] for ascending rows; the column itself where that is all of it."""
+    return column if len(rows) == len(column) else column.take(rows, axis=0)
+
+
+def _resolve(state: NettingSet, rows: PaymentRows) -> _Sides:
+    names = _index(state.participant_index, rows.participants)
+    debtor, creditor = names.take(rows.debtor), names.take(rows.creditor)
+    asset = _index(state.asset_index, rows.assets).take(rows.asset)
+    width = state.width
+    return _Sides(debtor, creditor, asset, debtor * width + asset, creditor * width + asset)
 
 
 def _index(index: dict[str, int], names: list[str]) -> I64:
@@ -78,7 +94,8 @@ def _drop_already_read(
     record: LogRecord, rows: PaymentRows, expected: list[int], codes: U8
 ) -> None:
     if any(mark > span.start for mark, span in zip(expected, record.sources, strict=True)):
-        codes[rows.source_offset < np.array(expected, np.int64)[rows.source]] = Code.ALREADY_READ
+        marks = np.array(expected, np.int64).take(rows.source)
+        codes[rows.source_offset < marks] = Code.ALREADY_READ
 
 
 def _check_owner(record: LogRecord, rows: PaymentRows, codes: U8) -> None:
@@ -88,25 +105,24 @@ def _check_owner(record: LogRecord, rows: PaymentRows, codes: U8) -> None:
     owner = np.array(
         [names.get(span.topic.rpartition(".")[2], -1) for span in record.sources] or [-1], np.int64
     )
-    _refuse(codes, first[rows.debtor] != owner[rows.source], Code.NOT_OWNER)
+    _refuse(codes, first.take(rows.debtor) != owner.take(rows.source), Code.NOT_OWNER)
 
 
-def _check_parties(
-    state: NettingSet, rows: PaymentRows, codes: U8, debtor: I64, creditor: I64, asset: I64
-) -> None:
+def _check_parties(state: NettingSet, codes: U8, sides: _Sides) -> None:
+    debtor, creditor, status = sides.debtor, sides.creditor, state.status
     _refuse(codes, debtor < 0, Code.UNKNOWN_DEBTOR)
     _refuse(codes, creditor < 0, Code.UNKNOWN_CREDITOR)
     _refuse(codes, debtor == creditor, Code.SAME_PARTY)
-    _refuse(codes, asset < 0, Code.UNKNOWN_ASSET)
+    _refuse(codes, sides.asset < 0, Code.UNKNOWN_ASSET)
     closed, suspended = ParticipantStatus.CLOSED, ParticipantStatus.SUSPENDED
-    if (state.status > ParticipantStatus.ACTIVE).any():
-        _refuse(codes, state.status[debtor] == closed, Code.DEBTOR_CLOSED)
-        _refuse(codes, state.status[creditor] == closed, Code.CREDITOR_CLOSED)
-        _refuse(codes, state.status[debtor] == suspended, Code.DEBTOR_SUSPENDED)
-        _refuse(codes, state.status[creditor] == suspended, Code.CREDITOR_SUSPENDED)
-    is_open = state.accounts.open
-    _refuse(codes, ~is_open[debtor, asset], Code.DEBTOR_NO_ACCOUNT)
-    _refuse(codes, ~is_open[creditor, asset], Code.CREDITOR_NO_ACCOUNT)
+    if (status > ParticipantStatus.ACTIVE).any():
+        _refuse(codes, status[debtor] == closed, Code.DEBTOR_CLOSED)
+        _refuse(codes, status[creditor] == closed, Code.CREDITOR_CLOSED)
+        _refuse(codes, status[debtor] == suspended, Code.DEBTOR_SUSPENDED)
+        _refuse(codes, status[creditor] == suspended, Code.CREDITOR_SUSPENDED)
+    closed_accounts = ~state.accounts.open.reshape(-1)
+    _refuse(codes, closed_accounts.take(sides.debit), Code.DEBTOR_NO_ACCOUNT)
+    _refuse(codes, closed_accounts.take(sides.credit), Code.CREDITOR_NO_ACCOUNT)
 
 
 def _check_amount(state: NettingSet, rows: PaymentRows, codes: U8, asset: I64) -> I64:
@@ -136,19 +152,15 @@ def _check_time(state: NettingSet, rows: PaymentRows, codes: U8, asset: I64) -> 
         _refuse(codes, past, Code.EXPIRED)
 
 
-def _check_limits(
-    state: NettingSet, codes: U8, debtor: I64, creditor: I64, asset: I64, units: I64
-) -> None:
+def _check_limits(state: NettingSet, codes: U8, sides: _Sides, units: I64) -> None:
     """R8, R9. This is where a debtor without liquidity will be queued instead (R12)."""
     rows = np.flatnonzero(codes == 0)
     if not len(rows):
         return
-    width = state.width
-    debit, credit = debtor[rows] * width + asset[rows], creditor[rows] * width + asset[rows]
+    debit, credit = _taken(sides.debit, rows), _taken(sides.credit, rows)
+    asset, units = _taken(sides.asset, rows), _taken(units, rows)
     room = [MAX_UNSETTLED - item.unsettled for item in state.assets]
-    result = admit(
-        state.accounts.headroom, room, state.scratch, debit, credit, asset[rows], units[rows]
-    )
+    result = admit(state.accounts.headroom, room, state.scratch, debit, credit, asset, units)
     refused = result != FITS
     if refused.any():
         capped = state.accounts.cap.reshape(-1)[debit] > 0
@@ -158,21 +170,15 @@ def _check_limits(
 
 
 def _post(
-    state: NettingSet,
-    offset: int,
-    rows: PaymentRows,
-    accepted: I64,
-    debtor: I64,
-    creditor: I64,
-    asset: I64,
-    units: I64,
+    state: NettingSet, offset: int, ids: U64, sides: _Sides, units: I64, accepted: I64
 ) -> dict[str, int]:
     """From here on it must succeed: positions and the open windows take the accepted rows in (R2)."""
     if not len(accepted):
         return {}
+    debit, credit = _taken(sides.debit, accepted), _taken(sides.credit, accepted)
+    asset, units = _taken(sides.asset, accepted), _taken(units, accepted)
     assert units.min() > 0, "an amount that is not positive got past intake"
-    width, accounts = state.width, state.accounts
-    debit, credit = debtor * width + asset, creditor * width + asset
+    accounts = state.accounts
     np.subtract.at(accounts.position.reshape(-1), debit, units)
     np.add.at(accounts.position.reshape(-1), credit, units)
     np.add.at(accounts.debits.reshape(-1), debit, units)
@@ -182,18 +188,24 @@ def _post(
     state.dirty[debit] = True
     state.dirty[credit] = True
     windows: dict[str, int] = {}
-    touched = np.flatnonzero(np.bincount(asset)).tolist()
-    for a in touched:
-        of = slice(None) if len(touched) == 1 else np.flatnonzero(asset == a)
+    touched = np.zeros(len(state.assets), np.bool_)
+    touched[asset] = True
+    for a in np.flatnonzero(touched).tolist():
+        of = np.flatnonzero(asset == a)
+        members, worth = _taken(accepted, of), _taken(units, of)
         item, window = state.assets[a], state.assets[a].window
-        gross = int(units[of].sum())  # admit() has left room for it: no wrap
-        window.payments += len(units[of])
+        gross = int(worth.sum())  # admit() has left room for it: no wrap
+        window.payments += len(worth)
         window.gross += gross
         item.unsettled += gross
         window.log_first = offset if window.log_first < 0 else window.log_first
         window.log_last = offset
         window.members_root = extend_members_root(
-            window.members_root, rows.id[accepted[of]], debtor[of], creditor[of], units[of]
+            window.members_root,
+            _taken(ids, members),
+            _taken(sides.debtor, members),
+            _taken(sides.creditor, members),
+            worth,
         )
         windows[item.spec.id] = window.number
     return windows
