@@ -83,12 +83,16 @@ async def test_a_service_that_never_comes_up_is_given_up(tmp_path: Path) -> None
 
 async def test_a_halt_is_not_tried_again(tmp_path: Path) -> None:
     made: list[Services] = []
-    with pytest.raises(ServerError, match="sink-1 ended with 4"):
+
+    async def halt() -> None:
         async with supervised(
             Settings(), tmp_path, {"sink": 1}, command=running("raise SystemExit(4)")
         ) as services:
             made.append(services)
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ServerError, match="sink-1 ended with 4"):
+        await halt()
     assert made[0]["sink-1"].restarts == 0
 
 
