@@ -180,13 +180,19 @@ def summary(result: DemoResult) -> list[str]:
 
 async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFolder) -> None:
     """Keep everything up, banks publishing at their ease, until Ctrl-C."""
-    flags = f"--bootstrap {settings.bootstrap} --dsn '{settings.dsn}'"
-    screen.note("everything stays up until Ctrl-C; banks go on publishing. In another terminal:")
+    screen.note("everything stays up until Ctrl-C, banks go on publishing. In another terminal:")
     bank = next(iter(drill.scheme.participants))
-    for command in ("status --watch", f"follow status {bank}", "command close-window", "verify"):
-        screen.note(f"  clearing {flags} {command}")
-    screen.note(f"logs: {folder.path / 'services'}; kill any process you like, it comes back:")
-    for name in drill.services.names:
-        screen.note(f"  kill -9 {drill.services.pid(name)}  # {name}")
+    for line in (
+        f"export CLEARING_BOOTSTRAP={settings.bootstrap}",
+        f"export CLEARING_DSN='{settings.dsn}'",
+        *([f"export CLEARING_TOPIC_PREFIX={settings.topic_prefix}"] * bool(settings.topic_prefix)),
+        "clearing status --watch",
+        f"clearing follow status {bank}",
+        "clearing command close-window",
+        "clearing verify",
+        *(f"kill -9 {drill.services.pid(name)}   # {name}" for name in drill.services.names),
+    ):
+        screen.paste(line)
+    screen.note(f"whatever you kill comes back; logs are in {folder.path / 'services'}")
     while True:
         await drill.banks.publish(int(60 * GENTLE_ROWS_PER_S), GENTLE_ROWS_PER_S)

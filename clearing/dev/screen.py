@@ -40,9 +40,12 @@ class Screen:
 
     def note(self, text: str) -> None:
         """A line with the time since the start."""
-        self.console.print(
-            f"[dim]{self._clock() - self._began:6.1f} s[/dim]  {text}", highlight=False
-        )
+        at = f"[dim]{self._clock() - self._began:6.1f} s[/dim]"
+        self.console.print(f"{at}  {text}", highlight=False, soft_wrap=True)
+
+    def paste(self, text: str) -> None:
+        """A line that people are to copy: as it is, nothing before or in it."""
+        self.console.print(f"  {text}", highlight=False, soft_wrap=True, markup=False)
 
     @asynccontextmanager
     async def showing(self, drill: Drill) -> AsyncIterator[None]:
