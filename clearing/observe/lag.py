@@ -148,8 +148,8 @@ async def wait_until_drained(settings: Settings, *, timeout_s: float) -> None:
     consumer = prober(settings.bootstrap)
     quiet = 0
     async with kafka.administration(settings.bootstrap) as client, kafka.started(consumer):
+        directory = await read_directory(settings.bootstrap, settings.topics)
         while True:
-            directory = await read_directory(settings.bootstrap, settings.topics)
             groups = await service_groups(client, settings.topics)
             found = await lags(consumer, client, settings, directory, groups)
             behind = [lag for lag in found if lag.lag_records]

@@ -195,12 +195,15 @@ class LogTable:
         self.lengths.append(len(rows))
 
     def rows(self, outcomes: list[Outcomes]) -> tuple[Rows, list[str]]:
-        """All rows with what was said about them, and where log and outcomes do not fit each other."""
+        """All rows with what was said about them, and where log and outcomes do not fit each other.
+
+        To be called once, at the end: the table lets its columns go.
+        """
         columns: dict[str, Any] = {
-            name: np.concatenate([np.empty(0, dtype), *self._columns[name]])
+            name: np.concatenate([np.empty(0, dtype), *self._columns.pop(name)])
             for name, dtype in _COLUMNS.items()
         }
-        ids = np.concatenate([np.empty((0, 2), np.uint64), *self._columns["id"]])
+        ids = np.concatenate([np.empty((0, 2), np.uint64), *self._columns.pop("id")])
         n = len(ids)
         code, repeat = np.full(n, NO_OUTCOME, np.uint8), np.zeros(n, np.bool_)
         starts = np.cumsum([0, *self.lengths])
