@@ -13,12 +13,14 @@ from pathlib import Path
 import msgspec
 
 from clearing.config import Settings
+from clearing.dev.banks import Banks
 from clearing.dev.drill import Drill, Kill, one_blow_each
 from clearing.dev.folders import RunFolder, run_folder
 from clearing.dev.proof import differences, prove
 from clearing.dev.screen import Screen, latency
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
+from clearing.dev.workload import streams
 from clearing.scheme.model import Scheme
 from clearing.verify import Report
 
@@ -194,5 +196,7 @@ async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFol
     ):
         screen.paste(line)
     screen.note(f"whatever you kill comes back; logs are in {folder.path / 'services'}")
+    made = streams(drill.scheme, payments=drill.payments, seed=drill.seed + 1, endless=True)
+    banks = Banks(settings.bootstrap, settings.topics, made, drill.banks.scales)
     while True:
-        await drill.banks.publish(int(60 * GENTLE_ROWS_PER_S), GENTLE_ROWS_PER_S)
+        await banks.publish(int(60 * GENTLE_ROWS_PER_S), GENTLE_ROWS_PER_S)

@@ -73,13 +73,21 @@ class Stream:
     """What one bank publishes to one netting set, in order. `tally` grows with what is taken."""
 
     def __init__(
-        self, netting_set: str, bank: str, lines: list[_Line], mix: Mix, seed: Sequence[int]
+        self,
+        netting_set: str,
+        bank: str,
+        lines: list[_Line],
+        mix: Mix,
+        seed: Sequence[int],
+        *,
+        endless: bool = False,
     ) -> None:
         self.netting_set = netting_set
         self.bank = bank
         self.tally = Tally()
         self._lines = lines
         self._mix = mix
+        self._endless = endless
         self._random = np.random.default_rng(list(seed))
         self._spent = [0] * len(lines)
         self._recent: list[tuple[int, Fields]] = []  # (units, fields) of accepted rows
@@ -135,8 +143,10 @@ class Stream:
         line = self._lines[number]
         spec = line.asset.spec
         creditor = line.creditors[drawn.creditor[row]]
-        units = min(drawn.units[row], line.headroom - self._spent[number])
-        assert units > 0, f"{self.bank} has no headroom in {spec.id} for so many payments"
+        units = drawn.units[row]
+        if not self._endless:
+            units = min(units, line.headroom - self._spent[number])
+            assert units > 0, f"{self.bank} has no headroom in {spec.id} for so many payments"
         digits = drawn.digits[32 * row : 32 * row + 32]
         fields = Fields(
             id=f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}",
@@ -209,12 +219,19 @@ class _Drawn(NamedTuple):
 
 
 def streams(
-    scheme: Scheme, *, payments: int, seed: int, mix: Mix = MIXED, today: date | None = None
+    scheme: Scheme,
+    *,
+    payments: int,
+    seed: int,
+    mix: Mix = MIXED,
+    today: date | None = None,
+    endless: bool = False,
 ) -> list[Stream]:
     """One stream for each bank and netting set it is in.
 
     `payments` is how many rows are to be taken of all streams together: amounts are made so small that the
-    limits hold for that many whatever the order in which the banks' topics are read.
+    limits hold for that many whatever the order in which the banks' topics are read. endless: more may be taken,
+    but then a limit may be hit now and then, and the tally is no plan any more.
     """
     day = today or datetime.now(UTC).date()
     made: list[Stream] = []
@@ -229,7 +246,7 @@ def streams(
             ]
             if lines:
                 where = (len(made), number)
-                made.append(Stream(netting_set, bank, lines, mix, (seed, *where)))
+                made.append(Stream(netting_set, bank, lines, mix, (seed, *where), endless=endless))
     return made
 
 

@@ -114,6 +114,11 @@ def test_more_payments_than_the_limits_hold_is_said() -> None:
         made[0].take(100_000)
 
 
+def test_an_endless_stream_goes_on() -> None:
+    made = streams(scheme(cap="0.00"), payments=10, seed=5, mix=PLAIN, endless=True)
+    assert len(made[0].take(100_000)) == 100_000
+
+
 @pytest.mark.parametrize(
     ("cap", "max_amount", "reason"),
     [("1000.00", "", "AM23"), ("0.00", "", "AM04"), ("1000.00", "2000.00", "AM02")],
