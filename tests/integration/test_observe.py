@@ -1,5 +1,6 @@
 """Lag against a real broker: markers and aborted records are none, and what is not decided yet does not count."""
 
+import asyncio
 import time
 
 from aiokafka import TopicPartition
@@ -14,6 +15,13 @@ async def _topic(bootstrap: str, name: str) -> TopicPartition:
     async with kafka.administration(bootstrap) as admin:
         await admin.create_topics([NewTopic(name, 1, 1)])
     return TopicPartition(name, 0)
+
+
+async def _decided(bootstrap: str, partition: TopicPartition, end: int) -> None:
+    """Wait until the partition is decided up to `end`: a commit is answered before its markers are written."""
+    async with partitions(bootstrap, "test") as reader, asyncio.timeout(30):
+        while (await reader.bounds([partition]))[partition][1] < end:  # noqa: ASYNC110  the broker's state, not ours
+            await asyncio.sleep(0.02)
 
 
 async def _backlog(
@@ -33,6 +41,7 @@ async def test_a_transaction_marker_is_no_lag(bootstrap: str, topic_prefix: str)
         for value in (b"one", b"two"):
             async with producer.transaction():
                 await producer.send(partition.topic, value, partition=0)
+        await _decided(bootstrap, partition, 4)
         assert await _backlog(bootstrap, partition, 4) == (0, None)
         assert await _backlog(bootstrap, partition, 3) == (0, None)
         lag_records, oldest_ms = await _backlog(bootstrap, partition, 1)
@@ -43,11 +52,13 @@ async def test_a_transaction_marker_is_no_lag(bootstrap: str, topic_prefix: str)
         await producer.begin_transaction()
         await producer.send_and_wait(partition.topic, b"aborted", partition=0)
         await producer.abort_transaction()
+        await _decided(bootstrap, partition, 6)
         assert await _backlog(bootstrap, partition, 4) == (0, None)
         await producer.begin_transaction()
         await producer.send_and_wait(partition.topic, b"open", partition=0)
         assert await _backlog(bootstrap, partition, 4) == (0, None)
         await producer.commit_transaction()
+        await _decided(bootstrap, partition, 8)
         assert (await _backlog(bootstrap, partition, 4))[0] > 0
 
 
@@ -60,6 +71,7 @@ async def test_chunks_end_by_position(bootstrap: str, topic_prefix: str) -> None
         for value in (b"one", b"two"):
             async with producer.transaction():
                 await producer.send(partition.topic, value, partition=0)
+        await _decided(bootstrap, partition, 4)
         assert (await reader.bounds([partition]))[partition] == (0, 4)
 
         async def values(start: int | None = None, end: int | None = None) -> list[bytes | None]:
