@@ -25,7 +25,7 @@ from clearing.scheme.model import Scheme
 from clearing.verify import Report
 
 SCHEME = Path(__file__).with_name("demo.toml")
-GENTLE_ROWS_PER_S = 200.0
+GENTLE_ROWS_PER_S = 50.0
 WINDOWS_MIN = 8
 
 
