@@ -109,7 +109,7 @@ class Counters(msgspec.Struct):
 class NettingSet:
     """seed: of the id tables; shapes memory only, never a result. retention_days: how long ids are remembered.
 
-    positions_interval_ms: `positions` is written at most this often (log time) but for closed windows.
+    positions_interval_ms: `positions` is written at most this often (log time).
     """
 
     name: str

@@ -145,21 +145,25 @@ class Drill:
         self.phase = "settled"
 
     async def _strike(self) -> None:
-        """Kill what is planned, each when its moment has come."""
-        for blow in sorted(self.blows, key=lambda blow: blow.at_rows):
-            await self._until(
-                lambda blow=blow: self._due(blow), f"{blow.role} to be at work, to kill it"
-            )
-            names = self.services.of(blow.role)
-            name = names[blow.which % len(names)]
-            service = self.services[name]
-            await self._until(lambda service=service: service.child.running, f"{name} to run again")
-            outstanding = self.outstanding(blow.role)
-            pid = self.services.kill(name)
-            at_s = time.monotonic() - self.began_s
-            kill = Kill(name, pid, self.published, outstanding, at_s)
-            self.kills.append(kill)
-            self._group.create_task(self._until_again(kill))
+        """Kill what is planned, each when its moment has come: none waits for another's."""
+        async with task_group() as group:
+            for blow in self.blows:
+                group.create_task(self._blow(blow))
+
+    async def _blow(self, blow: Blow) -> None:
+        names = self.services.of(blow.role)
+        name = names[blow.which % len(names)]
+        service = self.services[name]
+        await self._until(
+            lambda: self._due(blow) and service.child.running,
+            f"{name} to be at work, to kill it",
+        )
+        outstanding = self.outstanding(blow.role)
+        pid = self.services.kill(name)
+        at_s = time.monotonic() - self.began_s
+        kill = Kill(name, pid, self.published, outstanding, at_s)
+        self.kills.append(kill)
+        self._group.create_task(self._until_again(kill))
 
     async def _until_again(self, kill: Kill) -> None:
         """Note how long it takes until the service says that it works again (or was killed before it did)."""
@@ -231,14 +235,12 @@ def random_blows(count: int, payments: int, seed: int) -> list[Blow]:
 
 
 def one_blow_each(payments: int, seed: int) -> list[Blow]:
-    """Every role once while it works, in a seeded order, spread over the run."""
+    """Every role once while it works, at seeded moments. The sink's is early: it works at cut-offs only."""
     random = np.random.default_rng([seed, len(ROLES)])
-    order = random.permutation(len(ROLES)).tolist()
-    within = random.uniform(0.0, 0.8, len(ROLES)).tolist()
-    slot = 0.8 / len(ROLES)
+    parts = random.uniform(0.1, 0.8, len(ROLES)).tolist()
     return [
-        Blow(ROLES[role], int(payments * (0.1 + slot * (number + part))), which=number)
-        for number, (role, part) in enumerate(zip(order, within, strict=True))
+        Blow(role, int(payments * (part / 2 if role == "sink" else part)), which=number)
+        for number, (role, part) in enumerate(zip(ROLES, parts, strict=True))
     ]
 
 
