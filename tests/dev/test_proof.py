@@ -121,7 +121,7 @@ def test_blows_are_seeded_and_meet_everybody() -> None:
     for seed in range(20):
         blows = one_blow_each(1_000, seed)
         assert sorted(blow.role for blow in blows) == sorted(ROLES)
-        assert [blow.at_rows for blow in blows] == sorted(blow.at_rows for blow in blows)
-        assert all(0 < blow.at_rows < 1_000 and blow.working for blow in blows)
+        assert all(0 < blow.at_rows < 900 and blow.working for blow in blows)
+        assert all(blow.at_rows <= 400 for blow in blows if blow.role == "sink")
     assert random_blows(20, 1_000, 1) == random_blows(20, 1_000, 1) != random_blows(20, 1_000, 2)
     assert len({blow.role for blow in random_blows(20, 1_000, 1)}) > 1
