@@ -1,4 +1,4 @@
-"""The ledger's schema and sessions, and the audit that reads its books (R1, F10)."""
+"""The ledger's schema and sessions, and the views in which people read its books (R1, F10)."""
 
 import asyncio
 
@@ -10,7 +10,6 @@ from clearing.core.outputs import Settlement
 from clearing.failures import Failure
 from clearing.ledgers import connection as sessions
 from clearing.ledgers import schema
-from clearing.ledgers.audit import open_audit
 from clearing.ledgers.postgres import open_ledger
 from clearing.names import FUNDING_ACCOUNT
 
@@ -21,6 +20,14 @@ async def posted(dsn: str, messages: list[Settlement]) -> None:
     async with open_ledger(settings(dsn), "postgres") as ledger:
         owned = await ledger.take_ownership(source(), "a", None)
         await ledger.post(source(), owned.epoch, records(messages))
+
+
+async def selected(dsn: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
 
 
 async def test_migrating_at_once_from_many_processes(fresh_dsn: str) -> None:
@@ -62,7 +69,7 @@ async def test_a_dsn_that_names_no_ledger_is_a_plain_failure(dsn: str) -> None:
             pytest.fail("opened")
 
 
-async def test_the_audit_reads_batches_balances_and_faults(fresh_dsn: str) -> None:
+async def test_the_views_show_batches_balances_and_no_faults(fresh_dsn: str) -> None:
     chain = SettlementChain()
     messages = [
         *opening(chain),
@@ -70,24 +77,26 @@ async def test_the_audit_reads_batches_balances_and_faults(fresh_dsn: str) -> No
         chain.batch({ALPHA: -99_00, BETA: 99_00}, window=2),
     ]
     await posted(fresh_dsn, messages)
-    async with open_audit(fresh_dsn) as audit:
-        assert await audit.netting_sets() == ["hk"]
-        batches = [batch async for batch in audit.batches("hk")]
-        assert [(b.sequence, b.status, b.entries) for b in batches] == [
-            (1, "POSTED", {ALPHA: 100_00, FUNDING_ACCOUNT: -100_00}),
-            (2, "POSTED", {ALPHA: -30_00, BETA: 30_00}),
-            (3, "REFUSED", {}),
-        ]
-        accounts = [account async for account in audit.balances("hk")]
-        assert [(a.participant, a.balance, a.overdraft) for a in accounts] == [
-            (FUNDING_ACCOUNT, -100_00, None),
-            (ALPHA, 70_00, 0),
-            (BETA, 30_00, 0),
-        ]
-        assert [fault async for fault in audit.faults("hk")] == []
+    statements = await selected(
+        fresh_dsn,
+        "SELECT participant, amount FROM clearing.statements ORDER BY number, participant",
+    )
+    assert [(row["participant"], str(row["amount"])) for row in statements] == [
+        (FUNDING_ACCOUNT, "-100.00"),
+        (ALPHA, "100.00"),
+        (ALPHA, "-30.00"),
+        (BETA, "30.00"),
+    ]
+    accounts = await selected(fresh_dsn, "SELECT * FROM clearing.balances ORDER BY participant")
+    assert [(row["participant"], str(row["balance"]), row["overdraft"]) for row in accounts] == [
+        (FUNDING_ACCOUNT, "-100.00", None),
+        (ALPHA, "70.00", 0),
+        (BETA, "30.00", 0),
+    ]
+    assert await selected(fresh_dsn, "SELECT * FROM clearing.faults") == []
 
 
-async def test_the_audit_finds_what_somebody_forced_into_the_database(fresh_dsn: str) -> None:
+async def test_the_faults_view_finds_what_somebody_forced_into_the_database(fresh_dsn: str) -> None:
     """The check can fail: a superuser who switches the guards off leaves contradictions behind."""
     chain = SettlementChain()
     messages = [*opening(chain), chain.batch({ALPHA: -30_00, BETA: 30_00})]
@@ -100,8 +109,8 @@ async def test_the_audit_finds_what_somebody_forced_into_the_database(fresh_dsn:
     await connection.execute("DELETE FROM clearing.entries WHERE amount = 3000")
     await connection.execute("UPDATE clearing.progress SET sequence = 1")
     await connection.close()
-    async with open_audit(fresh_dsn) as audit:
-        found = "\n".join([fault async for fault in audit.faults("hk")])
+    rows = await selected(fresh_dsn, "SELECT fault FROM clearing.faults")
+    found = "\n".join(row["fault"] for row in rows)
     assert "all accounts together hold -3000, not zero" in found
     assert "1 entries of 2, sum -3000" in found
     assert "sequence 2 at offset 6, progress is at 1 and 7" in found
