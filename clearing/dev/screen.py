@@ -19,6 +19,7 @@ from clearing.dev.drill import Drill, Kill
 LIVE_S = 0.25
 LINES_S = 2.0
 RATE_OVER_S = 2.0
+LATENCY_OVER = 1_000  # samples
 
 _WHAT = {
     "banks": "payments published",
@@ -157,7 +158,7 @@ def stages(drill: Drill, rates: Rates) -> RenderableType:
     details = [
         Text(became),
         Text(f"windows settled {progress.settled}, waiting for their ledger {open_}"),
-        Text(f"published → status read by the bank: {latency(drill)}"),
+        Text(f"published → status read by the bank: {latency(drill, LATENCY_OVER)}"),
     ]
     downs = [
         f"{kill.service} killed, "
@@ -168,9 +169,9 @@ def stages(drill: Drill, rates: Rates) -> RenderableType:
     return Group(Text(), title, table, *details, Text("; ".join(downs), style="red"))
 
 
-def latency(drill: Drill) -> str:
-    """Median and 99th percentile of the sampled payments of late."""
-    sample = drill.banks.told.latencies_s[-2_000:]
+def latency(drill: Drill, last: int = 0) -> str:
+    """Median and 99th percentile of the sampled payments: of all, or of the last so many."""
+    sample = drill.banks.told.latencies_s[-last:]
     if not sample:
         return "–"
     p50, p99 = np.quantile(np.array(sample), (0.5, 0.99)) * 1000
