@@ -53,7 +53,7 @@ class Banks:
     ) -> None:
         self._bootstrap = bootstrap
         self._topics = topics
-        self._streams = streams
+        self.streams = streams
         self.scales = scales
         self.published = Tally()
         self.told = Told()
@@ -62,10 +62,10 @@ class Banks:
 
     async def publish(self, rows: int, rows_per_s: float = 0) -> None:
         """Publish `rows` rows over all streams at this pace (0: as fast as it goes); all acknowledged."""
-        shares = split(rows, len(self._streams))
+        shares = split(rows, len(self.streams))
         total = max(1, rows)
         async with task_group() as group:
-            for stream, share in zip(self._streams, shares, strict=True):
+            for stream, share in zip(self.streams, shares, strict=True):
                 group.create_task(self._publish(stream, share, rows_per_s * share / total))
 
     async def _publish(self, stream: Stream, rows: int, rows_per_s: float) -> None:
@@ -96,7 +96,7 @@ class Banks:
     def plan(self) -> Tally:
         """What must have become of everything published so far."""
         whole = Tally()
-        for stream in self._streams:
+        for stream in self.streams:
             whole.add(stream.tally)
         return whole
 
@@ -110,7 +110,7 @@ class Banks:
 
     async def follow(self, started: asyncio.Event) -> None:
         """Read the status topics of all banks, from where they end now, until cancelled."""
-        banks = sorted({stream.bank for stream in self._streams})
+        banks = sorted({stream.bank for stream in self.streams})
         partitions = {TopicPartition(self._topics.status(bank), 0): bank for bank in banks}
         reader = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,

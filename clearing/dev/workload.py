@@ -92,6 +92,11 @@ class Stream:
         self._spent = [0] * len(lines)
         self._recent: list[tuple[int, Fields]] = []  # (units, fields) of accepted rows
 
+    @property
+    def value_dates(self) -> dict[str, str]:
+        """The date that payments of each asset carry."""
+        return {line.asset.spec.id: line.value_date for line in self._lines}
+
     def take(self, rows: int) -> list[bytes]:
         """The values of the next records, `rows` rows in all."""
         drawn = self._draw(rows)
