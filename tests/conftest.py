@@ -4,6 +4,7 @@ Fixtures that start real Kafka or PostgreSQL live in tests/integration/conftest.
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# A shell starts its background jobs with SIGINT ignored, and what they start inherits that: the processes that
+# tests press Ctrl-C on have to hear it, however the tests themselves were started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 # Cheap and telling first, real servers last. Folders that are not named run in between.
