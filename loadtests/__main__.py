@@ -10,8 +10,9 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from clearing.failures import ExitCode, explain
-from loadtests.bench import Options, run
+from loadtests.bench import run
 from loadtests.console import quiet
+from loadtests.figures import Options
 from loadtests.report import table
 
 WIDTH = 110  # of the table where the output is no terminal

@@ -6,25 +6,21 @@ the broker) to itself. Together: everything runs while a process of its own publ
 
 import asyncio
 import os
-import platform
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from clearing import __version__, kafka
+from clearing import kafka
 from clearing.core.commands import Confirmation
 from clearing.dev.banks import Banks, send
 from clearing.dev.drill import close_windows
 from clearing.dev.folders import run_folder
-from clearing.dev.jars import KAFKA_VERSION
 from clearing.dev.proof import differences, prove
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import Servers, prepare, read_scheme, renamed, servers, stop_on_terminate
@@ -32,7 +28,8 @@ from clearing.dev.tasks import task_group
 from clearing.dev.watch import Watch
 from clearing.dev.workload import PLAIN, Tally, streams
 from clearing.scheme.model import Scheme
-from loadtests.meter import Group, Measured, measure
+from loadtests.figures import Figures, Options, machine
+from loadtests.meter import Group, Measured, cpu_seconds, measure
 from loadtests.publish import Order, Published, in_process_of_its_own, run_module
 from loadtests.raw import Read, Reading
 
@@ -44,44 +41,6 @@ ROUND_ROWS = 4  # of each bank
 LATENCY_S = 10.0
 
 Note = Callable[[str], None]
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """payments: backlog of the stages alone, and again for all together. rate: of the latency run, payments/s."""
-
-    payments: int = 1_000_000
-    seed: int = 1
-    odd: float = 0.0
-    bulk: float = 0.0
-    intakes: int = 1
-    rate: float = 2_000.0
-    bootstrap: str = ""
-    dsn: str = ""
-
-
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was measured. load: average of the last minute before the start."""
-
-    processor: str
-    cores: int
-    memory_gib: float
-    system: str
-    python: str
-    load: float
-    versions: dict[str, str]
-
-
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What a proved load test has measured. latency_ms: quantile → published until read by the bank."""
-
-    machine: Machine
-    options: Options
-    published: Published
-    raw: Read
-    stages: list[Measured]
-    latency_ms: dict[str, float]
-    log_bytes_per_payment: float
-    claims: int
 
 
 class Unproven(Exception):
@@ -154,7 +113,12 @@ class Bench:
                 for bank in banks
             ],
         )
-        return await run_module("loadtests.raw", reading, Read, PUBLISH_TIMEOUT_S)
+        broker = self.made.embedded.kafka
+        before = cpu_seconds(broker.pid) if broker else 0.0
+        read = await run_module("loadtests.raw", reading, Read, PUBLISH_TIMEOUT_S)
+        if broker is None:
+            return read
+        return msgspec.structs.replace(read, kafka_cpu_s=cpu_seconds(broker.pid) - before)
 
     async def alone(
         self,
@@ -353,30 +317,3 @@ async def bench(options: Options, note: Note) -> AsyncIterator[Bench]:
         stack.callback(watching.cancel)
         await started.wait()
         yield Bench(options, made, scheme, partitions, services, watch, admin, answers, note)
-
-
-def machine(load: float) -> Machine:
-    """This machine and what runs on it."""
-    packages = ("aiokafka", "msgspec", "numpy", "pyarrow", "asyncpg", "uvloop")
-    return Machine(
-        processor=_processor(),
-        cores=os.cpu_count() or 0,
-        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
-        system=platform.platform(),
-        python=platform.python_version(),
-        load=round(load, 2),
-        versions={
-            "clearing-engine": __version__,
-            "kafka": KAFKA_VERSION,
-            **{name: version(name) for name in packages},
-        },
-    )
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

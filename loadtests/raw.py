@@ -21,12 +21,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read, in how long, with how much CPU of the reader."""
+    """What was read, in how long, with how much CPU of the reader, and of the broker where it is ours."""
 
     records: int
     size_bytes: int
     took_s: float
     cpu_s: float
+    kafka_cpu_s: float | None = None
 
 
 async def read(what: Reading) -> Read:

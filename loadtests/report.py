@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadtests.bench import Figures
+from loadtests.figures import Figures
 from loadtests.meter import Measured
 
 SURE_S = 1.0  # a stage that took less is too short for its figures to be exact
@@ -14,8 +14,8 @@ SERVERS = ("kafka", "postgres")
 
 def table(figures: Figures) -> RenderableType:
     """Each stage: how fast, what it costs, and how that compares with reading the same topics raw."""
-    raw = figures.raw
-    raw_per_s, raw_cpu = raw.records / raw.took_s, 1e6 * raw.cpu_s / raw.records
+    raw, payments = figures.raw, figures.published.rows
+    raw_per_s, raw_cpu = payments / raw.took_s, 1e6 * raw.cpu_s / payments
     rows = Table(box=box.SIMPLE, title=_title(figures), title_justify="left")
     for name in ("stage", "payments/s", "CPU µs each", "of raw read", "Kafka µs", "PostgreSQL µs"):
         rows.add_column(name, justify="left" if name == "stage" else "right")
@@ -25,18 +25,24 @@ def table(figures: Figures) -> RenderableType:
         f"{published.rows / published.took_s:,.0f}",
         f"{1e6 * published.cpu_s / published.rows:.2f}",
     )
-    rows.add_row("raw read of the same topics", f"{raw_per_s:,.0f}", f"{raw_cpu:.2f}", "1.00")
+    rows.add_row(
+        "raw read of the same topics",
+        f"{raw_per_s:,.0f}",
+        f"{raw_cpu:.2f}",
+        "1.00",
+        "" if raw.kafka_cpu_s is None else f"{1e6 * raw.kafka_cpu_s / payments:.2f}",
+    )
     for stage in figures.stages:
         if stage.stage == "together":
             continue
         role = stage.stage.split()[0]
         each = stage.cpu_us(role)
-        payments = stage.unit == "payments"
+        of_payments = stage.unit == "payments"
         rows.add_row(
-            stage.stage if payments else f"{stage.stage} ({stage.unit})",
+            stage.stage if of_payments else f"{stage.stage} ({stage.unit})",
             f"{'~' if stage.seconds < SURE_S else ''}{stage.per_s:,.0f}",
             f"{each:.2f}",
-            f"{each / raw_cpu:.2f}" if payments else "",
+            f"{each / raw_cpu:.2f}" if of_payments else "",
             *_servers(stage),
         )
     together = next(stage for stage in figures.stages if stage.stage == "together")
