@@ -5,9 +5,11 @@ Fixtures that start real Kafka or PostgreSQL live in tests/integration/conftest.
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # The same examples on every run and machine, however slow: a red build can be repeated anywhere.
@@ -38,3 +40,10 @@ def _rank(item: pytest.Item) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order by cost; the sort is stable, so that the order within a folder stays."""
     items.sort(key=_rank)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command run in this process sends logs to the stderr of its test, which is closed when the test ends."""
+    yield
+    structlog.reset_defaults()
