@@ -38,7 +38,7 @@ def run_folder(name: str) -> Iterator[RunFolder]:
     runs = cache_dir() / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     remove_abandoned(runs)
-    folder = RunFolder(runs / f"{name}-{os.getpid()}-{time.time_ns() // 1_000_000:x}")
+    folder = RunFolder(runs / f"{name}-{os.getpid()}-{time.time_ns():x}")
     folder.path.mkdir()
     with (folder.path / _LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
