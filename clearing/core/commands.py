@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from clearing.core.registry import AssetSpec, BusinessDay
+from clearing.core.registry import AssetSpec, BisModel, BusinessDay
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,11 +55,76 @@ class Fund(Command, frozen=True, tag_field="type", tag="fund"):
     amount: str
 
 
-class SetStatus(Command, frozen=True, tag_field="type", tag="set_status"):
-    """Suspend, resume or close a participant (R32)."""
+class SetReservation(Command, frozen=True, tag_field="type", tag="set_reservation"):
+    """Liquidity of an account that payments may not use (R8)."""
 
     participant: str
-    status: Literal["ACTIVE", "SUSPENDED", "CLOSED"]
+    asset: str
+    reserved: str
+
+
+class SetBilateralLimit(Command, frozen=True, tag_field="type", tag="set_bilateral_limit"):
+    """How much more `participant` may pay `counterparty` than it got from it in a business day (R10).
+
+    limit: None takes the limit away.
+    """
+
+    participant: str
+    counterparty: str
+    asset: str
+    limit: str | None
+
+
+class SetCollateral(Command, frozen=True, tag_field="type", tag="set_collateral"):
+    """Collateral of a participant that the waterfall may use (R25), kept outside of the ledger's accounts."""
+
+    participant: str
+    asset: str
+    amount: str
+
+
+class SetPool(Command, frozen=True, tag_field="type", tag="set_pool"):
+    """The scheme's default fund in an asset (R25)."""
+
+    asset: str
+    amount: str
+
+
+class SetValuation(Command, frozen=True, tag_field="type", tag="set_valuation"):
+    """Makes an asset count in the multi-asset value check (R10).
+
+    price: value of one whole unit, in the scheme's unit of account. haircut_bp: basis points taken off what
+    is held and put on what is owed, 0-10000. short_limit: the most a participant may owe in the asset; None: no limit.
+    """
+
+    asset: str
+    price: str
+    haircut_bp: int
+    short_limit: str | None = None
+
+
+class SetShortLimit(Command, frozen=True, tag_field="type", tag="set_short_limit"):
+    """Puts a participant under the multi-asset value check: the most all its short positions together may be
+    worth, in the scheme's unit of account (R10). limit: None ends the check."""
+
+    participant: str
+    limit: str | None
+
+
+class RegisterPair(Command, frozen=True, tag_field="type", tag="register_pair"):
+    """Legs in these two assets may be linked (R21). Model 1 needs both assets GROSS, 2 a GROSS `delivery`
+    and a NET `payment`, 3 both NET; both have the same delay, for their windows close together."""
+
+    delivery: str
+    payment: str
+    model: BisModel
+
+
+class SetStatus(Command, frozen=True, tag_field="type", tag="set_status"):
+    """Suspend, resume, default or close a participant (R24, R32)."""
+
+    participant: str
+    status: Literal["ACTIVE", "SUSPENDED", "DEFAULTED", "CLOSED"]
 
 
 class SetCalendar(Command, frozen=True, tag_field="type", tag="set_calendar"):
@@ -88,6 +153,41 @@ class SettleWindow(Command, frozen=True, tag_field="type", tag="settle_window"):
     window: int
 
 
+class AbortWindow(Command, frozen=True, tag_field="type", tag="abort_window"):
+    """Give a FAILED window up for now; `settle_window` may still send it again (R4)."""
+
+    asset: str
+    window: int
+
+
+class ReleaseQueued(Command, frozen=True, tag_field="type", tag="release_queued"):
+    """Release these waiting payments as one, out of their order (R15: what an exact solver chose).
+
+    Refused as a whole if one of them does not wait, is not BYPASS_FIFO, or if anybody would pass a limit.
+    """
+
+    payments: list[str]
+
+
+class RequireApproval(Command, frozen=True, tag_field="type", tag="require_approval"):
+    """From here on limits, resume, default, settle and abort need four eyes (R33), or no longer do."""
+
+    required: bool
+
+
+class Approve(Command, frozen=True, tag_field="type", tag="approve"):
+    """Approve the proposal (id of its `propose`) with this content hash. Nobody approves their own (R33)."""
+
+    proposal: str
+    hash: str
+
+
+class Withdraw(Command, frozen=True, tag_field="type", tag="withdraw"):
+    """Take a proposal back, or turn it down."""
+
+    proposal: str
+
+
 class Confirmation(
     msgspec.Struct,
     frozen=True,
@@ -96,7 +196,10 @@ class Confirmation(
     tag_field="type",
     tag="confirmation",
 ):
-    """A ledger's answer to a batch. Idempotent by batch id; may be published twice."""
+    """A ledger's answer to a batch. Idempotent by batch id; may be published twice.
+
+    short: participants that could not pay, and how much each lacks (R25); decimal strings.
+    """
 
     ledger: str
     batch: str
@@ -104,18 +207,40 @@ class Confirmation(
     status: Literal["POSTED", "REFUSED"]
     reason: str = ""
     epoch: int = 0
+    short: dict[str, str] = {}
 
 
-ControlMessage = (
-    RegisterAsset
-    | RegisterParticipant
-    | OpenAccount
+Proposable = (
+    OpenAccount
     | SetCap
     | Fund
+    | SetReservation
+    | SetBilateralLimit
+    | SetCollateral
+    | SetPool
+    | SetValuation
+    | SetShortLimit
+    | RegisterAsset
+    | RegisterParticipant
+    | RegisterPair
     | SetStatus
     | SetCalendar
     | SetCutoffs
     | CloseWindow
     | SettleWindow
-    | Confirmation
+    | AbortWindow
+    | ReleaseQueued
+    | RequireApproval
 )
+
+
+class Propose(Command, frozen=True, tag_field="type", tag="propose"):
+    """Put a command before another pair of eyes (R33). It takes effect when somebody else approves it.
+
+    `command.by` is the proposer; its hash (see the event) is what is approved.
+    """
+
+    command: Proposable
+
+
+ControlMessage = Proposable | Propose | Approve | Withdraw | Confirmation

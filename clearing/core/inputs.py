@@ -3,7 +3,9 @@
 Built by clearing.log.unpack from bytes; consumed by clearing.core.step. Nothing here touches bytes or Kafka.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 import msgspec
 import numpy as np
@@ -16,6 +18,25 @@ I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 Bool = npt.NDArray[np.bool_]
+
+
+class Kind(IntEnum):
+    """Column `kind`. STORED FORMAT. Up to RETURN a row moves money; above it is about a payment."""
+
+    PAYMENT = 1
+    TOKEN_TRANSFER = 2
+    RETURN = 3  # a payment of its own that gives back what another one brought (R5)
+    CANCEL = 4
+    PRIORITY = 5
+    ANSWER = 6  # of a creditor that was asked to give an accepted payment back (R23)
+
+
+class Decision(IntEnum):
+    """Column `decision` of an ANSWER. STORED FORMAT."""
+
+    NONE = 0
+    AGREED = 1
+    DECLINED = 2
 
 
 class SourceSpan(msgspec.Struct, frozen=True, array_like=True):
@@ -38,12 +59,48 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(slots=True)
+class Links:
+    """Linked legs (R19): the link's id, a hash of all its declared legs, which of how many this row is.
+
+    link, terms: (n, 2). legs is 0 on rows that are not linked. partial: 1 if a part may be delivered (R22).
+    """
+
+    link: U64
+    terms: U64
+    leg: U8
+    legs: U8
+    partial: U8
+
+
+@dataclass(slots=True)
+class References:
+    """What a row says about another one: `id` (n, 2) of the payment it returns, cancels or re-prioritises, or
+    of the cancellation it answers.
+
+    body_hash, amount, decimals: of the quoted original (RETURN, CANCEL), as its own row has them. decision: ANSWER.
+    """
+
+    id: U64
+    body_hash: U64
+    amount: I64
+    decimals: U8
+    decision: U8
+
+
+def _no_texts(row: int) -> tuple[str, str]:
+    return "", ""
+
+
+@dataclass(slots=True)
 class PaymentRows:
     """n payments of one log record, in log order. `source` and `source_offset` never decrease per source.
 
     reject: 0, or a Code below 40 when intake could not read the row; its text is in `rejects[row]`.
     debtor, creditor index `participants`, asset indexes `assets`; undefined on rejected rows.
     amount with `decimals`: "12.5" is (125, 1). value_date: days since epoch. expires_at_ms, window: 0 = none.
+    kind: see Kind. A CANCEL has the parties, asset and amount of the payment it quotes; PRIORITY has the
+    new one in `priority`, and neither it nor an ANSWER has an asset or amount; ANSWER: its creditor is who asked.
+    links, references: None where no row has any. texts(row): its end-to-end id and chain reference.
     """
 
     participants: list[str]
@@ -65,6 +122,9 @@ class PaymentRows:
     item: I32
     reject: U8
     rejects: dict[int, Reject] = field(default_factory=dict[int, Reject])
+    links: Links | None = None
+    references: References | None = None
+    texts: Callable[[int], tuple[str, str]] = _no_texts
 
     def __len__(self) -> int:
         return len(self.amount)

@@ -12,8 +12,12 @@ import msgspec
 from clearing.core.inputs import U8, Bool
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A participant's line in a batch: net = credits - debits. sent/received: number of payments."""
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A participant's line in a batch: net = credits - debits + set_off. sent/received: number of payments.
+
+    counterparty: of NET BILATERAL and GROSS lines. payment: id of the payment, of GROSS lines.
+    set_off: what R18 took off the pair's obligation; "" where nothing was.
+    """
 
     participant: str
     net: str
@@ -21,19 +25,28 @@ class Entry(msgspec.Struct, frozen=True):
     credits: str
     sent: int
     received: int
+    counterparty: str = ""
+    payment: str = ""
+    set_off: str = ""
 
 
 class SettlementBatch(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="settlement_batch"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="settlement_batch",
 ):
     """Entries sum to zero (R1). `hash` is the SHA-256 of this message with hash = ""; `previous` is
     the hash of the batch before in this netting set (R7). kind "funding": prefunding in or out, against
-    the account $FUNDING; window is 0. log_first, log_last: offsets of the first and last member record.
+    the account $FUNDING; window is 0. kind "gross": an entry pair a payment; a window may have several parts.
+    linked: the other batches that are final together with this one (R20). log_first, log_last: offsets of the first and last member record.
     members_root: chain of SHA-256 over the members, see clearing.core.batches.
     """
 
     id: str
-    kind: Literal["net", "funding"]
+    kind: Literal["net", "gross", "funding"]
     netting_set: str
     sequence: int
     asset: str
@@ -52,7 +65,10 @@ class SettlementBatch(
     log_last: int
     members_root: str
     previous: str
-    hash: str = ""
+    hash: str
+    part: int = 1
+    parts: int = 1
+    linked: list[str] = []
 
 
 class LedgerAccount(
@@ -72,7 +88,10 @@ Settlement = SettlementBatch | LedgerAccount
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """Latest standing of one account; headroom = prefunded + cap + position - reserved (R8)."""
+    """Latest standing of one account; headroom = prefunded + cap + position - reserved (R8).
+
+    queued: value of its payments that wait; queued_payments: their number.
+    """
 
     netting_set: str
     participant: str
@@ -82,6 +101,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     position: str
     reserved: str
     headroom: str
+    queued: str
+    queued_payments: int
     window: int
     log_offset: int
     time_ms: int
@@ -155,7 +176,104 @@ class ConfirmationEvent(
     reason: str = ""
 
 
-Event = WindowEvent | CommandEvent | ConfirmationEvent
+class WaitsFor(msgspec.Struct, frozen=True, kw_only=True):
+    """A participant whose queue is blocked, what its first payment lacks, and whose payments would bring it."""
+
+    participant: str
+    asset: str
+    payment: str
+    lacks: str
+    limit: (
+        str  # what binds: LIQUIDITY, NET_DEBIT_CAP, BILATERAL_LIMIT, VALUE_CHECK, SUSPENDED, LINK
+    )
+    waits_for: list[str] = []
+
+
+class DeadlockEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="deadlock"):
+    """Nothing of the queue of an asset could leave at its cut-off (R16).
+
+    waits: who waits for whom. extra: the smallest extra liquidity with which something can leave, of
+    `extra_participant`. all_extra: what each would need for everything to leave, participant → amount.
+    """
+
+    netting_set: str
+    log_offset: int
+    time_ms: int
+    asset: str
+    payments: int
+    value: str
+    waits: list[WaitsFor]
+    extra_participant: str = ""
+    extra: str = ""
+    all_extra: dict[str, str] = {}
+
+
+class ShortfallEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="shortfall"):
+    """Who pays what a participant could not (R25): collateral + pool + survivors = shortfall, exactly."""
+
+    netting_set: str
+    log_offset: int
+    time_ms: int
+    asset: str
+    window: int
+    version: int  # of the batch that settles it
+    participant: str
+    shortfall: str
+    collateral: str
+    pool: str
+    survivors: dict[str, str] = {}
+
+
+class ProposalEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="proposal"):
+    """A command waits for another pair of eyes (R33), was approved, or withdrawn. hash: SHA-256 of its content."""
+
+    netting_set: str
+    log_offset: int
+    time_ms: int
+    proposal: str
+    hash: str
+    by: str
+    state: Literal["PROPOSED", "APPROVED", "WITHDRAWN"]
+    command: str  # JSON
+
+
+Event = (
+    WindowEvent | CommandEvent | ConfirmationEvent | DeadlockEvent | ShortfallEvent | ProposalEvent
+)
+
+
+class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a payment that waited (or, code RECAST, had been accepted).
+
+    code: see clearing.core.reasons. log_offset, row, source: where it entered. how: SINGLE, BILATERAL,
+    MULTILATERAL, LINK, PARTIAL or OPERATOR for a release. amount: what was released or has ended;
+    remaining: what still waits of a partial delivery (R22). source: topic, partition, offset, item.
+    """
+
+    id: str
+    code: int
+    kind: int
+    debtor: str
+    creditor: str
+    asset: str
+    amount: str
+    log_offset: int
+    row: int
+    source: tuple[str, int, int, int]
+    end_to_end_id: str = ""
+    chain_reference: str = ""
+    how: str = ""
+    window: int = 0
+    remaining: str = ""
+
+
+class Resolutions(msgspec.Struct, frozen=True, kw_only=True):
+    """What one log record did to payments of earlier rows, in the order in which it did."""
+
+    netting_set: str
+    log_offset: int
+    time_ms: int
+    items: list[Resolution]
 
 
 @dataclass(slots=True)
@@ -180,4 +298,5 @@ class Outputs:
     settlements: list[Settlement] = field(default_factory=list[Settlement])
     positions: list[Position] = field(default_factory=list[Position])
     rejected: list[Rejected] = field(default_factory=list[Rejected])
+    resolutions: list[Resolution] = field(default_factory=list[Resolution])
     events: list[Event] = field(default_factory=list[Event])

@@ -1,8 +1,8 @@
 """Outcome codes: what became of a row of the log, and why.
 
 One byte a row. The numbers are a STORED FORMAT (outcomes topic, snapshots): never renumber, only append.
-Refusals are listed in the order of their precedence: the first that applies is the reason given, so that
-the answer is the same on every replay. ISO codes are from the external code set (R41); X… are our own.
+Refusals stand in REASONS in the order of their precedence: the first that applies is the reason given, so
+that the answer is the same on every replay. ISO codes are from the external code set (R41); X… are our own.
 """
 
 from enum import IntEnum, StrEnum
@@ -17,14 +17,20 @@ class Status(StrEnum):
     RJCT = "RJCT"  # refused or rejected
     ACSC = "ACSC"  # settled: final, the ledger has confirmed
     CANC = "CANC"  # cancelled by its sender
+    # Of instructions about a payment (camt.029):
+    CNCL = "CNCL"  # carried out
+    PDCR = "PDCR"  # the creditor is asked
 
 
 class Code(IntEnum):
-    """Outcome of one row. 10-39: could not be read (intake); 40-99: refused (engine)."""
+    """Outcome of one row. 10-39: could not be read (intake); 40-99: refused (engine), or why a payment
+    that waited, or was accepted, has ended."""
 
     ACCEPTED = 0
     QUEUED = 1
     ALREADY_READ = 2  # a row read before from the same source offset: dropped, nobody is told
+    DONE = 3  # a cancellation, change of priority or answer has been carried out
+    REQUESTED = 4  # a cancellation of something accepted: its creditor is asked (R23)
 
     EMPTY = 10
     ENCODING = 11
@@ -41,6 +47,8 @@ class Code(IntEnum):
     DATE_SYNTAX = 22
     CONTROL_SUM = 23
     ITEM_COUNT = 24
+    LEGS = 25
+    QUOTED = 26
 
     NOT_OWNER = 40
     DUPLICATE_ID = 41
@@ -62,6 +70,21 @@ class Code(IntEnum):
     POSITION_RANGE = 57
     LIQUIDITY = 58
     NET_DEBIT_CAP = 59
+    DEBTOR_DEFAULTED = 60
+    CREDITOR_DEFAULTED = 61
+    LINK_ENDED = 62
+    LINK_MISMATCH = 63
+    LINK_PAIR = 64
+    LINK_REFUSED = 65
+    NO_ORIGINAL = 66
+    NOT_WAITING = 67
+    RETURN_EXCEEDS = 68
+    NO_REQUEST = 69
+    BILATERAL_LIMIT = 70
+    VALUE_CHECK = 71
+    CANCELLED = 72
+    CUTOFF = 73
+    RECAST = 74
 
 
 class Reason(NamedTuple):
@@ -87,6 +110,10 @@ REASONS: dict[Code, Reason] = {
     Code.DATE_SYNTAX: Reason("DT01", "a date or time is not valid"),
     Code.CONTROL_SUM: Reason("AM10", "the control sum differs from the sum of the items"),
     Code.ITEM_COUNT: Reason("XCNT", "the count differs from the number of items"),
+    Code.LEGS: Reason(
+        "XLNK", "the legs declared are not at least two, or this payment is none of them"
+    ),
+    Code.QUOTED: Reason("XORG", "the original quoted does not fit what is asked"),
     Code.NOT_OWNER: Reason("XSND", "the debtor is not the owner of the topic it came from"),
     Code.DUPLICATE_ID: Reason("AM05", "this id was used before with another content"),
     Code.UNKNOWN_DEBTOR: Reason("DNOR", "the debtor is not registered"),
@@ -95,6 +122,8 @@ REASONS: dict[Code, Reason] = {
     Code.UNKNOWN_ASSET: Reason("AM03", "the asset is not cleared in this netting set"),
     Code.DEBTOR_CLOSED: Reason("AC04", "the debtor has left the scheme"),
     Code.CREDITOR_CLOSED: Reason("AC04", "the creditor has left the scheme"),
+    Code.DEBTOR_DEFAULTED: Reason("AC06", "the debtor is in default"),
+    Code.CREDITOR_DEFAULTED: Reason("AC06", "the creditor is in default"),
     Code.DEBTOR_SUSPENDED: Reason("AC06", "the debtor is suspended"),
     Code.CREDITOR_SUSPENDED: Reason("AC06", "the creditor is suspended"),
     Code.DEBTOR_NO_ACCOUNT: Reason("AC01", "the debtor has no account in this asset"),
@@ -104,21 +133,43 @@ REASONS: dict[Code, Reason] = {
     Code.VALUE_DATE: Reason("DT01", "the value date is past, too far ahead or no business day"),
     Code.WINDOW_CLOSED: Reason("TM01", "the window asked for is not open"),
     Code.EXPIRED: Reason("TM01", "the instruction has expired"),
+    Code.NO_ORIGINAL: Reason(
+        "NOOR", "no payment of this id and content is known to be the sender's"
+    ),
+    Code.NOT_WAITING: Reason("XWAI", "the payment does not wait"),
+    Code.RETURN_EXCEEDS: Reason("AM09", "more than is left of the original to return"),
+    Code.NO_REQUEST: Reason("NOOR", "no request of this id waits for the sender's answer"),
+    Code.LINK_PAIR: Reason("XLNK", "no settlement model is declared for the assets of the link"),
+    Code.LINK_ENDED: Reason("XLNK", "the link has been settled, refused or has expired"),
+    Code.LINK_MISMATCH: Reason("XLNK", "the leg does not match the other legs of its link"),
+    Code.LINK_REFUSED: Reason("XLNK", "another leg of the link was refused or has ended"),
     Code.POSITION_RANGE: Reason(
         "AM02", "the asset's unsettled value would pass what can be counted"
     ),
+    Code.BILATERAL_LIMIT: Reason("AM13", "the bilateral limit would be passed"),
     Code.LIQUIDITY: Reason("AM04", "not enough liquidity"),
     Code.NET_DEBIT_CAP: Reason("AM23", "the net debit cap would be passed"),
+    Code.VALUE_CHECK: Reason(
+        "XVAL", "the value of the debtor's positions would not cover its debts"
+    ),
+    Code.CANCELLED: Reason("CUST", "cancelled by its sender"),
+    Code.CUTOFF: Reason("AB03", "it could not be settled by the cut-off"),
+    Code.RECAST: Reason("XREC", "taken out of its window: a party could not pay"),
 }
 
 FIRST_REJECT, FIRST_REFUSAL = 10, 40
 
+_STATUSES: dict[int, Status] = {
+    Code.ACCEPTED: Status.ACSP,
+    Code.QUEUED: Status.PDNG,
+    Code.DONE: Status.CNCL,
+    Code.REQUESTED: Status.PDCR,
+    Code.CANCELLED: Status.CANC,
+}
+
 
 def status_of(code: int) -> Status:
     """Status told to the bank for an outcome code (ALREADY_READ has none: nobody is told)."""
-    if code == Code.ACCEPTED:
-        return Status.ACSP
-    if code == Code.QUEUED:
-        return Status.PDNG
-    assert code >= FIRST_REJECT, f"no status for outcome {code}"
-    return Status.RJCT
+    special = _STATUSES.get(code)
+    assert special or code >= FIRST_REJECT, f"no status for outcome {code}"
+    return special or Status.RJCT

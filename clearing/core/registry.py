@@ -31,16 +31,52 @@ class Delay(StrEnum):
 
 
 class SettlementModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """R6. Today the engine clears NET / MULTILATERAL / DEFERRED; other models are refused by name."""
+    """R6. IMMEDIATE: the window closes with the log record that put something in it.
+
+    NET MULTILATERAL: an entry a participant; NET BILATERAL: two entries a pair of participants; GROSS: two
+    entries a payment (the interchange is then no matter).
+    """
 
     granularity: Granularity = Granularity.NET
     interchange: Interchange = Interchange.MULTILATERAL
     delay: Delay = Delay.DEFERRED
 
 
+class QueuePolicy(StrEnum):
+    """R13: whether a payment its debtor cannot cover waits, and what it does to those behind it."""
+
+    NONE = "NONE"  # it is refused
+    FIFO = "FIFO"  # it waits, and so does everything behind it
+    BYPASS_FIFO = "BYPASS_FIFO"  # it waits; what fits passes
+
+
+class AtCutoff(StrEnum):
+    """R17: what becomes of the queue at a cut-off."""
+
+    ROLL = "ROLL"
+    DROP = "DROP"
+
+
+class OnShortfall(StrEnum):
+    """R25: what is done when a ledger refuses a batch because a participant is short."""
+
+    HOLD = "HOLD"  # nothing: the window has FAILED, operators decide
+    WATERFALL = "WATERFALL"
+    RECAST = "RECAST"
+
+
+class BisModel(IntEnum):
+    """R21: how the two sides of a linked pair are settled."""
+
+    GROSS_GROSS = 1
+    GROSS_NET = 2
+    NET_NET = 3
+
+
 class AssetSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An asset is (code, issuer, ledger) (R3); `id` is its short name in the scheme and on the wire.
 
+    set_off: obligations of a closed group are reduced before they are settled (R18; NET BILATERAL only).
     every_s: a window closes each `every_s` seconds of engine time (aligned to the epoch); 0: by
     the cut-offs of `set_cutoffs`, if any, and always by command.
     """
@@ -55,6 +91,10 @@ class AssetSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     every_s: int = 0
     max_amount: str = ""  # decimal string; empty: 18 digits
     value_days_ahead: int = 0
+    queue: QueuePolicy = QueuePolicy.NONE
+    at_cutoff: AtCutoff = AtCutoff.ROLL
+    on_shortfall: OnShortfall = OnShortfall.HOLD
+    set_off: bool = False
 
 
 class ParticipantStatus(IntEnum):
