@@ -31,7 +31,8 @@ class Machine:
         """Apply one Kafka record of the log; everything it caused, in canonical order."""
         assert offset >= self.next_offset, f"log offset {offset} again, expected {self.next_offset}"
         record = read(key, value or b"", offset, time_ms)
-        records = encode(self.netting_set, step(self.state, record))
+        outputs = step(self.state, record)
+        records = encode(self.netting_set, offset, self.state.counters.time_ms, outputs)
         self.chain = extend_chain(self.chain, offset, records)
         self.next_offset = offset + 1
         self.records += 1

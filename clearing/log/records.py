@@ -4,6 +4,7 @@ The bytes made here are what `simulate`, `replay` and the live engine all emit: 
 """
 
 import hashlib
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -12,12 +13,12 @@ import pyarrow as pa
 
 from clearing.core.inputs import LogRecord
 from clearing.core.outputs import (
-    CommandEvent,
-    ConfirmationEvent,
+    Event,
     Outcomes,
     Outputs,
     Position,
     Rejected,
+    Resolutions,
     Settlement,
     SettlementBatch,
     WindowEvent,
@@ -27,6 +28,7 @@ from clearing.log import control, payments
 OutputTopic = Literal["outcomes", "settlements", "windows", "positions", "rejected", "journal"]
 
 OUTCOMES_KEY = b"outcomes/1"  # Arrow: a code per row of the log record
+RESOLUTION_KEY = b"resolution/1"  # JSON Resolutions: what became of payments of earlier records
 WINDOW_KEY = b"window/1"  # JSON WindowEvent that banks are told of (SETTLED, FAILED)
 EVENT_KEY = b"event/1"  # JSON Event in the journal
 TRANSACTION_KEY = (
@@ -34,6 +36,9 @@ TRANSACTION_KEY = (
 )
 
 CHAIN_START = bytes(32)
+
+# A record of resolutions holds at most so many: it passes any broker. STORED FORMAT: where it cuts is in the chain.
+RESOLUTIONS_PER_RECORD = 1_000
 
 
 class OutputRecord(NamedTuple):
@@ -123,22 +128,31 @@ def decode_outcomes(value: bytes) -> Outcomes:
     return Outcomes(header.log_offset, header.time_ms, codes, repeat, header.windows)
 
 
-def encode(netting_set: str, outputs: Outputs) -> list[OutputRecord]:
-    """Output records of one log record, in their one canonical order."""
+def encode(
+    netting_set: str, log_offset: int, time_ms: int, outputs: Outputs
+) -> list[OutputRecord]:
+    """Output records of the log record at `log_offset`, in their one canonical order; time_ms: engine time.
+
+    Outcomes of its rows, resolutions, settlements, events, positions, rejected inputs. So in the topic `outcomes`
+    banks hear of rows first, then of payments that waited, then of windows.
+    """
     records: list[OutputRecord] = []
     if outputs.outcomes is not None:
         value = encode_outcomes(netting_set, outputs.outcomes)
         records.append(OutputRecord("outcomes", OUTCOMES_KEY, value))
+    for start in range(0, len(outputs.resolutions), RESOLUTIONS_PER_RECORD):
+        chunk = Resolutions(
+            netting_set=netting_set,
+            log_offset=log_offset,
+            time_ms=time_ms,
+            items=outputs.resolutions[start : start + RESOLUTIONS_PER_RECORD],
+        )
+        records.append(OutputRecord("outcomes", RESOLUTION_KEY, _json.encode(chunk)))
     for settlement in outputs.settlements:
         key = settlement.id if isinstance(settlement, SettlementBatch) else settlement.participant
         records.append(OutputRecord("settlements", key.encode(), _json.encode(settlement)))
     for event in outputs.events:
-        value = _json.encode(event)
-        if isinstance(event, WindowEvent) and event.entries:
-            records.append(OutputRecord("outcomes", WINDOW_KEY, value))
-        if isinstance(event, WindowEvent) and event.state == "OPEN":
-            records.append(OutputRecord("windows", f"{netting_set}|{event.asset}".encode(), value))
-        records.append(OutputRecord("journal", EVENT_KEY, value))
+        records.extend(_event_records(netting_set, event))
     for position in outputs.positions:
         key = f"{netting_set}|{position.participant}|{position.asset}".encode()
         records.append(OutputRecord("positions", key, _json.encode(position)))
@@ -146,6 +160,17 @@ def encode(netting_set: str, outputs: Outputs) -> list[OutputRecord]:
         OutputRecord("rejected", b"rejected/1", _json.encode(r)) for r in outputs.rejected
     )
     return records
+
+
+def _event_records(netting_set: str, event: Event) -> Iterator[OutputRecord]:
+    """Every event is in the journal; a window's also where banks are told of it, and where open ones are kept."""
+    value = _json.encode(event)
+    if isinstance(event, WindowEvent):
+        if event.entries:
+            yield OutputRecord("outcomes", WINDOW_KEY, value)
+        if event.state == "OPEN":
+            yield OutputRecord("windows", f"{netting_set}|{event.asset}".encode(), value)
+    yield OutputRecord("journal", EVENT_KEY, value)
 
 
 def extend_chain(chain: bytes, offset: int, records: list[OutputRecord]) -> bytes:
@@ -160,7 +185,8 @@ def extend_chain(chain: bytes, offset: int, records: list[OutputRecord]) -> byte
 
 
 decode_settlement = msgspec.json.Decoder(Settlement).decode
-decode_event = msgspec.json.Decoder(WindowEvent | CommandEvent | ConfirmationEvent).decode
+decode_event = msgspec.json.Decoder(Event).decode
+decode_resolutions = msgspec.json.Decoder(Resolutions).decode
 decode_position = msgspec.json.Decoder(Position).decode
 decode_rejected = msgspec.json.Decoder(Rejected).decode
 decode_transaction = msgspec.json.Decoder(Transaction).decode
