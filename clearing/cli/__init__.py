@@ -77,6 +77,7 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (PROVE, "status", "status:status"),
     (PROVE, "verify", "verify:verify"),
     (PROVE, "simulate", "simulate:simulate"),
+    (PROVE, "setoff", "setoff:setoff"),
     (PROVE, "replay", "replay:replay"),
     (SETUP, "config", "config:app"),
 )
