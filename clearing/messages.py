@@ -10,6 +10,27 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 
+class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the payments that are to settle together or not at all."""
+
+    debtor: str
+    creditor: str
+    asset: str
+    amount: str
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All legs of a trade, delivery versus payment or payment versus payment (R19): every sender declares the same.
+
+    id: UUIDv4 of the trade, the same in each leg's payment. legs: 2 to 16, in any order, no two alike; the
+    payment that carries the link is one of them. partial: may be settled in proportional parts (R22).
+    """
+
+    id: str
+    legs: list[Leg]
+    partial: bool = False
+
+
 class Payment(
     msgspec.Struct,
     frozen=True,
@@ -18,12 +39,13 @@ class Payment(
     tag_field="type",
     tag="payment",
 ):
-    """One payment order of `debtor` to `creditor`. All values are strings but `version` and `window`.
+    """One payment order of `debtor` to `creditor`. Values are strings, but `window`, `link` and `version`.
 
     id: lower-case UUIDv4 (R40). amount: plain decimal, no sign, no exponent, at most 18 digits.
     value_date: YYYY-MM-DD. end_to_end_id: 1-35 of the ISO 20022 character set. priority: NORM | HIGH | URGT.
     expires_at: RFC 3339 with zone, at most milliseconds; refused (TM01) once the log is past it.
     window: the number of the window it is meant for; refused (TM01) if that is not the open one.
+    link: the trade of which it is a leg.
     """
 
     id: str
@@ -36,6 +58,7 @@ class Payment(
     priority: Literal["NORM", "HIGH", "URGT"] = "NORM"
     expires_at: str | UnsetType = UNSET
     window: int | UnsetType = UNSET
+    link: Link | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
 
@@ -60,7 +83,99 @@ class TokenTransfer(
     priority: Literal["NORM", "HIGH", "URGT"] = "NORM"
     expires_at: str | UnsetType = UNSET
     window: int | UnsetType = UNSET
+    link: Link | UnsetType = UNSET
     version: int | UnsetType = UNSET
+
+
+class Return(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    tag="return",
+):
+    """A payment that gives back what `original` brought, or a part of it (R5, pacs.004).
+
+    debtor and creditor: those of the original, the other way round; the same asset. Several returns of one
+    original may not exceed it. original: the message as it was sent; another spelling of the same content will
+    do. reason: 1-4 of [A-Z0-9], of the external code set, e.g. AC04.
+    """
+
+    id: str
+    debtor: str
+    creditor: str
+    asset: str
+    amount: str
+    value_date: str
+    end_to_end_id: str
+    original: Payment | TokenTransfer
+    reason: str
+    priority: Literal["NORM", "HIGH", "URGT"] = "NORM"
+    expires_at: str | UnsetType = UNSET
+    window: int | UnsetType = UNSET
+    version: int | UnsetType = UNSET
+
+
+class Cancellation(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    tag="cancel",
+):
+    """The debtor of `original` takes it back (R12), or asks its creditor for it once it is accepted (R23, camt.056).
+
+    id: of this request, which the answer names. original and reason: as in a return.
+    """
+
+    id: str
+    original: Payment | TokenTransfer | Return
+    reason: str
+    version: int | UnsetType = UNSET
+
+
+class PriorityChange(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    tag="priority",
+):
+    """`debtor` gives its `payment`, which waits, another priority; it keeps its place in time (R12)."""
+
+    id: str
+    debtor: str
+    payment: str
+    priority: Literal["NORM", "HIGH", "URGT"]
+    version: int | UnsetType = UNSET
+
+
+class Answer(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    tag="answer",
+):
+    """`debtor`, who was paid, answers `creditor`, who asked for it back by the cancellation `request` (camt.029).
+
+    AGREED moves no money: the return follows as a payment of its own. reason: as in a return, why not.
+    """
+
+    id: str
+    debtor: str
+    creditor: str
+    request: str
+    decision: Literal["AGREED", "DECLINED"]
+    reason: str | UnsetType = UNSET
+    version: int | UnsetType = UNSET
+
+
+Item = Payment | TokenTransfer | Return | Cancellation | PriorityChange | Answer
 
 
 class Bulk(
@@ -71,7 +186,8 @@ class Bulk(
     tag_field="type",
     tag="bulk",
 ):
-    """Many payments in one record. count: number of items; control_sum: decimal sum of their amounts.
+    """Many messages in one record. count: number of items; control_sum: decimal sum of their amounts (those
+    that move no money have none).
 
     Envelope wrong: the record is rejected as a whole; an item wrong: that item alone.
     """
@@ -79,23 +195,34 @@ class Bulk(
     id: str
     count: int
     control_sum: str
-    items: list[Payment | TokenTransfer]
+    items: list[Item]
     version: int | UnsetType = UNSET
 
 
-Instruction = Payment | TokenTransfer | Bulk
+Instruction = Item | Bulk
 
 
 class PaymentStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one payment its debtor sent. `source`: [topic, partition, offset, item] it came from."""
+    """What became of a payment, or of an instruction about one, to whom sent it. `source`: [topic, partition,
+    offset, item] it came from.
+
+    ACSP accepted, PDNG waits (what became of it is told later), RJCT refused or ended, CANC cancelled. amount: of
+    a part where `remaining` says how much still waits (R22). return_of: id of the payment it gives back (R5).
+    instruction: CNCL it was carried out, PDCR the creditor is asked (camt.029), RJCT refused; `reference` is the
+    payment it is about, or the cancellation it answers. It has no amount, asset or creditor: it moves nothing.
+    """
 
     id: str
-    status: Literal["ACSP", "PDNG", "RJCT", "CANC"]
+    status: Literal["ACSP", "PDNG", "RJCT", "CANC", "CNCL", "PDCR"]
+    instruction: Literal["", "CANCEL", "PRIORITY", "ANSWER"] = ""
+    reference: str = ""
     end_to_end_id: str = ""
     asset: str = ""
     amount: str = ""
     creditor: str = ""
     window: int = 0
+    remaining: str = ""
+    return_of: str = ""
     reason: str = ""
     text: str = ""
     repeat: bool = False
@@ -103,7 +230,10 @@ class PaymentStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment accepted in the reader's favour."""
+    """A payment accepted in the reader's favour; of a part delivered alone `remaining` still waits (R22).
+
+    return_of: id of the reader's own payment that it gives back (R5), reason: why.
+    """
 
     id: str
     debtor: str
@@ -111,10 +241,52 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount: str
     end_to_end_id: str
     window: int = 0
+    remaining: str = ""
+    return_of: str = ""
+    reason: str = ""
     chain_reference: str = ""
 
 
-class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
+class Withdrawal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A receipt that is none any more: its payment was taken out of the window as a party could not pay (R25)."""
+
+    id: str
+    debtor: str
+    asset: str
+    amount: str
+    end_to_end_id: str
+    window: int = 0
+    reason: str
+    text: str
+
+
+class CancellationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The debtor of an accepted payment asks its creditor, the reader, to give it back (R23, camt.056).
+
+    id: of the cancellation, which the answer names. amount, end_to_end_id: of the payment, `original`.
+    """
+
+    id: str
+    original: str
+    debtor: str
+    asset: str
+    amount: str
+    end_to_end_id: str = ""
+    reason: str = ""
+
+
+class CancellationAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the creditor answers to the reader's `request`, a cancellation. AGREED: a return is to follow (R5)."""
+
+    request: str
+    decision: Literal["AGREED", "DECLINED"]
+    reason: str = ""
+    creditor: str = msgspec.field(name="from")
+
+
+class StatusRecord(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="status"
+):
     """One Kafka record of status.<participant>: what one log record meant to that participant.
 
     (log_offset, index) rises strictly per netting set, over both kinds of record: readers drop what is not
@@ -125,8 +297,11 @@ class StatusRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     log_offset: int
     index: int
     time_ms: int
-    statuses: list[PaymentStatus] = []
-    receipts: list[Receipt] = []
+    statuses: list[PaymentStatus]
+    receipts: list[Receipt]
+    requests: list[CancellationRequest] = []
+    answers: list[CancellationAnswer] = []
+    withdrawn: list[Withdrawal] = []
 
 
 class FinalRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="final"):

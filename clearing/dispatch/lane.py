@@ -9,23 +9,28 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+import numpy as np
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from clearing.core.faults import Halt
-from clearing.core.outputs import WindowEvent
+from clearing.core.outputs import Resolutions, WindowEvent
 from clearing.dispatch import metrics
 from clearing.dispatch.outbox import Delivery, Outbox
-from clearing.dispatch.statuses import final_record, status_records
+from clearing.dispatch.resolutions import resolution_records
+from clearing.dispatch.statuses import final_records, status_records
 from clearing.dispatch.told import Place, StatusTopics
 from clearing.kafka import RawRecord
 from clearing.log.records import (
     OUTCOMES_KEY,
+    RESOLUTION_KEY,
     WINDOW_KEY,
     UnreadableLog,
     decode_event,
     decode_outcomes,
+    decode_resolutions,
     outcomes_header,
 )
 from clearing.names import Topics
@@ -162,6 +167,8 @@ class Lane:
         try:
             if record.key == OUTCOMES_KEY:
                 return await self._status_notices(record.value)
+            if record.key == RESOLUTION_KEY:
+                return self._resolution_notices(decode_resolutions(record.value))
             if record.key == WINDOW_KEY:
                 event = decode_event(record.value)
                 if isinstance(event, WindowEvent):
@@ -180,22 +187,30 @@ class Lane:
         with metrics.build_seconds.labels(self.netting_set).time():
             told = status_records(self.netting_set, log_value, outcomes)
         metrics.count(self.netting_set, outcomes.codes)
-        return [self._numbered(participant, record) for participant, record in told]
+        return self._numbered(told)
+
+    def _resolution_notices(self, resolutions: Resolutions) -> list[Notice]:
+        self._advance(resolutions.netting_set, resolutions.log_offset)
+        with metrics.build_seconds.labels(self.netting_set).time():
+            told = resolution_records(resolutions, self._indexes)
+        codes = np.array([item.code for item in resolutions.items], np.uint8)
+        metrics.count(self.netting_set, codes)
+        return self._numbered(told)
 
     def _final_notices(self, event: WindowEvent) -> list[Notice]:
         self._advance(event.netting_set, event.log_offset)
-        notices = []
-        for entry in event.entries:
-            record = final_record(event, entry, self._indexes[entry.participant])
-            notices.append(self._numbered(entry.participant, record))
+        told = final_records(event, self._indexes)
         status = "ACSC" if event.state == "SETTLED" else "RJCT"
-        metrics.finals.labels(self.netting_set, status).inc(len(notices))
-        return notices
+        metrics.finals.labels(self.netting_set, status).inc(len(told))
+        return self._numbered(told)
 
-    def _numbered(self, participant: str, value: bytes) -> Notice:
-        index = self._indexes[participant]
-        self._indexes[participant] = index + 1
-        return Notice(participant, index, value)
+    def _numbered(self, told: list[tuple[str, bytes]]) -> list[Notice]:
+        """With the indexes the records carry: each participant's rise by one from record to record."""
+        notices: list[Notice] = []
+        for participant, value in told:
+            notices.append(Notice(participant, self._indexes[participant], value))
+            self._indexes[participant] += 1
+        return notices
 
     def _advance(self, netting_set: str, log_offset: int) -> None:
         """Log offsets rise; a new one begins to count from 0 again."""
@@ -238,9 +253,18 @@ class Lane:
         self._without_topic = (self._without_topic | new) - existing
 
 
+class _Place(msgspec.Struct):
+    """What every JSON record of `outcomes` says of where it belongs."""
+
+    log_offset: int
+
+
+_place = msgspec.json.Decoder(_Place).decode
+
+
 def _log_offset(record: RawRecord) -> int:
-    """Log offset of a record of `outcomes`, of either kind."""
+    """Log offset of a record of `outcomes`, of any kind."""
     assert record.value is not None, f"outcomes offset {record.offset} is empty"
     if record.key == OUTCOMES_KEY:
         return outcomes_header(record.value).log_offset
-    return decode_event(record.value).log_offset
+    return _place(record.value).log_offset

@@ -4,7 +4,8 @@ import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
 from clearing.core.inputs import U8
-from clearing.core.reasons import FIRST_REJECT, Code, Status
+from clearing.core.reasons import Code
+from clearing.dispatch.wording import wording
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -42,12 +43,7 @@ restarts = Counter("clearing_dispatch_restarts", "Times all was begun anew after
 
 
 def count(netting_set: str, codes: U8) -> None:
-    """Statuses of one log record's rows."""
-    by_code = np.bincount(codes, minlength=FIRST_REJECT)
-    for status, number in (
-        (Status.ACSP, int(by_code[Code.ACCEPTED])),
-        (Status.PDNG, int(by_code[Code.QUEUED])),
-        (Status.RJCT, int(by_code[FIRST_REJECT:].sum())),
-    ):
-        if number:
-            statuses.labels(netting_set, status).inc(number)
+    """Statuses told of rows or resolutions with these outcomes. Raises ValueError on a code of a newer version."""
+    for code, number in enumerate(np.bincount(codes).tolist()):
+        if number and code != Code.ALREADY_READ:
+            statuses.labels(netting_set, wording(code).status).inc(number)

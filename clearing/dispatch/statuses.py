@@ -3,34 +3,33 @@
 Pure: bytes and values in, bytes out. The JSON is put together by column, not by payment: string kernels join
 the texts of all rows at once, a stable sort brings a participant's rows together, its record is one slice of
 them. The bytes are those msgspec gives for clearing.messages.StatusRecord: a property test holds both equal.
+What is rare is written row by row beside it: what could not be read, and what is about another payment.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from clearing.core.inputs import I64, U8, Bool, Reject
+from clearing.core.inputs import I64, U8, Reject
 from clearing.core.outputs import Entry, Outcomes, WindowEvent
-from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, REASONS, Code, status_of
+from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
+from clearing.dispatch.frames import Frame, Rows, grouped
+from clearing.dispatch.referring import Referring, referring
 from clearing.dispatch.texts import amounts, digits, escaped, join, look_up, named, replace, uuids
+from clearing.dispatch.wording import wording
 from clearing.log.payments import OpenedBatch, open_batch
-from clearing.messages import FinalRecord, PaymentStatus
+from clearing.messages import FinalRecord, PaymentStatus, Receipt
 from clearing.names import owner_of
 
-# What a log record means to one participant is cut into several records above this size, so that they pass
-# brokers and readers with default limits (1 MiB). STORED FORMAT: where it cuts decides each part's index.
-MAX_ROWS_BYTES = 900_000
-
 _CODES = 256
+_TOLD = frozenset(Code) - {Code.ALREADY_READ}
 _STATUS = pa.array(
     [
-        f'","status":"{status_of(code)}","end_to_end_id":"'
-        if code in (Code.ACCEPTED, Code.QUEUED) or code >= FIRST_REJECT
-        else ""  # ALREADY_READ: nobody is told
+        f'","status":"{wording(code).status}","end_to_end_id":"' if code in _TOLD else ""
         for code in range(_CODES)
     ],
     pa.string(),
@@ -45,8 +44,9 @@ def status_records(
     """(participant, JSON of a StatusRecord) for everybody the log record concerns; parts of one in order.
 
     Row by row, the plain meaning is: a row read before is told to nobody; any other to the owner of the topic
-    it came from, with its status (R41); an accepted row that is no repeat also to its creditor. A repeat
-    carries its original outcome (R28), but no window: that one may be closed long ago.
+    it came from, with its status (R41); an accepted row that is no repeat also to its creditor; the creditor of a
+    cancellation that has become a request hears of it, and who asked hears the answer (R23). A repeat carries its
+    original outcome (R28), but no window: that one may be closed long ago.
     Raises ValueError on bytes that are no payments record and on a code of a newer version.
     """
     codes, fresh = outcomes.codes, ~outcomes.repeat
@@ -64,19 +64,30 @@ def status_records(
     creditor = _positions(creditors, names)[creditor]
 
     columns = _columns(opened, outcomes)
-    statuses = _grouped(_status_rows(opened, columns, outcomes), owner, len(names), told)
-    accepted = np.flatnonzero((codes == Code.ACCEPTED) & fresh)
-    receipts = _grouped(_receipt_rows(opened, columns), creditor, len(names), accepted)
-    head = (
-        f'{{"type":"status","netting_set":{_json(netting_set)},"log_offset":{outcomes.log_offset}'
-    )
-    time = f',"time_ms":{outcomes.time_ms},"statuses":['
+    few = referring(opened, outcomes)
+    statuses = grouped(_status_rows(opened, columns, outcomes, few), owner, len(names), told)
+    received = np.flatnonzero((codes == Code.ACCEPTED) & fresh)
+    receipts = grouped(_receipt_rows(opened, columns, few), creditor, len(names), received)
+    asked = _requests_and_answers(few)
+    frame = Frame(_json(netting_set), outcomes.log_offset, outcomes.time_ms)
     records: list[tuple[str, bytes]] = []
     for i, name in enumerate(names):
-        for index, (sent, got) in enumerate(_parts(statuses, receipts, i)):
-            start = f'{head},"index":{index}{time}'.encode()
-            records.append((name, b"".join((start, sent, b'],"receipts":[', got, b"]}"))))
+        pieces = statuses.pieces("statuses", i) + receipts.pieces("receipts", i)
+        if name in asked:
+            pieces += asked[name].pieces()
+        records.extend((name, record) for record in frame.records(pieces, 0))
     return records
+
+
+def final_records(event: WindowEvent, indexes: Mapping[str, int]) -> list[tuple[str, bytes]]:
+    """(participant, JSON of a FinalRecord) for everybody with an entry; what is entered for the scheme itself
+    ($POOL, $COLLATERAL) is told to nobody. indexes: as of clearing.dispatch.resolutions.
+    """
+    entries = [entry for entry in event.entries if not entry.participant.startswith("$")]
+    return [
+        (entry.participant, final_record(event, entry, indexes.get(entry.participant, 0)))
+        for entry in entries
+    ]
 
 
 def final_record(event: WindowEvent, entry: Entry, index: int) -> bytes:
@@ -126,7 +137,9 @@ def _columns(opened: OpenedBatch, outcomes: Outcomes) -> _Columns:
     )
 
 
-def _status_rows(opened: OpenedBatch, columns: _Columns, outcomes: Outcomes) -> pa.Array:
+def _status_rows(
+    opened: OpenedBatch, columns: _Columns, outcomes: Outcomes, few: list[Referring]
+) -> pa.Array:
     """PaymentStatus of each row as JSON, with a comma behind it."""
     codes, repeat = outcomes.codes, outcomes.repeat
     creditors, creditor = opened.names("creditor")
@@ -151,20 +164,18 @@ def _status_rows(opened: OpenedBatch, columns: _Columns, outcomes: Outcomes) -> 
         *_items(opened.numbers("item")),
         "]},",
     )
-    rejected = (codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL)
-    if rejected.any():
-        rows = replace(rows, rejected, _reject_rows(opened, codes, rejected))
-    return rows
+    one_by_one = {one.row: one.status() for one in few} | _rejects(opened, codes)
+    return _replaced(rows, one_by_one)
 
 
-def _receipt_rows(opened: OpenedBatch, columns: _Columns) -> pa.Array:
+def _receipt_rows(opened: OpenedBatch, columns: _Columns, few: list[Referring]) -> pa.Array:
     """Receipt of each row as JSON, with a comma behind it; of use where the row is accepted."""
     debtors, debtor = opened.names("debtor")
     chain_reference: list[pa.Array] = []
     if "chain_reference" in opened.batch.schema.names:
         texts = opened.texts("chain_reference")
         chain_reference.append(pa.array([_field("chain_reference", text) for text in texts]))
-    return join(
+    rows = join(
         columns.head,
         named([f'","debtor":{_json(name)[:-1]}' for name in debtors], debtor),
         columns.asset,
@@ -175,72 +186,52 @@ def _receipt_rows(opened: OpenedBatch, columns: _Columns) -> pa.Array:
         *chain_reference,
         "},",
     )
+    returns = {one.row: receipt for one in few if (receipt := one.receipt()) is not None}
+    return _replaced(rows, returns)
 
 
-def _reject_rows(opened: OpenedBatch, codes: U8, rejected: Bool) -> pa.Array:
+def _requests_and_answers(few: list[Referring]) -> dict[str, Rows]:
+    """By participant, what others ask of it and answer to it."""
+    asked: defaultdict[str, Rows] = defaultdict(Rows)
+    for one in few:
+        if (request := one.request()) is not None:
+            asked[one.creditor].add("requests", _encode(request))
+        elif (answer := one.answer()) is not None:
+            asked[one.creditor].add("answers", _encode(answer))
+    return asked
+
+
+def _rejects(opened: OpenedBatch, codes: U8) -> dict[int, PaymentStatus]:
     """The rows intake could not read: of these only the source is sure, and what intake says of them."""
+    rows = np.flatnonzero((codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL)).tolist()
+    if not rows:
+        return {}
     source, offset = opened.numbers("source"), opened.numbers("source_offset")
     item = opened.numbers("item")
-    rows: list[bytes] = []
-    for row in np.flatnonzero(rejected).tolist():
-        code, span = Code(int(codes[row])), opened.sources[int(source[row])]
-        reject = opened.rejects.get(row, Reject(code=code, hash="", detail=""))
-        text = REASONS[code].text
-        status = PaymentStatus(
+    statuses: dict[int, PaymentStatus] = {}
+    for row in rows:
+        span = opened.sources[int(source[row])]
+        reject = opened.rejects.get(row, Reject(code=int(codes[row]), hash="", detail=""))
+        status, reason, text = wording(int(codes[row]))
+        statuses[row] = PaymentStatus(
             id=reject.id,
-            status="RJCT",
-            reason=REASONS[code].iso,
+            status=status,
+            reason=reason,
             text=f"{text}: {reject.detail}" if reject.detail else text,
             source=(span.topic, span.partition, int(offset[row]), int(item[row])),
         )
-        rows.append(_encode(status) + b",")
-    return pa.array(rows, pa.binary()).cast(pa.string())
+    return statuses
 
 
-class _Groups(NamedTuple):
-    """Rows of JSON by participant: those of participant i are data[at[first[i]] : at[first[i + 1]]]."""
-
-    data: memoryview
-    at: np.ndarray
-    first: list[int]
-
-
-def _grouped(rows: pa.Array, participant: I64, participants: int, chosen: I64) -> _Groups:
-    """The chosen rows by participant (0 .. participants - 1), within one in log order."""
-    of = participant[chosen]
-    in_order = not (of[1:] < of[:-1]).any()
-    order = chosen if in_order else chosen[np.argsort(of, kind="stable")]
-    untouched = in_order and len(chosen) == len(rows)
-    taken = rows if untouched else rows.take(pa.array(order))
-    assert taken.null_count == 0
-    assert taken.offset == 0
-    _, at, data = taken.buffers()
-    first = np.searchsorted(participant[order], np.arange(participants + 1)).tolist()
-    return _Groups(memoryview(data or b""), np.frombuffer(at, np.int32, len(order) + 1), first)
-
-
-def _parts(statuses: _Groups, receipts: _Groups, i: int) -> Iterator[tuple[memoryview, memoryview]]:
-    """Statuses and receipts of participant i: in one record if they fit, otherwise each in their own."""
-    sent, received = list(_cuts(statuses, i)), list(_cuts(receipts, i))
-    nothing = memoryview(b"")
-    if sum(map(len, sent + received)) <= MAX_ROWS_BYTES:
-        if sent or received:
-            yield next(iter(sent), nothing), next(iter(received), nothing)
-        return
-    yield from ((part, nothing) for part in sent)
-    yield from ((nothing, part) for part in received)
-
-
-def _cuts(groups: _Groups, i: int) -> Iterator[memoryview]:
-    """Rows of participant i in pieces of at most MAX_ROWS_BYTES (a row is never cut), comma-separated."""
-    row, end = groups.first[i], groups.first[i + 1]
-    while row < end:
-        stop = end
-        if groups.at[end] - groups.at[row] > MAX_ROWS_BYTES:
-            fitting = bisect_right(groups.at, groups.at[row] + MAX_ROWS_BYTES, row, end) - 1
-            stop = max(fitting, row + 1)
-        yield groups.data[groups.at[row] : groups.at[stop] - 1]
-        row = stop
+def _replaced(rows: pa.Array, others: Mapping[int, PaymentStatus | Receipt]) -> pa.Array:
+    """The rows with those of `others`, by index, written by themselves."""
+    if not others:
+        return rows
+    places = sorted(others)
+    mask = np.zeros(len(rows), np.bool_)
+    mask[places] = True
+    texts = pa.array([_encode(others[row]) + b"," for row in places], pa.binary())
+    return replace(rows, mask, texts.cast(pa.string()))
 
 
 def _positions(names: list[str], ordered: list[str]) -> I64:
@@ -254,10 +245,9 @@ def _items(item: np.ndarray) -> list[pa.Array | str]:
 
 
 def _reason(code: int) -> str:
-    if Code(code) < FIRST_REFUSAL:
-        return ""  # accepted, queued; what intake rejected is written by _reject_rows
-    reason = REASONS[Code(code)]
-    return _field("reason", reason.iso) + _field("text", reason.text)
+    """Reason and text of a row told by column; what intake rejected is told by _rejects."""
+    _, reason, text = wording(code)
+    return _field("reason", reason) + _field("text", text)
 
 
 def _field(name: str, value: str | int | bool) -> str:
