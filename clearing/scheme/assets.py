@@ -1,23 +1,19 @@
-"""The assets section of a scheme file: what an asset is, when its windows close, what an account starts with."""
+"""The assets section of a scheme file: what an asset is, when its windows close, what an account starts with.
+
+How it is settled is read by clearing.scheme.policies.
+"""
 
 import re
-from dataclasses import dataclass
 from datetime import time
-from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from clearing.core.money import MAX_SCALE, show
-from clearing.core.registry import (
-    AssetKind,
-    AssetSpec,
-    Delay,
-    Granularity,
-    Interchange,
-    SettlementModel,
-)
+from clearing.core.registry import AssetKind, AssetSpec
 from clearing.names import ASSET, NETTING_SET
+from clearing.scheme.accounts import Terms, read_terms
 from clearing.scheme.fields import Table, did_you_mean, shown
 from clearing.scheme.model import Asset, Calendar, NettingSet, Schedule
+from clearing.scheme.policies import read_policies, read_valuation
 
 MAX_EVERY_S = 86_400
 MAX_VALUE_DAYS_AHEAD = 366
@@ -25,16 +21,6 @@ MAX_VALUE_DAYS_AHEAD = 366
 _ISSUER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,33}[A-Za-z0-9._-])?", re.ASCII)
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
 _ANY = re.compile(r".*", re.DOTALL)
-_MODEL = ("granularity", Granularity), ("interchange", Interchange), ("delay", Delay)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Amounts of an account in minor units, as defaults of an asset or as one participant's own."""
-
-    prefunded: int = 0
-    net_debit_cap: int = 0
-    overdraft: int | None = None
 
 
 def read_asset(
@@ -53,6 +39,7 @@ def read_asset(
         table.complain("zero would refuse every payment", "max_amount")
     every_s = table.whole("every_s", 1, MAX_EVERY_S, default=0)
     home = netting_sets.get(netting_set)
+    policies = read_policies(table)
     spec = AssetSpec(
         id=asset_id,
         code=table.text("code", ASSET, "a code: 1-35 of A-Z, a-z, 0-9, _ and -", asset_id),
@@ -60,29 +47,25 @@ def read_asset(
         ledger=table.text("ledger", NETTING_SET, "a ledger's name: 1-32 of a-z, 0-9 and -"),
         scale=scale,
         kind=AssetKind(table.choice("kind", AssetKind) or AssetKind.CASH),
-        model=_model(table),
+        model=policies.model,
         every_s=every_s,
         max_amount="" if maximum is None else show(maximum, scale),
         value_days_ahead=table.whole("value_days_ahead", 0, MAX_VALUE_DAYS_AHEAD, default=0),
+        queue=policies.queue,
+        at_cutoff=policies.at_cutoff,
+        on_shortfall=policies.on_shortfall,
+        set_off=policies.set_off,
     )
+    pool = table.amount("pool", scale)
     schedule = _schedule(table, home.calendar if home else None, calendars)
-    inner = table.table("accounts")
-    terms = None if inner is None else read_terms(inner, scale, Terms())
+    valuation = read_valuation(table, scale)
+    terms = None
+    if (inner := table.table("accounts")) is not None:
+        terms = read_terms(inner, scale)
+        inner.end()
     table.end()
-    return Asset(spec, netting_set, schedule), terms
-
-
-def read_terms(table: Table, scale: int, default: Terms) -> Terms:
-    """Amounts of an account; those that are not given are the default's."""
-    prefunded = table.amount("prefunded", scale)
-    cap = table.amount("net_debit_cap", scale)
-    overdraft = table.amount("overdraft", scale)
-    table.end()
-    return Terms(
-        default.prefunded if prefunded is None else prefunded,
-        default.net_debit_cap if cap is None else cap,
-        default.overdraft if overdraft is None else overdraft,
-    )
+    paid_in = None if pool is None else show(pool, scale)
+    return Asset(spec, netting_set, schedule, paid_in, valuation), terms
 
 
 def read_zone(table: Table) -> str:
@@ -94,29 +77,6 @@ def read_zone(table: Table) -> str:
         hint = did_you_mean(name, available_timezones(), cutoff=0.75)
         table.complain(f"the time zone {shown(name)} does not exist{hint}", "zone")
         return "UTC"
-
-
-def _model(table: Table) -> SettlementModel:
-    """R6. Other models than the one the engine clears today are refused by name."""
-    cleared = SettlementModel()
-    text = table.text("model", _ANY, "a settlement model", _model_name(cleared))
-    if text in ("", _model_name(cleared)):
-        return cleared
-    parts = text.split("/")
-    options: list[type[StrEnum]] = [kind for _, kind in _MODEL]
-    if len(parts) == len(options) and all(
-        part in set(kind) for part, kind in zip(parts, options, strict=True)
-    ):
-        reason = f"the model {text} is not cleared so far, only {_model_name(cleared)} is"
-    else:
-        words = " / ".join(" or ".join(kind) for kind in options)
-        reason = f"{shown(text)} is not a settlement model: {words}"
-    table.complain(reason, "model")
-    return cleared
-
-
-def _model_name(model: SettlementModel) -> str:
-    return "/".join(getattr(model, name) for name, _ in _MODEL)
 
 
 def _schedule(

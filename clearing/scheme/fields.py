@@ -27,9 +27,15 @@ class Complaints:
 
     document: Document
     problems: list[Problem] = field(default_factory=list[Problem])
+    _paths: set[Path] = field(default_factory=set[Path])
 
     def add(self, path: Path, message: str) -> None:
         self.problems.append(Problem(*self.document.place(path), printable(message)))
+        self._paths.add(path)
+
+    def concern(self, *path: str | int) -> bool:
+        """Whether anything at or below `path` was complained about: what was read there may be a placeholder."""
+        return any(found[: len(path)] == path for found in self._paths)
 
 
 @dataclass(slots=True)
@@ -98,16 +104,30 @@ class Table:
         self.complain(f"{value} is not {what}", key)
         return high
 
-    def amount(self, key: str, scale: int) -> int | None:
+    def amount(self, key: str, scale: int, max_digits: int = MAX_DIGITS) -> int | None:
         """Minor units of an amount >= 0, exact at `scale`; None where it is missing. A float is not exact."""
-        what = f"an amount >= 0 in quotes with at most {scale} decimals and {MAX_DIGITS} digits"
+        what = f"an amount >= 0 in quotes with at most {scale} decimals and {max_digits} digits"
         value = self._take(key, (str, int), what, required=False)
         if value is None:
             return None
         units = parse(str(value), scale)
-        if units is not None and units >= 0 and len(str(units)) <= MAX_DIGITS:
+        if units is not None and units >= 0 and len(str(units)) <= max_digits:
             return units
         self.complain(f"{shown(value)} is not {what}", key)
+        return None
+
+    def is_false(self, key: str) -> bool:
+        """Whether it says `key = false`: there is to be none."""
+        self._known.append(key)
+        return self.values.get(key) is False
+
+    def flag(self, key: str) -> bool | None:
+        """true or false; None where it is missing."""
+        self._known.append(key)
+        value = self.values.get(key)
+        if key not in self.values or isinstance(value, bool):
+            return value
+        self.complain(f"{shown(value)} is not true or false", key)
         return None
 
     def items(self, key: str, what: str) -> Iterator[tuple[int, Any]]:
@@ -142,6 +162,14 @@ class Table:
             assert outer is not None
             if (inner := outer.table(name)) is not None:
                 yield name, inner
+
+    def rows(self, key: str) -> "Iterator[Table]":
+        """Each table of the array `[[key]]`, in its order."""
+        for index, item in self.items(key, f"tables, each one [[{key}]]"):
+            if isinstance(item, dict):
+                yield Table(self.complaints, (*self.path, key, index), item)
+            else:
+                self.complain(f"{shown(item)} is not a table: write [[{key}]]", key, index)
 
     def also(self, key: str) -> None:
         """Know a key that is only read at times."""

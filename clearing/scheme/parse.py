@@ -7,13 +7,21 @@ what holds between them (the same asset twice, sums that cannot be counted) is i
 import re
 from datetime import date, datetime
 
-from clearing.core.money import show
 from clearing.names import NETTING_SET, PARTICIPANT
-from clearing.scheme.assets import Terms, read_asset, read_terms, read_zone
+from clearing.scheme.accounts import Terms, read_accounts
+from clearing.scheme.assets import read_asset, read_zone
 from clearing.scheme.checks import check
 from clearing.scheme.document import Problem, read
-from clearing.scheme.fields import Complaints, Table, did_you_mean, shown
-from clearing.scheme.model import Account, Asset, Calendar, NettingSet, Participant, Scheme
+from clearing.scheme.fields import Complaints, Table, shown
+from clearing.scheme.model import (
+    Account,
+    Asset,
+    Calendar,
+    NettingSet,
+    Participant,
+    Scheme,
+)
+from clearing.scheme.policies import read_pair, worth
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -45,12 +53,14 @@ def parse(source: str | bytes) -> Scheme | list[Problem]:
         assets[name], defaults[name] = read_asset(name, table, netting_sets, calendars)
     participants: dict[str, Participant] = {}
     accounts: list[Account] = []
-    for name, table in top.tables("participants"):
+    tables = dict(top.tables("participants"))
+    for name, table in tables.items():
         participants[name] = _participant(name, table, netting_sets)
-        accounts += _accounts(participants[name], table, assets, defaults)
+        accounts += read_accounts(participants[name], table, assets, defaults, tables)
         table.end()
+    pairs = tuple(read_pair(table, assets) for table in top.rows("pairs"))
     top.end()
-    scheme = Scheme(title, netting_sets, assets, participants, tuple(accounts))
+    scheme = Scheme(title, netting_sets, assets, participants, tuple(accounts), pairs)
     check(scheme, complaints)
     return sorted(complaints.problems) or scheme
 
@@ -88,9 +98,10 @@ def _netting_set(name: str, table: Table, calendars: dict[str, Calendar]) -> Net
     if not NETTING_SET.fullmatch(name):
         table.complain("a netting set's name is 1-32 of a-z, 0-9 and -")
     calendar = table.choice("calendar", calendars, default="")
+    four_eyes = table.flag("four_eyes")
     table.end()
     refused = "calendar" in table.values and not calendar
-    return NettingSet(name, _EVERY_DAY if refused else calendars.get(calendar))
+    return NettingSet(name, _EVERY_DAY if refused else calendars.get(calendar), four_eyes)
 
 
 def _participant(
@@ -103,38 +114,6 @@ def _participant(
     if chosen == [] and not table.values["netting_sets"]:
         table.complain("a participant is in one netting set at least", "netting_sets")
     members = tuple(netting_sets) if chosen is None else tuple(chosen)
-    return Participant(participant_id, _title(table, default=participant_id), members)
-
-
-def _accounts(
-    participant: Participant,
-    table: Table,
-    assets: dict[str, Asset],
-    defaults: dict[str, Terms | None],
-) -> list[Account]:
-    """Accounts of one participant: per asset its own terms, else the asset's default; `false`: none."""
-    own = table.table("accounts")
-    for name in own.values if own else ():
-        assert own is not None
-        if name not in assets:
-            own.complain(f"no such asset{did_you_mean(name, assets)}", name)
-        elif assets[name].netting_set not in participant.netting_sets:
-            place = assets[name].netting_set
-            own.complain(f"the asset's netting set {place} is none of the participant's", name)
-    accounts: list[Account] = []
-    for name, asset in assets.items():
-        terms = defaults[name]
-        if own and own.values.get(name) is False:
-            continue
-        if own and name in own.values and (inner := own.table(name)):
-            terms = read_terms(inner, asset.spec.scale, terms or Terms())
-        if terms and asset.netting_set in participant.netting_sets:
-            accounts.append(_account(participant, asset, terms))
-    return accounts
-
-
-def _account(participant: Participant, asset: Asset, terms: Terms) -> Account:
-    scale = asset.spec.scale
-    overdraft = None if terms.overdraft is None else show(terms.overdraft, scale)
-    prefunded, cap = show(terms.prefunded, scale), show(terms.net_debit_cap, scale)
-    return Account(participant.id, asset.spec.id, prefunded, cap, overdraft)
+    title = _title(table, default=participant_id)
+    limit = False if table.is_false("short_limit") else worth(table, "short_limit")
+    return Participant(participant_id, title, members, limit)
