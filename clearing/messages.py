@@ -125,9 +125,9 @@ class Cancellation(
     tag_field="type",
     tag="cancel",
 ):
-    """The debtor of `original` takes it back (R12), or asks its creditor for it once it is accepted (R23, camt.056).
+    """The debtor of `original` takes it back (R12), or, once it is accepted, asks its creditor for it (R23).
 
-    id: of this request, which the answer names. original and reason: as in a return.
+    camt.056. id: of this request, which the answer names. original and reason: as in a return.
     """
 
     id: str
@@ -208,13 +208,14 @@ class PaymentStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     ACSP accepted, PDNG waits (what became of it is told later), RJCT refused or ended, CANC cancelled. amount: of
     a part where `remaining` says how much still waits (R22). return_of: id of the payment it gives back (R5).
-    instruction: CNCL it was carried out, PDCR the creditor is asked (camt.029), RJCT refused; `reference` is the
-    payment it is about, or the cancellation it answers. It has no amount, asset or creditor: it moves nothing.
+    instruction: the type of what was sent if it is no payment: CNCL it was carried out, PDCR the creditor is asked
+    (camt.029), RJCT refused; `reference` is the payment it is about, or the cancellation it answers. It has no
+    amount, asset or creditor: it moves nothing.
     """
 
     id: str
     status: Literal["ACSP", "PDNG", "RJCT", "CANC", "CNCL", "PDCR"]
-    instruction: Literal["", "CANCEL", "PRIORITY", "ANSWER"] = ""
+    instruction: Literal["", "cancel", "priority", "answer"] = ""
     reference: str = ""
     end_to_end_id: str = ""
     asset: str = ""

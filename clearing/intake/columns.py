@@ -17,15 +17,16 @@ from pyarrow.compute import MatchSubstringOptions, ReplaceSubstringOptions, call
 
 from clearing import names
 from clearing.core import money
-from clearing.core.inputs import I32, I64, U8, Bool
+from clearing.core.inputs import I32, I64, U8, Bool, Kind
 from clearing.intake import fields
-from clearing.log.payments import TOKEN_TRANSFER, RowBatch
+from clearing.log.rows import RowBatch
 
-QUOTES_REQUIRED = 4 * len(fields.REQUIRED)  # four to a field whose value is a string
+_KINDS: dict[str, int] = {"payment": Kind.PAYMENT, "token_transfer": Kind.TOKEN_TRANSFER}
+_QUOTES_REQUIRED = 4 * 8  # four to a field whose value is a string
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A single payment, a token transfer or an item of a bulk, as decoded: nothing but the shape is checked.
+    """A payment or token transfer without a link, as decoded: nothing but the shape is checked.
 
     Numbers stay Raw: a decoder for int would take 1.0 for 1.
     """
@@ -52,8 +53,8 @@ def columns(lines: list[Line]) -> tuple[RowBatch, Bool, I64]:
     """
     m = len(lines)
     sound = np.ones(m, np.bool_)
-    quotes = np.full(m, QUOTES_REQUIRED, np.int64)
-    kind = _choices([line.type for line in lines], fields.KINDS, sound)
+    quotes = np.full(m, _QUOTES_REQUIRED, np.int64)
+    kind = _choices([line.type for line in lines], _KINDS, sound)
     chain_reference = _chain_references(
         [line.chain_reference for line in lines], kind, sound, quotes
     )
@@ -216,7 +217,7 @@ def _chain_references(
 ) -> pa.StringArray | None:
     """Present on token transfers and on nothing else; None where no row has one."""
     present = _present(values)
-    sound &= present == (kind == TOKEN_TRANSFER)
+    sound &= present == (kind == Kind.TOKEN_TRANSFER)
     if not present.any():
         return None
     quotes[present] += 4

@@ -1,4 +1,4 @@
-"""One Kafka record, exactly: a single payment, a token transfer or a bulk, to its rows. The slow path.
+"""One Kafka record, exactly: a single message or a bulk of them, to its rows. The slow path.
 
 Pure: bytes in, rows out. Whatever clearing.intake.decode cannot vouch for by columns comes here, and here
 every refusal gets its code and its words. Every record gives at least one row: nothing vanishes.
@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from clearing.core.inputs import Reject
+from clearing.core.inputs import U64, Kind, Links, References, Reject
 from clearing.core.reasons import Code
-from clearing.intake import fields
-from clearing.intake.fields import Row
+from clearing.intake import fields, instructions
+from clearing.intake.fields import Link, Reference, Row
 from clearing.intake.strict import Number, Unreadable, parse
-from clearing.log.payments import RowBatch
+from clearing.log.content import body_hashes
+from clearing.log.rows import RowBatch
 
 MAX_SINGLE_BYTES = 1 << 20
 MAX_BULK_BYTES = 16 << 20
@@ -51,7 +52,15 @@ def read(value: bytes) -> Rows:
         return _bulk(document)
     if len(value) > MAX_SINGLE_BYTES:
         return _whole(Unreadable(Code.TOO_LARGE, f"more than {MAX_SINGLE_BYTES} bytes"))
-    return [(RECORD, fields.check(document))]
+    return [(RECORD, instructions.check(document))]
+
+
+def read_item(value: bytes) -> Row | Unreadable:
+    """One item of a bulk by itself."""
+    document = parse(value)
+    if isinstance(document, Unreadable):
+        return document
+    return _item(document)
 
 
 def _whole(fault: Unreadable) -> Rows:
@@ -64,15 +73,13 @@ def _bulk(document: dict[str, object]) -> Rows:
         return _whole(fault._replace(id=fields.readable_id(document)))
     items = document["items"]
     assert isinstance(items, list)
-    return [
-        (
-            index,
-            fields.check(item)
-            if isinstance(item, dict)
-            else Unreadable(Code.FIELD, "the item is no JSON object"),
-        )
-        for index, item in enumerate(items)
-    ]
+    return [(index, _item(item)) for index, item in enumerate(items)]
+
+
+def _item(document: object) -> Row | Unreadable:
+    if isinstance(document, dict):
+        return instructions.check(document)
+    return Unreadable(Code.FIELD, "the item is no JSON object")
 
 
 def _envelope_fault(document: dict[str, object]) -> Unreadable | None:
@@ -100,13 +107,23 @@ def _envelope_fault(document: dict[str, object]) -> Unreadable | None:
         return Unreadable(Code.AMOUNT_SYNTAX, "control_sum is not a plain decimal string")
     actual = 0
     for index, item in enumerate(items):
-        amount = fields.amount_of(item.get("amount") if isinstance(item, dict) else None)
+        amount = amount_of(item)
         if isinstance(amount, Unreadable):
             return Unreadable(Code.CONTROL_SUM, f"the amount of item {index} cannot be read")
-        actual += amount[0] * 10 ** (_SUM_DECIMALS - amount[1])
+        actual += amount
     if actual != declared:
         return Unreadable(Code.CONTROL_SUM, "control_sum differs from the sum of the items")
     return None
+
+
+def amount_of(item: object) -> int | Unreadable:
+    """What an item of a bulk adds to the control sum, in units of 10^-18."""
+    if isinstance(item, dict) and not instructions.has_amount(item):
+        return 0
+    amount = fields.amount_of(item.get("amount") if isinstance(item, dict) else None)
+    if isinstance(amount, Unreadable):
+        return amount
+    return amount[0] * 10 ** (_SUM_DECIMALS - amount[1])
 
 
 def count_holds(text: str, items: int) -> bool:
@@ -133,7 +150,16 @@ def total_of(amount: np.ndarray, decimals: np.ndarray) -> int:
     )
 
 
-_NOTHING = Row(bytes(16), "", "", "", 0, 0, 0, 0, 0, "", "", 0, 0)
+def sum_of_rows(rows: Rows) -> int:
+    """What readable items add to a control sum, in units of 10^-18."""
+    return sum(
+        row.amount * 10 ** (_SUM_DECIMALS - row.decimals)
+        for _, row in rows
+        if isinstance(row, Row) and row.kind <= Kind.RETURN
+    )
+
+
+_NOTHING = Row(0, bytes(16), "")
 
 
 def record_hash(value: bytes) -> str:
@@ -156,14 +182,20 @@ def rows_of(records: Sequence[tuple[bytes, Rows]]) -> RowBatch:
                 )
             rows.append(_NOTHING if isinstance(row, Unreadable) else row)
             items.append(item)
+    batch = _columns(rows)
+    batch.item[:] = items
+    for index, reject in rejects.items():
+        batch.reject[index] = reject.code
+    batch.rejects = rejects
+    return batch
+
+
+def _columns(rows: list[Row]) -> RowBatch:
     column: dict[str, list[Any]] = {
-        name: [getattr(row, name) for row in rows] for name in Row._fields
+        name: [row[place] for row in rows] for place, name in enumerate(Row._fields)
     }
-    reject = np.zeros(len(rows), np.uint8)
-    for index, fault in rejects.items():
-        reject[index] = fault.code
     return RowBatch(
-        id=np.frombuffer(b"".join(column["id"]), np.uint8).reshape(-1, 16),
+        id=_ids(column["id"]).view(np.uint8).reshape(-1, 16),
         debtor=pa.array(column["debtor"], pa.string()),
         creditor=pa.array(column["creditor"], pa.string()),
         asset=pa.array(column["asset"], pa.string()),
@@ -173,14 +205,61 @@ def rows_of(records: Sequence[tuple[bytes, Rows]]) -> RowBatch:
         priority=np.array(column["priority"], np.uint8),
         kind=np.array(column["kind"], np.uint8),
         end_to_end_id=pa.array(column["end_to_end_id"], pa.string()),
-        chain_reference=pa.array(column["chain_reference"], pa.string())
-        if any(column["chain_reference"])
-        else None,
+        chain_reference=_texts(column["chain_reference"]),
         expires_at_ms=np.array(column["expires_at_ms"], np.int64),
         window=np.array(column["window"], np.int32),
         source=np.zeros(len(rows), np.int32),
         source_offset=np.zeros(len(rows), np.int64),
-        item=np.array(items, np.int32),
-        reject=reject,
-        rejects=rejects,
+        item=np.full(len(rows), RECORD, np.int32),
+        reject=np.zeros(len(rows), np.uint8),
+        links=_links(column["link"]),
+        references=_references(column["reference"]),
+        reason=_texts(column["reason"]),
+    )
+
+
+def _ids(ids: list[bytes]) -> U64:
+    """(n, 2) little-endian words of ids of 16 bytes."""
+    return np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2)
+
+
+def _texts(texts: list[str]) -> pa.Array | None:
+    return pa.array(texts, pa.string()) if any(texts) else None
+
+
+_NOT_LINKED = Link(bytes(16), bytes(16), 0, 0, False)
+_ABOUT_NOTHING = Reference(bytes(16))
+
+
+def _links(links: list[Link | None]) -> Links | None:
+    if not any(links):
+        return None
+    found = [link or _NOT_LINKED for link in links]
+    return Links(
+        link=_ids([link.id for link in found]),
+        terms=_ids([link.terms for link in found]),
+        leg=np.array([link.leg for link in found], np.uint8),
+        legs=np.array([link.legs for link in found], np.uint8),
+        partial=np.array([link.partial for link in found], np.uint8),
+    )
+
+
+def _references(references: list[Reference | None]) -> References | None:
+    """body_hash, amount, decimals of a quoted original: what its own row has, for they are made the same way."""
+    if not any(references):
+        return None
+    found = [reference or _ABOUT_NOTHING for reference in references]
+    body_hash = np.zeros(len(found), np.uint64)
+    amount, decimals = np.zeros(len(found), np.int64), np.zeros(len(found), np.uint8)
+    quoting = [row for row, reference in enumerate(found) if reference.quoted is not None]
+    if quoting:
+        originals = _columns([row for _, row, _ in found if row is not None])
+        body_hash[quoting] = body_hashes(originals)
+        amount[quoting], decimals[quoting] = originals.amount, originals.decimals
+    return References(
+        id=_ids([reference.id for reference in found]),
+        body_hash=body_hash,
+        amount=amount,
+        decimals=decimals,
+        decision=np.array([reference.decision for reference in found], np.uint8),
     )

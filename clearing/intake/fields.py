@@ -1,7 +1,8 @@
-"""The fields of one payment or token transfer, checked exactly: the authority on what intake accepts.
+"""The fields of messages, checked exactly, one by one: the authority on what intake accepts.
 
-Pure. Takes the object of a parsed record, gives a Row or an Unreadable. Only syntax: whether a participant,
-asset, scale or date suits the scheme is the engine's to say. clearing.intake.columns does the same over columns.
+Pure. Takes values of a parsed record. Only syntax: whether a participant, asset, scale or date suits the scheme
+is the engine's to say. clearing.intake.columns does the same over columns; clearing.intake.instructions says
+which fields a message has.
 """
 
 import re
@@ -10,23 +11,12 @@ from typing import NamedTuple
 
 from clearing import names
 from clearing.core import money
+from clearing.core.inputs import Decision
 from clearing.core.reasons import Code
 from clearing.intake.strict import Number, Unreadable
-from clearing.log.payments import PAYMENT, PRIORITIES, TOKEN_TRANSFER
+from clearing.log.payments import PRIORITIES
 
 VERSION = "1"
-KINDS = {"payment": PAYMENT, "token_transfer": TOKEN_TRANSFER}
-REQUIRED = (
-    "type",
-    "id",
-    "debtor",
-    "creditor",
-    "asset",
-    "amount",
-    "value_date",
-    "end_to_end_id",
-)  # in the order in which a missing one is named
-OPTIONAL = ("priority", "expires_at", "window", "version")
 NORMAL = PRIORITIES[0]
 PRIORITY_INDEX = {name: index for index, name in enumerate(PRIORITIES)}
 
@@ -36,12 +26,14 @@ END_TO_END_MAX = 35
 CHAIN_REFERENCE = r"[A-Za-z0-9:/._-]+"
 CHAIN_REFERENCE_MAX = 200
 AMOUNT = r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
+REASON = r"[A-Z0-9]{1,4}"
 MAX_WINDOW = 2**31 - 1
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _END_TO_END = re.compile(END_TO_END, re.ASCII)
 _CHAIN_REFERENCE = re.compile(CHAIN_REFERENCE, re.ASCII)
 _AMOUNT = re.compile(AMOUNT, re.ASCII)
+_REASON = re.compile(REASON, re.ASCII)
 _COUNT = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _INSTANT = re.compile(
@@ -53,22 +45,43 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Row(NamedTuple):
-    """One readable payment, its values as clearing.log.payments.RowBatch holds them."""
+class Link(NamedTuple):
+    """Of a linked leg, as clearing.core.inputs.Links holds it; id and terms: 16 bytes."""
 
     id: bytes
-    debtor: str
-    creditor: str
-    asset: str
-    amount: int
-    decimals: int
-    value_date: int
-    priority: int
+    terms: bytes
+    leg: int
+    legs: int
+    partial: bool
+
+
+class Reference(NamedTuple):
+    """What a row says of another one: its id; the original as it is quoted, if it is; an answer's decision."""
+
+    id: bytes
+    quoted: "Row | None" = None
+    decision: int = Decision.NONE
+
+
+class Row(NamedTuple):
+    """One readable message, its values as clearing.log.rows.RowBatch holds them."""
+
     kind: int
-    end_to_end_id: str
-    chain_reference: str
-    expires_at_ms: int
-    window: int
+    id: bytes
+    debtor: str
+    creditor: str = ""
+    asset: str = ""
+    amount: int = 0
+    decimals: int = 0
+    value_date: int = 0
+    priority: int = 0
+    end_to_end_id: str = ""
+    chain_reference: str = ""
+    expires_at_ms: int = 0
+    window: int = 0
+    link: Link | None = None
+    reference: Reference | None = None
+    reason: str = ""
 
 
 def amount_of(text: object) -> tuple[int, int] | Unreadable:
@@ -119,101 +132,82 @@ def readable_id(fields: dict[str, object]) -> str:
     return value if isinstance(value, str) and UUID4.fullmatch(value) else ""
 
 
-def kind_of(fields: dict[str, object]) -> int | Unreadable:
-    """Column `kind` by type and version, FIELD or VERSION if this is none we know."""
-    name = fields.get("type")
-    if not isinstance(name, str):
-        return Unreadable(Code.FIELD, "type is missing or no string")
-    if name not in KINDS:
-        return Unreadable(Code.VERSION, "type is none that is known here")
-    return version_fault(fields) or KINDS[name]
-
-
 def version_fault(fields: dict[str, object]) -> Unreadable | None:
     if "version" in fields and fields["version"] != Number(VERSION):
         return Unreadable(Code.VERSION, f"version is not {VERSION}")
     return None
 
 
-def _shape_fault(fields: dict[str, object], kind: int) -> Unreadable | None:
-    """Unknown, missing or wrongly typed fields. An amount of any type is left to amount_of."""
-    required = (*REQUIRED, "chain_reference") if kind == TOKEN_TRANSFER else REQUIRED
-    if not fields.keys() <= {*required, *OPTIONAL}:
+_NOT_ALWAYS_STRINGS = {"amount", "window", "version", "link", "legs", "partial", "original"}
+
+
+def shape_fault(
+    document: dict[str, object], required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Unreadable | None:
+    """Unknown, missing or wrongly typed fields. Values of other types than string are left to who reads them."""
+    if not document.keys() <= {*required, *optional}:
         return Unreadable(Code.FIELD, "an unknown field")
     for name in required:
-        if name not in fields:
+        if name not in document:
             return Unreadable(Code.FIELD, f"{name} is missing")
-    for name, value in fields.items():
-        if name not in ("amount", "window", "version") and not isinstance(value, str):
+    for name, value in document.items():
+        if name not in _NOT_ALWAYS_STRINGS and not isinstance(value, str):
             return Unreadable(Code.FIELD, f"{name} is no string")
     return None
 
 
-def _text_fault(fields: dict[str, str]) -> Unreadable | None:
-    """CHARACTER where an identifier has a character or a length that is not allowed."""
-    for name in ("debtor", "creditor"):
+def id_fault(text: str, what: str = "id") -> Unreadable | None:
+    if UUID4.fullmatch(text) is None:
+        return Unreadable(Code.ID, f"{what} is not a lower-case UUIDv4")
+    return None
+
+
+def id_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def party_fault(fields: dict[str, str], *roles: str) -> Unreadable | None:
+    for name in roles:
         if names.PARTICIPANT.fullmatch(fields[name]) is None:
             return Unreadable(Code.CHARACTER, f"{name} is not 2-35 of [A-Z0-9_-]")
-    if names.ASSET.fullmatch(fields["asset"]) is None:
+    return None
+
+
+def asset_fault(text: str) -> Unreadable | None:
+    if names.ASSET.fullmatch(text) is None:
         return Unreadable(Code.CHARACTER, "asset is not 1-35 of [A-Za-z0-9_-]")
-    end_to_end = fields["end_to_end_id"]
-    if len(end_to_end) > END_TO_END_MAX or _END_TO_END.fullmatch(end_to_end) is None:
+    return None
+
+
+def end_to_end_fault(text: str) -> Unreadable | None:
+    if len(text) > END_TO_END_MAX or _END_TO_END.fullmatch(text) is None:
         detail = f"end_to_end_id is not 1-{END_TO_END_MAX} of the ISO 20022 character set"
         return Unreadable(Code.CHARACTER, detail)
-    reference = fields.get("chain_reference")
-    if reference is not None and (
-        len(reference) > CHAIN_REFERENCE_MAX or _CHAIN_REFERENCE.fullmatch(reference) is None
-    ):
+    return None
+
+
+def chain_reference_fault(text: str) -> Unreadable | None:
+    if len(text) > CHAIN_REFERENCE_MAX or _CHAIN_REFERENCE.fullmatch(text) is None:
         detail = f"chain_reference is not 1-{CHAIN_REFERENCE_MAX} of [A-Za-z0-9:/._-]"
         return Unreadable(Code.CHARACTER, detail)
     return None
 
 
-def check(fields: dict[str, object]) -> Row | Unreadable:
-    """A Row, or the first of: FIELD / VERSION, ID, CHARACTER, AMOUNT_…, DATE_SYNTAX, FIELD (priority, window)."""
-    kind = kind_of(fields)
-    if isinstance(kind, Unreadable):
-        return kind._replace(id=readable_id(fields))
-    row = _shape_fault(fields, kind) or _row(fields, kind)
-    return row._replace(id=readable_id(fields)) if isinstance(row, Unreadable) else row
+def reason_fault(text: str) -> Unreadable | None:
+    if _REASON.fullmatch(text) is None:
+        return Unreadable(Code.CHARACTER, "reason is not 1-4 of [A-Z0-9]")
+    return None
 
 
-def _row(fields: dict[str, object], kind: int) -> Row | Unreadable:
-    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
-    if UUID4.fullmatch(texts["id"]) is None:
-        return Unreadable(Code.ID, "id is not a lower-case UUIDv4")
-    if fault := _text_fault(texts):
-        return fault
-    amount = amount_of(fields["amount"])
-    if isinstance(amount, Unreadable):
-        return amount
-    if amount[0] == 0:
+def positive_amount_of(text: object) -> tuple[int, int] | Unreadable:
+    amount = amount_of(text)
+    if not isinstance(amount, Unreadable) and amount[0] == 0:
         return Unreadable(Code.AMOUNT_ZERO, "amount is zero")
-    value_date = days_of(texts["value_date"])
-    if value_date is None:
-        return Unreadable(Code.DATE_SYNTAX, "value_date is no day as YYYY-MM-DD")
-    expires_at_ms = instant_ms_of(texts["expires_at"]) if "expires_at" in texts else 0
-    if expires_at_ms is None:
-        detail = "expires_at is no RFC 3339 time with zone and at most milliseconds"
-        return Unreadable(Code.DATE_SYNTAX, detail)
-    priority = PRIORITY_INDEX.get(texts.get("priority", NORMAL))
+    return amount
+
+
+def priority_of(text: str) -> int | Unreadable:
+    priority = PRIORITY_INDEX.get(text)
     if priority is None:
         return Unreadable(Code.FIELD, f"priority is none of {', '.join(PRIORITIES)}")
-    window = fields.get("window")
-    number = window_of(window.text) if isinstance(window, Number) else None
-    if number is None and "window" in fields:
-        return Unreadable(Code.FIELD, "window is no number of a window")
-    return Row(
-        bytes.fromhex(texts["id"].replace("-", "")),
-        texts["debtor"],
-        texts["creditor"],
-        texts["asset"],
-        *amount,
-        value_date,
-        priority,
-        kind,
-        texts["end_to_end_id"],
-        texts.get("chain_reference", ""),
-        expires_at_ms,
-        number or 0,
-    )
+    return priority

@@ -5,18 +5,16 @@ read exactly, in order, without overlap or gap (DESIGN.md §2). Read by the engi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
 from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from clearing.core.inputs import I64, SourceSpan
 from clearing.intake import control as control_intake
 from clearing.intake.decode import Decoded, decode
 from clearing.log import control, payments
-from clearing.log.payments import TOKEN_TRANSFER
+from clearing.log.rows import assemble
 
 MAX_ROWS = 8192  # of a log record, unless one bulk has more
 # Of source bytes in a log record. A readable row is smaller packed than it was as JSON; a reject row takes
@@ -167,19 +165,7 @@ def _part(
 
 def _slice(decoded: Decoded, record: int, first: int, stop: int) -> Decoded:
     """Rows [first, stop), which begin with the record of that index, numbered from there."""
-    rows = decoded.rows
-    if first == 0 and stop == len(rows):
+    if first == 0 and stop == len(decoded.rows):
         return decoded
-    columns = {
-        column.name: value[first:stop]
-        for column in fields(rows)
-        if isinstance(value := getattr(rows, column.name), np.ndarray | pa.Array)
-    }
-    part = replace(rows, **columns)
-    # Left out where no row has one, as if the rest of the batch had not been read with it.
-    if not (part.kind == TOKEN_TRANSFER).any():
-        part.chain_reference = None
-    part.rejects = {
-        row - first: reject for row, reject in rows.rejects.items() if first <= row < stop
-    }
-    return Decoded(part, decoded.record[first:stop] - np.int32(record))
+    rows = assemble([decoded.rows], [(0, first, stop)])
+    return Decoded(rows, decoded.record[first:stop] - np.int32(record))

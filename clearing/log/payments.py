@@ -1,36 +1,64 @@
 """Payment rows as an Arrow IPC stream: one log record, one record batch. STORED FORMAT payments/1.
 
-Intake fills a RowBatch (from JSON, bulk, Arrow) and packs it; the engine unpacks numeric columns only,
-dispatch opens the texts as well. Columns that hold only their default are left out of the batch.
+Intake packs a RowBatch; the engine unpacks numeric columns only, dispatch opens the texts as well. Columns that
+hold only their default are left out of the batch.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import xxhash
+from pyarrow.compute import call_function
 
-from clearing.core.inputs import I32, I64, U8, U64, LogRecord, PaymentRows, Reject, SourceSpan
+from clearing.core.inputs import (
+    I32,
+    U8,
+    U64,
+    Kind,
+    Links,
+    LogRecord,
+    PaymentRows,
+    References,
+    Reject,
+    SourceSpan,
+)
+from clearing.log.content import body_hashes
+from clearing.log.rows import RowBatch, strings
 
 KEY = b"payments/1"  # Kafka record key: kind and version of the value
 
-PAYMENT, TOKEN_TRANSFER = 1, 2  # column `kind`
 PRIORITIES = ("NORM", "HIGH", "URGT")  # column `priority` is the index (R12)
 
+# What an absent column holds. Those of Links and References are absent where no row is linked or refers to one.
 _DEFAULTS: dict[str, tuple[type[np.generic], int]] = {
     "decimals": (np.uint8, 0),
     "priority": (np.uint8, 0),
-    "kind": (np.uint8, PAYMENT),
+    "kind": (np.uint8, Kind.PAYMENT),
     "expires_at_ms": (np.int64, 0),
     "window": (np.int32, 0),
     "item": (np.int32, -1),
     "reject": (np.uint8, 0),
 }
+_LINKS: dict[str, tuple[type[np.generic], int]] = {
+    "leg": (np.uint8, 0),
+    "legs": (np.uint8, 0),
+    "partial": (np.uint8, 0),
+}
+_REFERENCES: dict[str, tuple[type[np.generic], int]] = {
+    "reference_hash": (np.uint64, 0),
+    "reference_amount": (np.int64, 0),
+    "reference_decimals": (np.uint8, 0),
+    "decision": (np.uint8, 0),
+}
+_NUMBERS = _DEFAULTS | _LINKS | _REFERENCES
+_OPTIONAL_IDS = ("link", "terms", "reference")
+_OPTIONAL_TEXTS = ("chain_reference", "reason")
 
-_NAMES = pa.dictionary(pa.int32(), pa.string())
+_NAMES, _ID = pa.dictionary(pa.int32(), pa.string()), pa.binary(16)
 _TYPES: dict[str, pa.DataType] = {
-    "id": pa.binary(16),
+    "id": _ID,
     "debtor": _NAMES,
     "creditor": _NAMES,
     "asset": _NAMES,
@@ -40,10 +68,17 @@ _TYPES: dict[str, pa.DataType] = {
     "body_hash": pa.uint64(),
     "source": pa.int32(),
     "source_offset": pa.int64(),
-    "chain_reference": pa.string(),
-    **{name: pa.from_numpy_dtype(dtype) for name, (dtype, _) in _DEFAULTS.items()},
+    **{name: pa.from_numpy_dtype(dtype) for name, (dtype, _) in _NUMBERS.items()},
+    **dict.fromkeys(_OPTIONAL_IDS, _ID),
+    **dict.fromkeys(_OPTIONAL_TEXTS, pa.string()),
 }
-_REQUIRED = _TYPES.keys() - _DEFAULTS.keys() - {"chain_reference"}
+# What else must be there where a column is.
+_NEEDED = {
+    "legs": {"link", "terms"},
+    **{name: {"legs"} for name in ("link", "terms", "leg", "partial")},
+    **{name: {"reference"} for name in _REFERENCES},
+}
+_REQUIRED = _TYPES.keys() - {*_NUMBERS, *_OPTIONAL_IDS, *_OPTIONAL_TEXTS}
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -51,113 +86,59 @@ class _Header(msgspec.Struct, frozen=True):
     rejects: list[tuple[int, Reject]] = []
 
 
-_NO_TEXT = np.uint64(xxhash.xxh3_64_intdigest(b""))
-
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Header).decode
 
 
-@dataclass(slots=True)
-class RowBatch:
-    """n rows as intake has them. Strings are pyarrow string arrays (or lists); on rejected rows "" and 0.
-
-    id: (n, 16) bytes of the UUID. amount/decimals: "12.5" is (125, 1). value_date: days since epoch.
-    item: index in a bulk, -1 for a single payment. reject: Code below 40, its text in rejects[row].
-    """
-
-    id: U8
-    debtor: pa.Array | list[str]
-    creditor: pa.Array | list[str]
-    asset: pa.Array | list[str]
-    amount: I64
-    decimals: U8
-    value_date: I32
-    priority: U8
-    kind: U8
-    end_to_end_id: pa.Array | list[str]
-    chain_reference: pa.Array | list[str] | None
-    expires_at_ms: I64
-    window: I32
-    source: I32
-    source_offset: I64
-    item: I32
-    reject: U8
-    rejects: dict[int, Reject] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.amount)
-
-
-def _strings(values: pa.Array | list[str]) -> pa.Array:
-    return values if isinstance(values, pa.Array) else pa.array(values, pa.string())
-
-
-def _mix(h: U64, value: np.ndarray) -> U64:
-    """One round of a 64-bit mixing function over columns (constants of SplitMix64)."""
-    h = (h ^ value.astype(np.uint64, copy=False)) * np.uint64(0xBF58476D1CE4E5B9)
-    return h ^ (h >> np.uint64(29))
-
-
-def _text_hashes(values: pa.Array) -> U64:
-    """xxh3-64 of each string."""
-    digest = xxhash.xxh3_64_intdigest
-    texts = values.cast(pa.binary()).to_pylist()
-    return np.fromiter(map(digest, texts), np.uint64, len(texts))
-
-
-def body_hashes(rows: RowBatch) -> U64:
-    """64-bit hash of each row's content without its id: equal content, equal hash, in any wire format (R28)."""
-    h = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
-    for column in (rows.debtor, rows.creditor, rows.asset):
-        encoded = _strings(column).dictionary_encode()
-        h = _mix(h, _text_hashes(encoded.dictionary)[encoded.indices.to_numpy()])
-    h = _mix(h, _text_hashes(_strings(rows.end_to_end_id)))
-    if rows.chain_reference is not None:
-        # Only where there is one: a payment's hash must not depend on what else is in its batch.
-        references = _text_hashes(_strings(rows.chain_reference))
-        h = np.where(references == _NO_TEXT, h, _mix(h, references))
-    for numbers in (
-        rows.amount,
-        rows.decimals,
-        rows.value_date,
-        rows.priority,
-        rows.kind,
-        rows.expires_at_ms,
-        rows.window,
-    ):
-        h = _mix(h, numbers)
-    return h
-
-
 def pack(rows: RowBatch, sources: list[SourceSpan]) -> bytes:
     """Value of one log record. Deterministic: the same rows give the same bytes."""
-    n = len(rows)
     columns: dict[str, pa.Array] = {
-        "id": pa.Array.from_buffers(
-            pa.binary(16), n, [None, pa.py_buffer(np.ascontiguousarray(rows.id, np.uint8))]
-        ),
-        "debtor": _strings(rows.debtor).dictionary_encode(),
-        "creditor": _strings(rows.creditor).dictionary_encode(),
-        "asset": _strings(rows.asset).dictionary_encode(),
+        "id": _binary(rows.id),
+        "debtor": strings(rows.debtor).dictionary_encode(),
+        "creditor": strings(rows.creditor).dictionary_encode(),
+        "asset": strings(rows.asset).dictionary_encode(),
         "amount": pa.array(rows.amount, pa.int64()),
         "value_date": pa.array(rows.value_date, pa.int32()),
-        "end_to_end_id": _strings(rows.end_to_end_id),
+        "end_to_end_id": strings(rows.end_to_end_id),
         "body_hash": pa.array(body_hashes(rows)),
         "source": pa.array(rows.source, pa.int32()),
         "source_offset": pa.array(rows.source_offset, pa.int64()),
+        **dict(_optional_columns(rows)),
     }
-    for name, (_, default) in _DEFAULTS.items():
-        values = getattr(rows, name)
-        if (values != default).any():
-            columns[name] = pa.array(values, _TYPES[name])
-    if rows.chain_reference is not None:
-        columns["chain_reference"] = _strings(rows.chain_reference)
     header = _encode(_Header(sources, sorted(rows.rejects.items())))
     batch = pa.record_batch(columns).replace_schema_metadata({"clearing": header})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return sink.getvalue().to_pybytes()
+
+
+def _optional_columns(rows: RowBatch) -> Iterator[tuple[str, pa.Array]]:
+    """Those in which some row has more than the default."""
+    numbers = {name: getattr(rows, name) for name in _DEFAULTS}
+    if rows.links is not None and rows.links.legs.any():
+        links = rows.links
+        yield "link", _binary(links.link)
+        yield "terms", _binary(links.terms)
+        numbers |= {name: getattr(links, name) for name in _LINKS}
+    if rows.references is not None and rows.references.id.any():
+        references = rows.references
+        yield "reference", _binary(references.id)
+        numbers["reference_hash"] = references.body_hash
+        numbers["reference_amount"] = references.amount
+        numbers["reference_decimals"] = references.decimals
+        numbers["decision"] = references.decision
+    for name, values in numbers.items():
+        if (values != _NUMBERS[name][1]).any():
+            yield name, pa.array(values, _TYPES[name])
+    for name, texts in (("chain_reference", rows.chain_reference), ("reason", rows.reason)):
+        if texts is not None and call_function("binary_length", [strings(texts)]).to_numpy().any():
+            yield name, strings(texts)
+
+
+def _binary(ids: U8 | U64) -> pa.Array:
+    """Of 16 bytes each: (n, 16) uint8 or (n, 2) little-endian words."""
+    return pa.Array.from_buffers(_ID, len(ids), [None, pa.py_buffer(np.ascontiguousarray(ids))])
 
 
 @dataclass(slots=True)
@@ -171,10 +152,14 @@ class OpenedBatch:
     def __len__(self) -> int:
         return self.batch.num_rows
 
+    def has(self, name: str) -> bool:
+        """Is there such a column? Otherwise every row has its default."""
+        return self.batch.schema.get_field_index(name) >= 0
+
     def numbers(self, name: str) -> np.ndarray:
-        """Numeric column, its default where the batch leaves it out."""
-        if name in _DEFAULTS and name not in self.batch.schema.names:
-            dtype, default = _DEFAULTS[name]
+        """Numeric column."""
+        if name in _NUMBERS and not self.has(name):
+            dtype, default = _NUMBERS[name]
             return np.full(len(self), default, dtype)
         return self.batch.column(name).to_numpy()
 
@@ -186,15 +171,44 @@ class OpenedBatch:
 
     def texts(self, name: str) -> list[str]:
         """String column as Python strings; "" where the batch leaves it out."""
-        if name not in self.batch.schema.names:
-            return [""] * len(self)
-        column = self.batch.column(name)
-        return column.to_pylist()
+        return self.batch.column(name).to_pylist() if self.has(name) else [""] * len(self)
 
-    def ids(self) -> U64:
-        """(n, 2) view of the 16-byte ids as two little-endian words."""
-        buffer = self.batch.column("id").buffers()[1]
+    def text(self, name: str, row: int) -> str:
+        """One string of a column."""
+        return self.batch.column(name)[row].as_py() if self.has(name) else ""
+
+    def row_texts(self, row: int) -> tuple[str, str]:
+        """PaymentRows.texts: end-to-end id and chain reference, read when they are asked for."""
+        return self.text("end_to_end_id", row), self.text("chain_reference", row)
+
+    def ids(self, name: str = "id") -> U64:
+        """(n, 2) view of a column of 16-byte ids as two little-endian words; 0 where the batch leaves it out."""
+        if not self.has(name):
+            return np.zeros((len(self), 2), np.uint64)
+        buffer = self.batch.column(name).buffers()[1]
         return np.frombuffer(buffer, "<u8", len(self) * 2).reshape(-1, 2)
+
+    def links(self) -> Links | None:
+        """None where no row is a linked leg."""
+        if not self.has("legs"):
+            return None
+        return Links(
+            link=self.ids("link"),
+            terms=self.ids("terms"),
+            **{name: self.numbers(name) for name in _LINKS},
+        )
+
+    def references(self) -> References | None:
+        """None where no row is about another one."""
+        if not self.has("reference"):
+            return None
+        return References(
+            id=self.ids("reference"),
+            body_hash=self.numbers("reference_hash"),
+            amount=self.numbers("reference_amount"),
+            decimals=self.numbers("reference_decimals"),
+            decision=self.numbers("decision"),
+        )
 
 
 def open_batch(value: bytes) -> OpenedBatch:
@@ -204,7 +218,9 @@ def open_batch(value: bytes) -> OpenedBatch:
     except (OSError, StopIteration) as error:  # cut off within or before the batch
         raise ValueError(f"an Arrow stream that ends early: {error}") from error
     foreign = [f"{f.name}: {f.type}" for f in batch.schema if _TYPES.get(f.name) != f.type]
-    foreign += sorted(_REQUIRED - set(batch.schema.names))
+    names = set(batch.schema.names)
+    foreign += sorted(_REQUIRED - names)
+    foreign += [name for name in batch.schema.names if _NEEDED.get(name, set()) - names]
     if foreign or any(column.null_count for column in batch.columns):
         raise ValueError(f"not the columns of a log record: {', '.join(foreign) or 'nulls'}")
     metadata = batch.schema.metadata
@@ -233,6 +249,9 @@ def unpack(value: bytes, offset: int, time_ms: int) -> LogRecord:
         amount=opened.numbers("amount"),
         value_date=opened.numbers("value_date"),
         rejects=opened.rejects,
+        links=opened.links(),
+        references=opened.references(),
+        texts=opened.row_texts,
         **{name: opened.numbers(name) for name in _DEFAULTS},
     )
     return LogRecord(offset, time_ms, opened.sources, payments=rows)

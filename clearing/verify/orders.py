@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 from msgspec import UNSET, UnsetType
 
-from clearing.core.inputs import I32, I64, U8, U64, Bool
-from clearing.log.payments import PAYMENT, PRIORITIES, TOKEN_TRANSFER, RowBatch, body_hashes
+from clearing.core.inputs import I32, I64, U8, U64, Bool, Kind
+from clearing.log.content import body_hashes
+from clearing.log.payments import PRIORITIES
+from clearing.log.rows import RowBatch
 from clearing.messages import Bulk, Instruction, Payment, TokenTransfer
 from clearing.verify.sums import decimal_columns
 from clearing.verify.tables import Rows
@@ -102,7 +104,7 @@ def _row_batch(orders: list[Order], amount: I64, decimals: U8) -> RowBatch:
     """The columns a body hash is made of; those of a row's place are left at 0."""
     n = len(orders)
     references = [o.chain_reference if isinstance(o, TokenTransfer) else "" for o in orders]
-    kinds = [TOKEN_TRANSFER if isinstance(o, TokenTransfer) else PAYMENT for o in orders]
+    kinds = [Kind.TOKEN_TRANSFER if isinstance(o, TokenTransfer) else Kind.PAYMENT for o in orders]
     return RowBatch(
         id=np.zeros((n, 16), np.uint8),
         debtor=[o.debtor for o in orders],

@@ -8,14 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clearing.core.inputs import SourceSpan
+from clearing.core.inputs import Kind, SourceSpan
 from clearing.core.reasons import Code
 from clearing.intake import exact
 from clearing.intake.decode import decode
 from clearing.intake.fields import instant_ms_of
 from clearing.log import payments
-from clearing.log.payments import PAYMENT as KIND_PAYMENT
-from clearing.log.payments import TOKEN_TRANSFER
 from tests.intake.build import (
     ID,
     OTHER_ID,
@@ -36,13 +34,13 @@ DAY = date(2026, 3, 2).toordinal() - date(1970, 1, 1).toordinal()
 def test_a_payment_is_read_field_by_field() -> None:
     [line] = lines(raw(PAYMENT))
     assert line.id == ID.replace("-", "")
-    assert line[1:9] == ("ALPHHKHH", "BETAHKHH", "HKD", 1250, 2, DAY, 0, KIND_PAYMENT)
+    assert line[1:9] == ("ALPHHKHH", "BETAHKHH", "HKD", 1250, 2, DAY, 0, Kind.PAYMENT)
     assert line[9:] == ("INV 2026/17", "", 0, 0, -1, 0, None)
 
 
 def test_a_token_transfer_has_its_chain_reference() -> None:
     [line] = lines(raw(transfer(window=7, priority="URGT", expires_at="2026-03-02T12:00:00.25Z")))
-    assert (line.kind, line.chain_reference) == (TOKEN_TRANSFER, REFERENCE)
+    assert (line.kind, line.chain_reference) == (Kind.TOKEN_TRANSFER, REFERENCE)
     assert (line.window, line.priority) == (7, 2)
     assert line.expires_at_ms == (DAY * 24 + 12) * 3_600_000 + 250
 

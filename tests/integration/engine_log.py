@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from clearing import kafka
 from clearing.core.commands import ControlMessage, OpenAccount, RegisterAsset, RegisterParticipant
-from clearing.core.inputs import ControlItem, SourceSpan
+from clearing.core.inputs import ControlItem, Kind, SourceSpan
 from clearing.core.registry import AssetSpec
 from clearing.log import control, payments
 from clearing.log.records import OutputRecord
@@ -64,7 +64,7 @@ def payments_value(ids: Sequence[UUID], value_date: int, start: int = 0) -> byte
         decimals=np.zeros(n, np.uint8),
         value_date=np.full(n, value_date, np.int32),
         priority=np.zeros(n, np.uint8),
-        kind=np.full(n, payments.PAYMENT, np.uint8),
+        kind=np.full(n, Kind.PAYMENT, np.uint8),
         end_to_end_id=[f"E{start + i}" for i in range(n)],
         chain_reference=None,
         expires_at_ms=np.zeros(n, np.int64),

@@ -1,0 +1,133 @@
+"""The rows of one log record as intake makes them: columns, and how batches of them are put together.
+
+Filled by clearing.intake from JSON, packed by clearing.log.payments. No format's bytes here.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clearing.core.inputs import I32, I64, U8, Links, References, Reject
+
+Texts = pa.Array | list[str]
+Run = tuple[int, int, int]  # (index of a batch, first row, row behind the last)
+
+
+@dataclass(slots=True)
+class RowBatch:
+    """n rows as intake has them. Strings are pyarrow string arrays (or lists); on rejected rows "" and 0.
+
+    id: (n, 16) bytes of the UUID. amount/decimals: "12.5" is (125, 1). value_date: days since epoch.
+    item: index in a bulk, -1 for a record of its own. reject: Code below 40, its text in rejects[row].
+    chain_reference, links, references, reason (ISO code in a return, cancellation or answer): None where no
+    row has any; else "" and zeros on the rows that have none.
+    """
+
+    id: U8
+    debtor: Texts
+    creditor: Texts
+    asset: Texts
+    amount: I64
+    decimals: U8
+    value_date: I32
+    priority: U8
+    kind: U8
+    end_to_end_id: Texts
+    chain_reference: Texts | None
+    expires_at_ms: I64
+    window: I32
+    source: I32
+    source_offset: I64
+    item: I32
+    reject: U8
+    rejects: dict[int, Reject] = field(default_factory=dict[int, Reject])
+    links: Links | None = None
+    references: References | None = None
+    reason: Texts | None = None
+
+    def __len__(self) -> int:
+        return len(self.amount)
+
+
+def strings(values: Texts) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values, pa.string())
+
+
+def assemble(batches: Sequence[RowBatch], runs: Sequence[Run]) -> RowBatch:
+    """Rows [first, stop) of batches[i] for each run (i, first, stop), one after the other, with their rejects.
+
+    Copies by the run, some 5 µs each: long ones cost next to nothing.
+    """
+    columns: dict[str, Any] = {}
+    for column in fields(RowBatch):
+        if column.name != "rejects":
+            values = [getattr(batch, column.name) for batch in batches]
+            if column.name in _ABSENT and any(value is not None for value in values):
+                absent = _ABSENT[column.name]
+                values = [
+                    absent(len(batch)) if value is None else value
+                    for batch, value in zip(batches, values, strict=True)
+                ]
+            columns[column.name] = _column(values, runs)
+    return RowBatch(**columns, rejects=_rejects(batches, runs))
+
+
+def _column(values: list[Any], runs: Sequence[Run]) -> Any:
+    match values[0]:
+        case None:
+            return None
+        case np.ndarray():
+            return np.concatenate([values[i][first:stop] for i, first, stop in runs])
+        case Links() | References() as columns:
+            parts = {
+                part.name: _column([getattr(value, part.name) for value in values], runs)
+                for part in fields(columns)
+            }
+            return type(columns)(**parts)
+    texts = [strings(value) for value in values]
+    return pa.concat_arrays([texts[i].slice(first, stop - first) for i, first, stop in runs])
+
+
+def _rejects(batches: Sequence[RowBatch], runs: Sequence[Run]) -> dict[int, Reject]:
+    """Numbered by row of the whole."""
+    known = [sorted(batch.rejects) for batch in batches]
+    rejects: dict[int, Reject] = {}
+    before = 0
+    for i, first, stop in runs:
+        for row in known[i][bisect_left(known[i], first) : bisect_left(known[i], stop)]:
+            rejects[before + row - first] = batches[i].rejects[row]
+        before += stop - first
+    return rejects
+
+
+def _no_texts(n: int) -> pa.StringArray:
+    offsets = pa.py_buffer(np.zeros(n + 1, np.int32))
+    return pa.StringArray.from_buffers(n, offsets, pa.py_buffer(b""))
+
+
+def _no_links(n: int) -> Links:
+    words, bytes_ = np.zeros((n, 2), np.uint64), np.zeros(n, np.uint8)
+    return Links(link=words, terms=words, leg=bytes_, legs=bytes_, partial=bytes_)
+
+
+def _no_references(n: int) -> References:
+    words, bytes_ = np.zeros((n, 2), np.uint64), np.zeros(n, np.uint8)
+    return References(
+        id=words,
+        body_hash=words[:, 0],
+        amount=np.zeros(n, np.int64),
+        decimals=bytes_,
+        decision=bytes_,
+    )
+
+
+_ABSENT: dict[str, Callable[[int], Any]] = {
+    "chain_reference": _no_texts,
+    "links": _no_links,
+    "references": _no_references,
+    "reason": _no_texts,
+}
