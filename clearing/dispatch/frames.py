@@ -39,9 +39,8 @@ class Frame:
         """One record with all pieces if they fit, otherwise each in its own; numbered from `index` on."""
         size_bytes = 0
         for _, rows in pieces:
-            size_bytes += (
-                len(rows) + 1
-            )  # for its comma: a section that was cut never passes for one that fits
+            # With its comma: a section that had to be cut never passes for one that fits.
+            size_bytes += len(rows) + 1
         if size_bytes <= MAX_ROWS_BYTES:
             return [self._record(pieces, index)] if pieces else []
         return [self._record([piece], index + i) for i, piece in enumerate(pieces)]

@@ -4,7 +4,6 @@ They are few. Values of a log record's columns and outcomes in, messages out; cl
 in their places among the rows that are told by column.
 """
 
-import uuid
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, cast
 
@@ -12,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from clearing.core.inputs import Decision, Kind
-from clearing.core.money import show
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
+from clearing.dispatch.texts import amounts, uuids
 from clearing.dispatch.wording import wording
 from clearing.log.payments import OpenedBatch
 from clearing.messages import CancellationAnswer, CancellationRequest, PaymentStatus, Receipt
@@ -47,7 +46,7 @@ class Referring(NamedTuple):
             return PaymentStatus(
                 id=self.id,
                 status=status,
-                instruction=cast(Literal["CANCEL", "PRIORITY", "ANSWER"], self.kind.name),
+                instruction=cast(Literal["cancel", "priority", "answer"], self.kind.name.lower()),
                 reference=self.reference,
                 end_to_end_id=self.end_to_end_id,
                 reason=reason,
@@ -114,7 +113,7 @@ class Referring(NamedTuple):
 
 def referring(opened: OpenedBatch, outcomes: Outcomes) -> list[Referring]:
     """The rows of a log record that are about another payment and are told to somebody, in log order."""
-    if "kind" not in opened.batch.schema.names:
+    if not opened.has("kind"):
         return []
     codes = outcomes.codes
     unread = (codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL)
@@ -125,13 +124,10 @@ def referring(opened: OpenedBatch, outcomes: Outcomes) -> list[Referring]:
 
 def _rows(opened: OpenedBatch, outcomes: Outcomes, rows: list[int]) -> Iterator[Referring]:
     few = OpenedBatch(opened.batch.take(pa.array(rows)), opened.sources, {})
-    ids = few.batch.column("id").to_pylist()
-    references = few.batch.column("reference").to_pylist()
+    ids, references = (uuids(few.ids(name), "").to_pylist() for name in ("id", "reference"))
     kinds, decisions = few.numbers("kind").tolist(), few.numbers("decision").tolist()
-    amounts, decimals = few.numbers("amount").tolist(), few.numbers("decimals").tolist()
-    debtors, creditors, assets = (
-        few.batch.column(name).to_pylist() for name in ("debtor", "creditor", "asset")
-    )
+    shown = amounts(few.numbers("amount"), few.numbers("decimals")).to_pylist()
+    debtors, creditors, assets = (_names(few, name) for name in ("debtor", "creditor", "asset"))
     end_to_end_ids, chain_references, reasons = (
         few.texts(name) for name in ("end_to_end_id", "chain_reference", "reason")
     )
@@ -144,12 +140,12 @@ def _rows(opened: OpenedBatch, outcomes: Outcomes, rows: list[int]) -> Iterator[
         yield Referring(
             row=row,
             kind=Kind(kinds[i]),
-            id=str(uuid.UUID(bytes=ids[i])),
-            reference=str(uuid.UUID(bytes=references[i])),
+            id=ids[i],
+            reference=references[i],
             debtor=debtors[i],
             creditor=creditors[i],
             asset=assets[i],
-            amount=show(amounts[i], decimals[i]),
+            amount=shown[i],
             end_to_end_id=end_to_end_ids[i],
             chain_reference=chain_references[i],
             reason=reasons[i],
@@ -159,3 +155,9 @@ def _rows(opened: OpenedBatch, outcomes: Outcomes, rows: list[int]) -> Iterator[
             repeat=repeat,
             window=outcomes.windows.get(assets[i], 0) if accepted else 0,
         )
+
+
+def _names(opened: OpenedBatch, column: str) -> list[str]:
+    """A dictionary column, row by row."""
+    names, index = opened.names(column)
+    return [names[i] for i in index.tolist()]

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from clearing.core.inputs import I64, U8, Reject
+from clearing.core.inputs import I64, U8, Kind, Reject
 from clearing.core.outputs import Entry, Outcomes, WindowEvent
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
 from clearing.dispatch.frames import Frame, Rows, grouped
@@ -66,8 +66,10 @@ def status_records(
     columns = _columns(opened, outcomes)
     few = referring(opened, outcomes)
     statuses = grouped(_status_rows(opened, columns, outcomes, few), owner, len(names), told)
-    received = np.flatnonzero((codes == Code.ACCEPTED) & fresh)
-    receipts = grouped(_receipt_rows(opened, columns, few), creditor, len(names), received)
+    received = (codes == Code.ACCEPTED) & fresh
+    received[[one.row for one in few if one.kind > Kind.RETURN]] = False
+    receipt_rows = _receipt_rows(opened, columns, few)
+    receipts = grouped(receipt_rows, creditor, len(names), np.flatnonzero(received))
     asked = _requests_and_answers(few)
     frame = Frame(_json(netting_set), outcomes.log_offset, outcomes.time_ms)
     records: list[tuple[str, bytes]] = []
@@ -172,7 +174,7 @@ def _receipt_rows(opened: OpenedBatch, columns: _Columns, few: list[Referring]) 
     """Receipt of each row as JSON, with a comma behind it; of use where the row is accepted."""
     debtors, debtor = opened.names("debtor")
     chain_reference: list[pa.Array] = []
-    if "chain_reference" in opened.batch.schema.names:
+    if opened.has("chain_reference"):
         texts = opened.texts("chain_reference")
         chain_reference.append(pa.array([_field("chain_reference", text) for text in texts]))
     rows = join(
@@ -228,10 +230,7 @@ def _replaced(rows: pa.Array, others: Mapping[int, PaymentStatus | Receipt]) -> 
     if not others:
         return rows
     places = sorted(others)
-    mask = np.zeros(len(rows), np.bool_)
-    mask[places] = True
-    texts = pa.array([_encode(others[row]) + b"," for row in places], pa.binary())
-    return replace(rows, mask, texts.cast(pa.string()))
+    return replace(rows, places, [_encode(others[row]) + b"," for row in places])
 
 
 def _positions(names: list[str], ordered: list[str]) -> I64:
@@ -245,7 +244,9 @@ def _items(item: np.ndarray) -> list[pa.Array | str]:
 
 
 def _reason(code: int) -> str:
-    """Reason and text of a row told by column; what intake rejected is told by _rejects."""
+    """Reason and text of a row; of one that was read before nothing, as it is told to nobody."""
+    if code == Code.ALREADY_READ:
+        return ""
     _, reason, text = wording(code)
     return _field("reason", reason) + _field("text", text)
 

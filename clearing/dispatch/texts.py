@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.compute import call_function
 
-from clearing.core.inputs import I64, U8, U64, Bool
+from clearing.core.inputs import I64, U8, U64
 from clearing.core.money import show
 
 _POWERS_OF_TEN = np.array([10**i for i in range(19)], np.uint64)
@@ -40,9 +40,23 @@ def look_up(keys: np.ndarray, size: int, text: Callable[[int], str]) -> pa.Array
     return named([text(key) for key in present.tolist()], place[keys])
 
 
-def replace(texts: pa.Array, mask: Bool, others: pa.Array) -> pa.Array:
-    """The texts with those where the mask is set replaced by `others`, in order."""
-    return call_function("replace_with_mask", [texts, pa.array(mask), others])
+def replace(texts: pa.Array, places: list[int], others: list[bytes]) -> pa.Array:
+    """The texts with those at `places`, ascending, replaced by `others`. The rest is copied by the stretch."""
+    assert texts.offset == 0
+    _, ends, data = texts.buffers()
+    at = np.frombuffer(ends, np.int32, len(texts) + 1)
+    text = memoryview(data or b"")
+    parts: list[bytes | memoryview] = []
+    copied = 0
+    for start, end, other in zip(at[places], at[np.add(places, 1)], others, strict=True):
+        parts += [text[copied:start], other]
+        copied = end
+    parts.append(text[copied : at[-1]])
+    longer = np.zeros(len(texts) + 1, np.int32)
+    longer[np.add(places, 1)] = np.fromiter(map(len, others), np.int32) - np.diff(at)[places]
+    moved = at + np.cumsum(longer, dtype=np.int32)
+    buffers = [None, pa.py_buffer(moved), pa.py_buffer(b"".join(parts))]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
 
 
 def digits(numbers: np.ndarray) -> pa.Array:
@@ -84,10 +98,9 @@ def amounts(amount: I64, decimals: U8) -> pa.Array:
     texts = pa.Array.from_buffers(pa.string(), len(amount), [None, ends, pa.py_buffer(text)])
     if not below_one.any():
         return texts
-    small = zip(amount[below_one].tolist(), decimals[below_one].tolist(), strict=True)
-    return replace(
-        texts, below_one, pa.array([show(units, scale) for units, scale in small], pa.string())
-    )
+    places = np.flatnonzero(below_one)
+    small = zip(amount[places].tolist(), decimals[places].tolist(), strict=True)
+    return replace(texts, places.tolist(), [show(units, scale).encode() for units, scale in small])
 
 
 def escaped(texts: pa.Array) -> pa.Array:

@@ -1,5 +1,6 @@
 """Outcome codes in the words banks are told: status, reason and one sentence for people."""
 
+from functools import cache
 from typing import Literal, NamedTuple, cast
 
 from clearing.core.reasons import REASONS, Code, Reason, status_of
@@ -24,6 +25,7 @@ class Wording(NamedTuple):
     text: str
 
 
+@cache
 def wording(code: int) -> Wording:
     """What is said of an outcome. Raises ValueError on a code of a newer version, which is not guessed at (F17)."""
     reason = _REASONS.get(Code(code))

@@ -2,21 +2,32 @@
 
 import uuid
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
+from msgspec.structs import replace
 
-from clearing.core.inputs import Reject, SourceSpan
+from clearing.core.inputs import Decision, Kind, References, Reject, SourceSpan
 from clearing.core.money import show
 from clearing.core.outputs import Outcomes
-from clearing.core.reasons import REASONS, Code, status_of
+from clearing.core.reasons import REASONS, Code
 from clearing.log import payments
-from clearing.messages import PaymentStatus, Receipt, StatusRecord
+from clearing.log.rows import RowBatch
+from clearing.messages import (
+    CancellationAnswer,
+    CancellationRequest,
+    PaymentStatus,
+    Receipt,
+    StatusRecord,
+)
 from clearing.names import owner_of
+
+NOTHING = uuid.UUID(int=0)
 
 
 @dataclass
 class Row:
-    """One payment row and what became of it."""
+    """One row and what became of it. reference, reason, decision: of rows about another one."""
 
     id: uuid.UUID
     debtor: str = "ALPHA"
@@ -29,6 +40,10 @@ class Row:
     source: int = 0
     source_offset: int = 0
     item: int = -1
+    kind: Kind = Kind.PAYMENT
+    reference: uuid.UUID = NOTHING
+    reason: str = ""
+    decision: Decision = Decision.NONE
     code: int = Code.ACCEPTED
     repeat: bool = False
     reject: Reject | None = None
@@ -59,7 +74,7 @@ class LogPiece:
             return [getattr(row, name) if ok else "" for row, ok in zip(rows, read, strict=True)]
 
         return payments.pack(
-            payments.RowBatch(
+            RowBatch(
                 id=np.frombuffer(b"".join(row.id.bytes for row in rows), np.uint8).reshape(n, 16),
                 debtor=texts("debtor"),
                 creditor=texts("creditor"),
@@ -68,7 +83,7 @@ class LogPiece:
                 decimals=numbers("decimals", np.uint8),
                 value_date=np.full(n, 20_000, np.int32),
                 priority=np.zeros(n, np.uint8),
-                kind=np.full(n, payments.PAYMENT, np.uint8),
+                kind=numbers("kind", np.uint8),
                 end_to_end_id=texts("end_to_end_id"),
                 chain_reference=texts("chain_reference")
                 if any(row.chain_reference for row in rows)
@@ -80,6 +95,16 @@ class LogPiece:
                 item=numbers("item", np.int32),
                 reject=np.array([row.reject.code if row.reject else 0 for row in rows], np.uint8),
                 rejects={i: row.reject for i, row in enumerate(rows) if row.reject},
+                references=References(
+                    id=np.frombuffer(b"".join(row.reference.bytes for row in rows), "<u8").reshape(
+                        n, 2
+                    ),
+                    body_hash=np.zeros(n, np.uint64),
+                    amount=np.zeros(n, np.int64),
+                    decimals=np.zeros(n, np.uint8),
+                    decision=numbers("decision", np.uint8),
+                ),
+                reason=texts("reason"),
             ),
             self.sources,
         )
@@ -95,53 +120,104 @@ class LogPiece:
 
     def told(self, netting_set: str = "hk") -> dict[str, StatusRecord]:
         """By participant what it is to be told: row by row, by the text of the rules."""
-        statuses: dict[str, list[PaymentStatus]] = {}
-        receipts: dict[str, list[Receipt]] = {}
+        told: dict[str, StatusRecord] = {}
+
+        def of(name: str) -> StatusRecord:
+            return told.setdefault(
+                name,
+                StatusRecord(
+                    netting_set=netting_set,
+                    log_offset=self.log_offset,
+                    index=0,
+                    time_ms=self.time_ms,
+                    statuses=[],
+                    receipts=[],
+                    requests=[],
+                    answers=[],
+                ),
+            )
+
         for row in self.rows:
             if row.code == Code.ALREADY_READ:
                 continue
             source = self.sources[row.source]
-            sender = statuses.setdefault(owner_of(source.topic), [])
-            sender.append(_status(row, source, self.windows))
-            if row.code == Code.ACCEPTED and not row.repeat:
-                receipts.setdefault(row.creditor, []).append(_receipt(row, self.windows))
-        return {
-            name: StatusRecord(
-                netting_set=netting_set,
-                log_offset=self.log_offset,
-                index=0,
-                time_ms=self.time_ms,
-                statuses=statuses.get(name, []),
-                receipts=receipts.get(name, []),
-            )
-            for name in {**statuses, **receipts}
-        }
+            of(owner_of(source.topic)).statuses.append(_status(row, source, self.windows))
+            if row.repeat or row.reject is not None:
+                continue
+            if row.code == Code.ACCEPTED and row.kind <= Kind.RETURN:
+                of(row.creditor).receipts.append(_receipt(row, self.windows))
+            if row.code == Code.REQUESTED and row.kind == Kind.CANCEL:
+                of(row.creditor).requests.append(_request(row))
+            if row.code == Code.DONE and row.kind == Kind.ANSWER:
+                of(row.creditor).answers.append(_answer(row))
+        return told
+
+
+WAITS = "it waits for liquidity or for the other legs of its link"
+WORDS = {
+    Code.QUEUED: WAITS,
+    Code.DONE: "carried out",
+    Code.REQUESTED: "accepted before: the creditor is asked to give it back",
+}
+STATUSES: dict[Code, Literal["ACSP", "PDNG", "CNCL", "PDCR", "CANC"]] = {
+    Code.ACCEPTED: "ACSP",
+    Code.QUEUED: "PDNG",
+    Code.DONE: "CNCL",
+    Code.REQUESTED: "PDCR",
+    Code.CANCELLED: "CANC",
+}
+INSTRUCTIONS: dict[Kind, Literal["cancel", "priority", "answer"]] = {
+    Kind.CANCEL: "cancel",
+    Kind.PRIORITY: "priority",
+    Kind.ANSWER: "answer",
+}
 
 
 def _status(row: Row, source: SourceSpan, windows: dict[str, int]) -> PaymentStatus:
     place = (source.topic, source.partition, row.source_offset, row.item)
-    reason = REASONS[Code(row.code)] if row.code >= Code.EMPTY else None
+    code = Code(row.code)
+    iso, text = REASONS.get(code, ("", WORDS.get(code, "")))
     if row.reject is not None:
-        assert reason is not None
-        text = f"{reason.text}: {row.reject.detail}" if row.reject.detail else reason.text
-        return PaymentStatus(
-            id=row.reject.id, status="RJCT", reason=reason.iso, text=text, source=place
-        )
-    accepted = row.code == Code.ACCEPTED and not row.repeat
-    status = str(status_of(row.code))
-    assert status in ("ACSP", "PDNG", "RJCT")
-    return PaymentStatus(
+        text = f"{text}: {row.reject.detail}" if row.reject.detail else text
+        return PaymentStatus(id=row.reject.id, status="RJCT", reason=iso, text=text, source=place)
+    said = PaymentStatus(
         id=str(row.id),
-        status=status,
+        status=STATUSES.get(code, "RJCT"),
         end_to_end_id=row.end_to_end_id,
+        reason=iso,
+        text=text,
+        repeat=row.repeat,
+        source=place,
+    )
+    if row.kind in INSTRUCTIONS:
+        return replace(said, instruction=INSTRUCTIONS[row.kind], reference=str(row.reference))
+    accepted = row.code == Code.ACCEPTED and not row.repeat
+    return replace(
+        said,
         asset=row.asset,
         amount=show(row.amount, row.decimals),
         creditor=row.creditor,
         window=windows.get(row.asset, 0) if accepted else 0,
-        reason=reason.iso if reason else "",
-        text=reason.text if reason else "",
-        repeat=row.repeat,
-        source=place,
+        return_of=str(row.reference) if row.kind == Kind.RETURN else "",
+    )
+
+
+def _request(row: Row) -> CancellationRequest:
+    return CancellationRequest(
+        id=str(row.id),
+        original=str(row.reference),
+        debtor=row.debtor,
+        asset=row.asset,
+        amount=show(row.amount, row.decimals),
+        end_to_end_id=row.end_to_end_id,
+        reason=row.reason,
+    )
+
+
+def _answer(row: Row) -> CancellationAnswer:
+    decision = "AGREED" if row.decision == Decision.AGREED else "DECLINED"
+    return CancellationAnswer(
+        request=str(row.reference), decision=decision, reason=row.reason, creditor=row.debtor
     )
 
 
@@ -153,5 +229,7 @@ def _receipt(row: Row, windows: dict[str, int]) -> Receipt:
         amount=show(row.amount, row.decimals),
         end_to_end_id=row.end_to_end_id,
         window=windows.get(row.asset, 0),
+        return_of=str(row.reference) if row.kind == Kind.RETURN else "",
+        reason=row.reason if row.kind == Kind.RETURN else "",
         chain_reference=row.chain_reference,
     )
