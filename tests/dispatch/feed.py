@@ -13,10 +13,12 @@ from aiokafka.admin import NewTopic, RecordsToDelete
 
 from clearing import kafka
 from clearing.core.inputs import SourceSpan
-from clearing.core.outputs import Entry, Outcomes, WindowEvent
+from clearing.core.outputs import Entry, Outcomes, Resolution, Resolutions, WindowEvent
+from clearing.core.reasons import Code
+from clearing.dispatch.resolutions import resolution_records
 from clearing.dispatch.statuses import final_record
 from clearing.log import control, payments
-from clearing.log.records import OUTCOMES_KEY, WINDOW_KEY, encode_outcomes
+from clearing.log.records import OUTCOMES_KEY, RESOLUTION_KEY, WINDOW_KEY, encode_outcomes
 from clearing.messages import StatusMessage
 from clearing.names import Topics
 from tests.dispatch.rows import LogPiece, Row
@@ -87,6 +89,35 @@ class Feed:
             self.wanted.setdefault(bank, []).append(encode(record))
         return piece.log_offset
 
+    async def releases(self, chunks: int, window: int) -> int:
+        """A log record with a payment, `chunks` records of resolutions and a window's end; its log offset."""
+        piece = LogPiece(
+            [Row(uuid.uuid4(), debtor="ALPHA", creditor="BRAVO", code=Code.QUEUED)],
+            [SourceSpan(f"payments.{self.netting_set}.ALPHA", 0, 0, 1)],
+        )
+        offset = piece.log_offset = await self.append(payments.KEY, piece.value())
+        for bank, record in piece.told(self.netting_set).items():
+            self.wanted.setdefault(bank, []).append(encode(record))
+        outputs = [(OUTCOMES_KEY, encode_outcomes(self.netting_set, piece.outcomes()))]
+        told = {"ALPHA": 1}
+        for _ in range(chunks):
+            chunk = Resolutions(
+                netting_set=self.netting_set,
+                log_offset=offset,
+                time_ms=1,
+                items=[_released(window)],
+            )
+            outputs.append((RESOLUTION_KEY, encode(chunk)))
+            for bank, value in resolution_records(chunk, told):
+                self.wanted.setdefault(bank, []).append(value)
+                told[bank] = told.get(bank, 0) + 1
+        entry = Entry("ALPHA", net="0.00", debits="0.00", credits="0.00", sent=1, received=0)
+        event = _settled(self.netting_set, offset, window, [entry])
+        outputs.append((WINDOW_KEY, encode(event)))
+        self.wanted["ALPHA"].append(final_record(event, entry, told["ALPHA"]))
+        await self.commit(*outputs)
+        return offset
+
     async def windows(self, *numbers: int, banks: tuple[str, ...] = BANKS) -> list[WindowEvent]:
         """A control record of the log that settles these windows: an outcomes record for each."""
         offset = await self.append(control.KEY, control.TICK)
@@ -94,21 +125,7 @@ class Feed:
             Entry(bank, net="0.00", debits="1.00", credits="1.00", sent=1, received=1)
             for bank in banks
         ]
-        events = [
-            WindowEvent(
-                netting_set=self.netting_set,
-                log_offset=offset,
-                time_ms=1,
-                asset="HKD",
-                window=number,
-                version=1,
-                state="SETTLED",
-                batch=f"b{number}",
-                hash="h",
-                entries=entries,
-            )
-            for number in numbers
-        ]
+        events = [_settled(self.netting_set, offset, number, entries) for number in numbers]
         await self.commit(*((WINDOW_KEY, encode(event)) for event in events))
         for index, event in enumerate(events):
             for entry in entries:
@@ -132,6 +149,38 @@ class Feed:
     async def abort(self, outcomes: Outcomes) -> None:
         value = encode_outcomes(self.netting_set, outcomes)
         await self.commit((OUTCOMES_KEY, value), abort=True)
+
+
+def _settled(netting_set: str, log_offset: int, window: int, entries: list[Entry]) -> WindowEvent:
+    return WindowEvent(
+        netting_set=netting_set,
+        log_offset=log_offset,
+        time_ms=1,
+        asset="HKD",
+        window=window,
+        version=1,
+        state="SETTLED",
+        batch=f"b{window}",
+        hash="h",
+        entries=entries,
+    )
+
+
+def _released(window: int) -> Resolution:
+    return Resolution(
+        id=str(uuid.uuid4()),
+        code=Code.ACCEPTED,
+        kind=1,
+        debtor="ALPHA",
+        creditor="BRAVO",
+        asset="HKD",
+        amount="1.00",
+        log_offset=0,
+        row=0,
+        source=("payments.hk.ALPHA", 0, 0, -1),
+        how="SINGLE",
+        window=window,
+    )
 
 
 async def read_told(bootstrap: str, topics: Topics, banks: tuple[str, ...] = BANKS) -> Told:

@@ -108,6 +108,7 @@ async def test_everything_committed_is_told_in_order(bootstrap: str, topics: Top
             await feed.payments(20, of=i)
         await feed.windows(1, 2)
         await feed.payments(3)
+        await feed.releases(3, window=3)
         await told_once(bootstrap, topics, feed)
 
 
@@ -183,6 +184,20 @@ async def test_restart_between_the_outcomes_of_one_log_record(
                 await feed.log.send_and_wait(topics.status(bank), value, b"hk", 0)
         # In outcomes: the statuses at 0, a commit marker at 1, the windows from 2 on.
         await commit(bootstrap, topics, [0, 1, 3, 4, 5][told_before])
+        async with dispatching(bootstrap, topics):
+            await feed.windows(4, banks=("ALPHA",))
+            await told_once(bootstrap, topics, feed)
+
+
+@pytest.mark.parametrize("start", range(4))
+async def test_restart_between_resolutions(bootstrap: str, topics: Topics, start: int) -> None:
+    """Rows, resolutions in several records, then the window: numbered alike from wherever it starts (R28)."""
+    await create_all(bootstrap, topics)
+    async with feeding(bootstrap, topics) as feed:
+        await feed.releases(2, window=1)
+        for value in feed.wanted["ALPHA"][:start]:
+            await feed.log.send_and_wait(topics.status("ALPHA"), value, b"hk", 0)
+        await commit(bootstrap, topics, start)
         async with dispatching(bootstrap, topics):
             await feed.windows(4, banks=("ALPHA",))
             await told_once(bootstrap, topics, feed)
