@@ -82,8 +82,8 @@ def _model(table: Table) -> SettlementModel | None:
     """R6: "NET/BILATERAL/DEFERRED"; None where it is none."""
     default = model_name(SettlementModel())
     text = table.text("model", _ANY, "a settlement model", default)
-    if not text and "model" in table.values:  # of another type, which was complained about
-        return None
+    if not isinstance(table.values.get("model", ""), str):
+        return None  # which was complained about
     words = text.split("/")
     if len(words) == len(_MODEL) and all(
         word in set(kind) for word, (_, kind) in zip(words, _MODEL, strict=True)

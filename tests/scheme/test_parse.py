@@ -173,11 +173,6 @@ def test_the_demo_is_a_good_scheme() -> None:
         ),
         (
             'model = "NET/MULTILATERAL/DEFERRED"',
-            'model = "GROSS/MULTILATERAL/IMMEDIATE"',
-            "the model GROSS/MULTILATERAL/IMMEDIATE is not cleared so far, only NET/MULTILATERAL/DEFERRED is",
-        ),
-        (
-            'model = "NET/MULTILATERAL/DEFERRED"',
             'model = "NETT"',
             '"NETT" is not a settlement model: NET or GROSS / MULTILATERAL or BILATERAL / DEFERRED or',
         ),
