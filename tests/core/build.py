@@ -1,7 +1,7 @@
 """Small builders for core tests: log records from plain rows, a state with banks and assets."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,26 @@ from clearing.core.commands import (
     RegisterAsset,
     RegisterParticipant,
 )
-from clearing.core.inputs import ControlItem, LogRecord, PaymentRows, Reject, SourceSpan
+from clearing.core.inputs import (
+    U64,
+    ControlItem,
+    Decision,
+    Kind,
+    Links,
+    LogRecord,
+    PaymentRows,
+    References,
+    Reject,
+    SourceSpan,
+)
 from clearing.core.outputs import Outputs, SettlementBatch
 from clearing.core.reasons import Code
 from clearing.core.registry import AssetSpec
 from clearing.core.state import DAY_MS, NettingSet
 from clearing.core.step import step
 from clearing.log import control, payments
+from clearing.log.content import body_hashes
+from clearing.log.rows import RowBatch
 
 DAY = 20_000  # 2024-10-04
 NOON_MS = DAY * DAY_MS + DAY_MS // 2
@@ -28,9 +41,11 @@ ALPHA, BETA, GAMMA = BANKS = ("ALPHHKHH", "BETAHKHH", "GAMMHKHH")
 
 @dataclass(frozen=True)
 class Row:
-    """One payment as a test writes it. `amount` in units of 10^-decimals.
+    """One payment as a test writes it, or what is said about one. `amount` in units of 10^-decimals.
 
     topic, offset: None for the debtor's own topic, and the next offset there. body: content beyond these fields.
+    link, leg, legs, partial, terms: of a linked leg, see inputs.Links. about: the payment that is returned,
+    cancelled (quoted: it may be quoted wrongly) or given another priority; the cancellation that is answered.
     """
 
     id: int
@@ -47,12 +62,60 @@ class Row:
     offset: int | None = None
     item: int = -1
     reject: int = 0
+    kind: int = Kind.PAYMENT
+    priority: int = 0
+    link: int = 0
+    leg: int = 0
+    legs: int = 0
+    partial: bool = False
+    terms: int = 0
+    about: "Row | None" = None
+    decision: int = 0
 
     @property
     def content(self) -> int:
-        """What intake's hash of the body stands for: everything but the id and where it came from."""
-        parts = replace(self, id=0, topic=None, offset=None, item=-1, reject=0)
-        return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8])
+        """Intake's hash of the body: of everything but the id and where it came from."""
+        return _content(replace(self, id=0, topic=None, offset=None, item=-1, reject=0))
+
+    def cancel(self, id_: int, **changes: Any) -> "Row":
+        """The sender takes it back."""
+        return replace(self, **_ABOUT, id=id_, kind=Kind.CANCEL, about=self, **changes)
+
+    def prioritise(self, id_: int, priority: int, **changes: Any) -> "Row":
+        bare = {"creditor": "", "asset": "", "amount": 0, "decimals": 0}
+        fields = _ABOUT | bare | {"kind": Kind.PRIORITY, "priority": priority} | changes
+        return replace(self, **fields, id=id_, about=self)
+
+    def answer(self, id_: int, decision: int = Decision.AGREED, **changes: Any) -> "Row":
+        """Of the creditor of the payment that this row cancels."""
+        bare = {"debtor": self.creditor, "creditor": self.debtor, "asset": "", "amount": 0}
+        fields = _ABOUT | bare | {"decimals": 0, "kind": Kind.ANSWER, "decision": decision}
+        return replace(self, **(fields | changes), id=id_, about=self)
+
+    def give_back(self, id_: int, amount: int, **changes: Any) -> "Row":
+        """R5: a return of some of it."""
+        turned = {"debtor": self.creditor, "creditor": self.debtor, "value_date": self.value_date}
+        fields = _ABOUT | turned | {"kind": Kind.RETURN, "amount": amount} | changes
+        return replace(self, **fields, id=id_, about=self)
+
+
+# Of a row made from the one it is about: nothing of that one's own.
+_ABOUT: dict[str, Any] = {
+    **{"window": 0, "expires_at_ms": 0, "body": 0, "topic": None, "offset": None, "reject": 0},
+    **{"priority": 0, "link": 0, "leg": 0, "legs": 0, "partial": False, "terms": 0, "decision": 0},
+}
+
+
+@lru_cache(100_000)
+def _content(row: Row) -> int:
+    return int(_columns((replace(row, offset=0),), [0]).body_hash[0])
+
+
+def linked(*rows: Row, link: int, partial: bool = False) -> list[Row]:
+    """The rows as the legs of one link."""
+    terms = sum(row.content << 64 * (i % 2) for i, row in enumerate(rows)) % 2**128
+    common = {"link": link, "legs": len(rows), "partial": partial, "terms": terms}
+    return [replace(row, leg=leg, **common) for leg, row in enumerate(rows)]
 
 
 @dataclass
@@ -114,22 +177,22 @@ def _columns(rows: tuple[Row, ...], sources: list[int]) -> PaymentRows:
     assets = sorted({row.asset for row in rows})
     name_at = {name: i for i, name in enumerate(names)}
     asset_at = {name: i for i, name in enumerate(assets)}
-    words = [[row.id & (2**64 - 1), row.id >> 64] for row in rows]
-    return PaymentRows(
+    texts = [f"e{row.body}" for row in rows]
+    columns = PaymentRows(
         participants=names,
         assets=assets,
-        id=np.array(words, np.uint64).reshape(-1, 2),
+        id=_words([row.id for row in rows]),
         debtor=np.array([name_at[row.debtor] for row in rows], np.int32),
         creditor=np.array([name_at[row.creditor] for row in rows], np.int32),
         asset=np.array([asset_at[row.asset] for row in rows], np.int32),
         amount=np.array([row.amount for row in rows], np.int64),
         decimals=np.array([row.decimals for row in rows], np.uint8),
         value_date=np.array([row.value_date for row in rows], np.int32),
-        priority=np.zeros(len(rows), np.uint8),
-        kind=np.ones(len(rows), np.uint8),
+        priority=np.array([row.priority for row in rows], np.uint8),
+        kind=np.array([row.kind for row in rows], np.uint8),
         expires_at_ms=np.array([row.expires_at_ms for row in rows], np.int64),
         window=np.array([row.window for row in rows], np.int32),
-        body_hash=np.array([row.content for row in rows], np.uint64),
+        body_hash=np.zeros(len(rows), np.uint64),
         source=np.array(sources, np.int32),
         source_offset=np.array([row.offset for row in rows], np.int64),
         item=np.array([row.item for row in rows], np.int32),
@@ -139,16 +202,45 @@ def _columns(rows: tuple[Row, ...], sources: list[int]) -> PaymentRows:
             for i, row in enumerate(rows)
             if row.reject
         },
+        links=_links(rows) if any(row.legs for row in rows) else None,
+        references=_references(rows) if any(row.about for row in rows) else None,
+        texts=lambda row: (texts[row], ""),
+    )
+    columns.body_hash = body_hashes(_batch(columns))
+    return columns
+
+
+def _words(ids: list[int]) -> U64:
+    """(n, 2) little-endian words of 128-bit numbers."""
+    words = [[id_ & (2**64 - 1), id_ >> 64] for id_ in ids]
+    return np.array(words, np.uint64).reshape(-1, 2)
+
+
+def _links(rows: tuple[Row, ...]) -> Links:
+    return Links(
+        link=_words([row.link for row in rows]),
+        terms=_words([row.terms for row in rows]),
+        leg=np.array([row.leg for row in rows], np.uint8),
+        legs=np.array([row.legs for row in rows], np.uint8),
+        partial=np.array([row.partial for row in rows], np.uint8),
     )
 
 
-def packed(record: LogRecord) -> tuple[bytes, bytes]:
-    """Key and value of the Kafka record that intake would have written."""
-    rows = record.payments
-    if rows is None:
-        return control.KEY, control.pack(record.control, record.sources)
+def _references(rows: tuple[Row, ...]) -> References:
+    quoted = [row.about if row.kind in (Kind.RETURN, Kind.CANCEL) else None for row in rows]
+    return References(
+        id=_words([row.about.id if row.about else 0 for row in rows]),
+        body_hash=np.array([about.content if about else 0 for about in quoted], np.uint64),
+        amount=np.array([about.amount if about else 0 for about in quoted], np.int64),
+        decimals=np.array([about.decimals if about else 0 for about in quoted], np.uint8),
+        decision=np.array([row.decision for row in rows], np.uint8),
+    )
+
+
+def _batch(rows: PaymentRows) -> RowBatch:
+    """The rows as intake has them before it packs them."""
     names, assets = np.array(rows.participants, object), np.array(rows.assets, object)
-    batch = payments.RowBatch(
+    return RowBatch(
         id=np.ascontiguousarray(rows.id).view(np.uint8).reshape(-1, 16),
         debtor=names[rows.debtor].tolist(),
         creditor=names[rows.creditor].tolist(),
@@ -158,7 +250,7 @@ def packed(record: LogRecord) -> tuple[bytes, bytes]:
         value_date=rows.value_date,
         priority=rows.priority,
         kind=rows.kind,
-        end_to_end_id=[f"{content:x}" for content in rows.body_hash.tolist()],
+        end_to_end_id=[rows.texts(row)[0] for row in range(len(rows))],
         chain_reference=None,
         expires_at_ms=rows.expires_at_ms,
         window=rows.window,
@@ -167,8 +259,17 @@ def packed(record: LogRecord) -> tuple[bytes, bytes]:
         item=rows.item,
         reject=rows.reject,
         rejects=rows.rejects,
+        links=rows.links,
+        references=rows.references,
     )
-    return payments.KEY, payments.pack(batch, record.sources)
+
+
+def packed(record: LogRecord) -> tuple[bytes, bytes]:
+    """Key and value of the Kafka record that intake would have written."""
+    rows = record.payments
+    if rows is None:
+        return control.KEY, control.pack(record.control, record.sources)
+    return payments.KEY, payments.pack(_batch(rows), record.sources)
 
 
 def hkd(**changes: Any) -> AssetSpec:

@@ -1,0 +1,149 @@
+"""R25 in the oracle: a ledger could not take a net batch because somebody is short. Waterfall or recast."""
+
+from fractions import Fraction
+
+from clearing.core.commands import Confirmation
+from clearing.core.reasons import Code
+from clearing.core.registry import SettlementModel
+from tests.core.oracle_books import (
+    COLLATERAL,
+    POOL,
+    Books,
+    ClosedWindow,
+    Event,
+    Member,
+    decimal,
+    minor,
+)
+from tests.core.oracle_waiting import resolution_of
+from tests.core.oracle_windows import replace_batch
+
+
+def resolve_shortfall(books: Books, window: ClosedWindow, answer: Confirmation) -> bool:
+    """By the scheme's rule; False: there is none that helps, the window has FAILED."""
+    spec = books.assets[window.asset].spec
+    if not answer.short or spec.model != SettlementModel() or len(window.together) > 1:
+        return False
+    nets = _nets(window)
+    lacks = {
+        name: minor(answer.short[name], spec.scale) for name in books.status if name in answer.short
+    }
+    if len(lacks) < len(answer.short):
+        return False
+    if any(not 0 < units <= -nets.get(name, 0) for name, units in lacks.items()):
+        return False
+    if spec.on_shortfall == "WATERFALL":
+        return _waterfall(books, window, lacks)
+    if spec.on_shortfall == "RECAST":
+        _recast(books, window, set(lacks))
+        return True
+    return False
+
+
+def _nets(window: ClosedWindow) -> dict[str, int]:
+    nets = dict(window.shifted)
+    for m in window.members:
+        nets[m.debtor] = nets.get(m.debtor, 0) - m.units
+        nets[m.creditor] = nets.get(m.creditor, 0) + m.units
+    return nets
+
+
+def _waterfall(books: Books, window: ClosedWindow, lacks: dict[str, int]) -> bool:
+    """Collateral, then the pool, then those whom the short one paid. All shortfalls are covered, or none."""
+    asset, scale = window.asset, books.assets[window.asset].spec.scale
+    collateral, pool = dict(books.collateral), dict(books.pool)
+    nets, moves = _nets(window), dict.fromkeys(lacks, 0)
+    events: list[Event] = []
+    for name, units in lacks.items():
+        own = min(units, collateral.get((name, asset), 0))
+        common = min(units - own, pool.get(asset, 0))
+        collateral[name, asset] = collateral.get((name, asset), 0) - own
+        pool[asset] = pool.get(asset, 0) - common
+        shares = _survivors(books, window, name, units - own - common, nets, set(lacks))
+        if shares is None:
+            return False
+        moves[name] += units
+        moves[COLLATERAL] = moves.get(COLLATERAL, 0) - own
+        moves[POOL] = moves.get(POOL, 0) - common
+        for survivor, share in shares.items():
+            moves[survivor] = moves.get(survivor, 0) - share
+            nets[survivor] -= share
+        events.append(
+            {
+                "asset": asset,
+                "window": window.number,
+                "version": window.parts[0].batch["version"] + 1,
+                "participant": name,
+                "shortfall": decimal(units, scale),
+                "collateral": decimal(own, scale),
+                "pool": decimal(common, scale),
+                "survivors": {n: decimal(share, scale) for n, share in shares.items()},
+            }
+        )
+    books.collateral, books.pool = collateral, pool
+    for name, units in moves.items():
+        shift = window.by_scheme if name in (COLLATERAL, POOL) else window.shifted
+        shift[name] = shift.get(name, 0) + units
+        if (name, asset) in books.accounts:
+            books.accounts[name, asset].position += units
+    replace_batch(books, window, window.parts[0].chunks)
+    books.said.shortfalls += events
+    return True
+
+
+def _survivors(
+    books: Books, window: ClosedWindow, name: str, rest: int, nets: dict[str, int], short: set[str]
+) -> dict[str, int] | None:
+    """Shares of those who are to receive, pro rata to what `name` paid them, nobody more than it is to receive."""
+    paid = {
+        other: sum(m.units for m in window.members if (m.debtor, m.creditor) == (name, other))
+        for other in books.status
+        if other not in short and nets.get(other, 0) > 0
+    }
+    paid = {other: units for other, units in paid.items() if units}
+    shares = dict.fromkeys(paid, 0)
+    while rest:
+        open_ = {other: units for other, units in paid.items() if shares[other] < nets[other]}
+        if not open_:
+            return None
+        for other, share in largest_remainder(rest, open_).items():
+            share = min(share, nets[other] - shares[other])
+            shares[other] += share
+            rest -= share
+    return {other: share for other, share in shares.items() if share}
+
+
+def largest_remainder(total: int, weights: dict[str, int]) -> dict[str, int]:
+    """Whole shares of `total` pro rata to the weights; what rounding leaves goes to the largest remainders, ties
+    in the order given."""
+    exact = {name: Fraction(total * w, sum(weights.values())) for name, w in weights.items()}
+    shares = {name: int(share) for name, share in exact.items()}
+    left = total - sum(shares.values())
+    by_remainder = sorted(exact, key=lambda name: shares[name] - exact[name])
+    for name in by_remainder[:left]:
+        shares[name] += 1
+    return shares
+
+
+def _recast(books: Books, window: ClosedWindow, short: set[str]) -> None:
+    """What the short ones sent or received in this window is taken out of it."""
+    kept: list[tuple[int, list[Member]]] = []
+    for offset, members in window.parts[0].chunks:
+        stay = [m for m in members if not short & {m.debtor, m.creditor}]
+        for m in members:
+            if m not in stay:
+                _take_out(books, window, m)
+        if stay:
+            kept.append((offset, stay))
+    replace_batch(books, window, kept)
+
+
+def _take_out(books: Books, window: ClosedWindow, m: Member) -> None:
+    books.accounts[m.debtor, window.asset].position += m.units
+    books.accounts[m.creditor, window.asset].position -= m.units
+    assert m.seen
+    assert m.payment
+    m.seen.code = int(Code.RECAST)
+    if m.payment.original:
+        m.payment.original.returned -= m.units
+    books.said.resolutions.append(resolution_of(books, m.payment, Code.RECAST, m.units))
