@@ -93,8 +93,8 @@ class SetPool(Command, frozen=True, tag_field="type", tag="set_pool"):
 class SetValuation(Command, frozen=True, tag_field="type", tag="set_valuation"):
     """Makes an asset count in the multi-asset value check (R10).
 
-    price: value of one whole unit, in the scheme's unit of account. haircut_bp: basis points taken off what
-    is held and put on what is owed, 0-10000. short_limit: the most a participant may owe in the asset; None: no limit.
+    price: value of one whole unit, in the scheme's unit of account. haircut_bp: basis points taken off what is
+    held and put on what is owed, 0-10000. short_limit: the most a participant may owe in the asset; None: any.
     """
 
     asset: str

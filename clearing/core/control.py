@@ -1,61 +1,105 @@
-"""Operators' commands: one function per command, guards first, then effects (R9, R32).
+"""Operators' commands: one function per command, guards first, then effects (R4, R24, R32, R33).
 
 A guard returns why the command is refused; below the guards nothing can fail. Called by clearing.core.step.
+Those about accounts stand in clearing.core.account_commands.
 """
 
-import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-import msgspec
-
-from clearing.core.batches import batch_id, nets, seal
+from clearing.core.account_commands import (
+    asset_of,
+    fund,
+    open_account,
+    set_bilateral_limit,
+    set_cap,
+    set_collateral,
+    set_pool,
+    set_reservation,
+    set_short_limit,
+    set_valuation,
+)
+from clearing.core.approvals import approved, close, content_hash, needs_approval, propose
+from clearing.core.batches import again, batch_id, nets, seal
 from clearing.core.commands import (
+    AbortWindow,
+    Approve,
     CloseWindow,
     Command,
     Fund,
     OpenAccount,
+    Propose,
     RegisterAsset,
+    RegisterPair,
     RegisterParticipant,
+    ReleaseQueued,
+    RequireApproval,
+    SetBilateralLimit,
     SetCalendar,
     SetCap,
+    SetCollateral,
     SetCutoffs,
+    SetPool,
+    SetReservation,
+    SetShortLimit,
     SetStatus,
     SettleWindow,
+    SetValuation,
+    Withdraw,
 )
-from clearing.core.money import MAX_AMOUNT, MAX_DIGITS, MAX_SCALE, MAX_UNSETTLED, parse, show
-from clearing.core.outputs import CommandEvent, Entry, LedgerAccount, Outputs
-from clearing.core.registry import AssetSpec, ParticipantStatus, SettlementModel
-from clearing.core.state import Asset, NettingSet, Participant, new_asset
+from clearing.core.ids import id_text
+from clearing.core.limits import lacking_of_set
+from clearing.core.links import model_fault
+from clearing.core.money import MAX_SCALE, parse
+from clearing.core.outputs import CommandEvent, Outputs
+from clearing.core.reasons import Code
+from clearing.core.recalls import end
+from clearing.core.registry import (
+    AssetSpec,
+    Granularity,
+    Interchange,
+    OnShortfall,
+    ParticipantStatus,
+    SettlementModel,
+)
+from clearing.core.release import group_of, is_fifo, is_held, release
+from clearing.core.state import NettingSet, Participant, Pending, new_asset
 from clearing.core.windows import (
     WindowState,
+    batch_event,
     close_window,
-    gross_units,
     open_window,
     reschedule,
     send,
 )
 
-FUNDING_ACCOUNT = "$FUNDING"  # the ledger's counter account; no participant can have this name
-_MAX_CONDITIONAL = (
-    MAX_UNSETTLED // 2
-)  # prefunding and caps of an asset together: keeps headroom an int64
-
-_encode = msgspec.json.Encoder().encode
-
 
 def apply_command(state: NettingSet, command: Command, offset: int, out: Outputs) -> None:
     """Apply a command once; the same id again changes nothing (with another content it is refused)."""
-    digest = hashlib.sha256(_encode(command)).hexdigest()[:16]
+    digest = content_hash(command)[:16]
     known = state.commands.get(command.id)
     if known is None:
-        reason = _COMMANDS[type(command)](state, command, offset, out)
+        if state.counters.approval_required and needs_approval(command):
+            reason = "it needs the approval of a second person: propose it (R33)"
+        else:
+            reason = _COMMANDS[type(command)](state, command, offset, out)
         state.commands[command.id] = digest
-        status = "REFUSED" if reason else "DONE"
+        _tell(state, command, "REFUSED" if reason else "DONE", reason, offset, out)
     elif known == digest:
-        status, reason = "REPEATED", None
+        _tell(state, command, "REPEATED", None, offset, out)
     else:
-        status, reason = "REFUSED", "this command id was used before with another content"
+        reason = "this command id was used before with another content"
+        _tell(state, command, "REFUSED", reason, offset, out)
+
+
+def _tell(
+    state: NettingSet,
+    command: Command,
+    status: Literal["DONE", "REFUSED", "REPEATED"],
+    reason: str | None,
+    offset: int,
+    out: Outputs,
+) -> None:
     out.events.append(
         CommandEvent(
             netting_set=state.name,
@@ -70,14 +114,42 @@ def apply_command(state: NettingSet, command: Command, offset: int, out: Outputs
     )
 
 
+def _approve(state: NettingSet, command: Approve, offset: int, out: Outputs) -> str | None:
+    """The second pair of eyes: what was proposed is done, in the proposer's name."""
+    inner = approved(state, command)
+    if isinstance(inner, str):
+        return inner
+    close(state, command.proposal, "APPROVED", offset, out)
+    if inner.id in state.commands:
+        return f"the command's id {inner.id} was used meanwhile"
+    state.commands[inner.id] = content_hash(inner)[:16]
+    reason = _COMMANDS[type(inner)](state, inner, offset, out)
+    _tell(state, inner, "REFUSED" if reason else "DONE", reason, offset, out)
+    return None
+
+
+def _withdraw(state: NettingSet, command: Withdraw, offset: int, out: Outputs) -> str | None:
+    if command.proposal not in state.proposals:
+        return f"there is no open proposal {command.proposal}"
+    close(state, command.proposal, "WITHDRAWN", offset, out)
+    return None
+
+
+def _require_approval(
+    state: NettingSet, command: RequireApproval, offset: int, out: Outputs
+) -> str | None:
+    state.counters.approval_required = command.required
+    return None
+
+
 def _register_asset(
     state: NettingSet, command: RegisterAsset, offset: int, out: Outputs
 ) -> str | None:
     spec = command.asset
     known = state.asset_index.get(spec.id)
     identity = (spec.code, spec.issuer, spec.ledger)
-    if spec.model != SettlementModel():
-        return "only NET / MULTILATERAL / DEFERRED is cleared so far"
+    if fault := _model_fault(spec):
+        return fault
     if not 0 <= spec.scale <= MAX_SCALE:
         return f"scale {spec.scale} is not within 0-{MAX_SCALE}"
     if spec.max_amount and (parse(spec.max_amount, spec.scale) or 0) <= 0:
@@ -104,11 +176,56 @@ def _register_asset(
         asset.spec.scale,
     ):
         return "code, issuer, ledger and scale of a registered asset cannot change"
+    if fault := _change_fault(state, known, spec):
+        return fault
     changed = new_asset(spec)
     _remember_for(state, spec)
     asset.spec, asset.max_amount = spec, changed.max_amount
     state.maximum[known], state.days_ahead[known] = asset.max_amount, spec.value_days_ahead
     reschedule(state, asset, offset, out)
+    return None
+
+
+def _model_fault(spec: AssetSpec) -> str | None:
+    """What does not go together (R6, R18, R25)."""
+    model = spec.model
+    if spec.set_off and (model.granularity, model.interchange) != (
+        Granularity.NET,
+        Interchange.BILATERAL,
+    ):
+        return "set_off is for NET BILATERAL windows"
+    if spec.on_shortfall is not OnShortfall.HOLD and model != SettlementModel():
+        return "on_shortfall is for NET MULTILATERAL DEFERRED windows: it has to be HOLD"
+    return None
+
+
+def _change_fault(state: NettingSet, a: int, spec: AssetSpec) -> str | None:
+    """Why a registered asset cannot become this one now: an open window is of one kind, a queue has one order."""
+    asset = state.assets[a]
+    how = (asset.spec.model, asset.spec.on_shortfall)
+    if how != (spec.model, spec.on_shortfall) and (
+        asset.window.payments or any(a in pair for pair in state.pairs)
+    ):
+        return "model and on_shortfall change only while the window is empty and no pair needs them"
+    if asset.spec.queue != spec.queue and asset.waiting:
+        return "the queue policy changes only while nothing waits"
+    return None
+
+
+def _register_pair(
+    state: NettingSet, command: RegisterPair, offset: int, out: Outputs
+) -> str | None:
+    """R21: how two assets are settled against each other."""
+    delivery, payment = (
+        state.asset_index.get(name) for name in (command.delivery, command.payment)
+    )
+    if delivery is None or payment is None or delivery == payment:
+        return "a pair has two registered assets"
+    if (payment, delivery) in state.pairs:
+        return f"the pair is declared with {command.payment} as its delivery"
+    if fault := model_fault(state, delivery, payment, command.model):
+        return fault
+    state.pairs[delivery, payment] = command.model
     return None
 
 
@@ -128,156 +245,19 @@ def _register_participant(
     return None
 
 
-def _asset_of(state: NettingSet, asset: str) -> Asset | None:
-    a = state.asset_index.get(asset)
-    return None if a is None else state.assets[a]
-
-
-def _limit(text: str, scale: int) -> int | None:
-    """Minor units of prefunding, a cap or an overdraft: a ledger keeps them in an int64 too."""
-    units = parse(text, scale)
-    return units if units is not None and 0 <= units <= MAX_AMOUNT else None
-
-
-def _a_limit(scale: int) -> str:
-    return f"amounts >= 0 with at most {scale} decimals and {MAX_DIGITS} digits"
-
-
-def _open_account(state: NettingSet, command: OpenAccount, offset: int, out: Outputs) -> str | None:
-    asset = _asset_of(state, command.asset)
-    if asset is None:
-        return f"asset {command.asset} is not registered"
-    if command.participant not in state.participant_index:
-        return f"participant {command.participant} is not registered"
-    if state.flat(command.participant, command.asset) is not None:
-        return "the account is open: change it by set_cap and fund"
-    scale = asset.spec.scale
-    prefunded, cap = _limit(command.prefunded, scale), _limit(command.net_debit_cap, scale)
-    overdraft = cap if command.overdraft is None else _limit(command.overdraft, scale)
-    if prefunded is None or cap is None or overdraft is None:
-        return f"prefunded, net_debit_cap and overdraft are {_a_limit(scale)}"
-    if _conditional(state, asset) + prefunded + cap > _MAX_CONDITIONAL:
-        return "prefunding and caps of this asset would pass what can be counted"
-    p, a = state.participant_index[command.participant], state.asset_index[command.asset]
-    state.accounts.open[p, a] = True
-    state.accounts.cap[p, a] = cap
-    state.dirty[p * state.width + a] = True
-    _ledger_account(state, asset, command.participant, overdraft, out)
-    if prefunded:
-        _fund(state, asset, command.participant, prefunded, command.id, offset, out)
-    return None
-
-
-def _set_cap(state: NettingSet, command: SetCap, offset: int, out: Outputs) -> str | None:
-    account, asset = state.flat(command.participant, command.asset), _asset_of(state, command.asset)
-    if account is None or asset is None:
-        return "there is no such account"
-    scale = asset.spec.scale
-    cap = _limit(command.net_debit_cap, scale)
-    held = int(state.accounts.overdraft.reshape(-1)[account])
-    # R9: a lower cap alone does not take from the ledger what payments accepted under the higher one need.
-    overdraft = (
-        max(cap or 0, held) if command.overdraft is None else _limit(command.overdraft, scale)
-    )
-    if cap is None or overdraft is None:
-        return f"net_debit_cap and overdraft are {_a_limit(scale)}"
-    caps = state.accounts.cap.reshape(-1)
-    raised = cap - int(caps[account])  # lowering one is always possible
-    if raised > 0 and _conditional(state, asset) + raised > _MAX_CONDITIONAL:
-        return "prefunding and caps of this asset would pass what can be counted"
-    caps[account] = cap  # R9: headroom may become negative; what was accepted stands
-    state.dirty[account] = True
-    _ledger_account(state, asset, command.participant, overdraft, out)
-    return None
-
-
-def _apply_fund(state: NettingSet, command: Fund, offset: int, out: Outputs) -> str | None:
-    account, asset = state.flat(command.participant, command.asset), _asset_of(state, command.asset)
-    if account is None or asset is None:
-        return "there is no such account"
-    amount = parse(command.amount, asset.spec.scale)
-    if not amount:
-        return f"amount is not zero and has at most {asset.spec.scale} decimals"
-    if amount > 0 and _conditional(state, asset) + amount > _MAX_CONDITIONAL:
-        return "prefunding and caps of this asset would pass what can be counted"
-    if amount < 0 and int(state.accounts.prefunded.reshape(-1)[account]) + amount < 0:
-        return "more than is prefunded"
-    _fund(state, asset, command.participant, amount, command.id, offset, out)
-    return None
-
-
-def _fund(
-    state: NettingSet,
-    asset: Asset,
-    participant: str,
-    units: int,
-    command: str,
-    offset: int,
-    out: Outputs,
-) -> None:
-    """Prefunding in (units > 0) or out, at once (R9); the ledger posts it against $FUNDING."""
-    account = state.flat(participant, asset.spec.id)
-    assert account is not None, "guarded by the caller"
-    state.accounts.prefunded.reshape(-1)[account] += units
-    state.dirty[account] = True
-    scale = asset.spec.scale
-    into, out_of = show(max(units, 0), scale), show(max(-units, 0), scale)
-    batch = seal(
-        state,
-        asset,
-        kind="funding",
-        identity=_funding_id(state, command),
-        window=0,
-        version=1,
-        opened_at_ms=state.counters.time_ms,
-        payments=1,
-        gross=abs(units),
-        entries=[
-            Entry(participant, show(units, scale), out_of, into, int(units < 0), int(units > 0)),
-            Entry(
-                FUNDING_ACCOUNT, show(-units, scale), into, out_of, int(units > 0), int(units < 0)
-            ),
-        ],
-        log_first=offset,
-        log_last=offset,
-        members_root=hashlib.sha256(command.encode()).hexdigest(),
-    )
-    send(state, batch, offset, out)
-
-
-def _funding_id(state: NettingSet, command: str) -> str:
-    return hashlib.sha256(f"{state.name}|fund|{command}".encode()).hexdigest()[:32]
-
-
-def _conditional(state: NettingSet, asset: Asset) -> int:
-    """Sum of caps and prefunding of an asset, in Python's integers."""
-    a = state.asset_index[asset.spec.id]
-    caps, held = state.accounts.cap[:, a].tolist(), state.accounts.prefunded[:, a].tolist()
-    return sum(caps) + sum(abs(units) for units in held)
-
-
-def _ledger_account(
-    state: NettingSet, asset: Asset, participant: str, overdraft: int, out: Outputs
-) -> None:
-    account = state.flat(participant, asset.spec.id)
-    assert account is not None, "opened by the caller"
-    state.accounts.overdraft.reshape(-1)[account] = overdraft
-    out.settlements.append(
-        LedgerAccount(
-            netting_set=state.name,
-            asset=asset.spec.id,
-            ledger=asset.spec.ledger,
-            scale=asset.spec.scale,
-            participant=participant,
-            overdraft=show(overdraft, asset.spec.scale),
-        )
-    )
-
-
-# R32 as data: from → to. DEFAULTED comes with the default procedure (R24).
+# R32 as data: from → to.
 _STATUS_CHANGES = {
-    ParticipantStatus.ACTIVE: {ParticipantStatus.SUSPENDED, ParticipantStatus.CLOSED},
-    ParticipantStatus.SUSPENDED: {ParticipantStatus.ACTIVE, ParticipantStatus.CLOSED},
+    ParticipantStatus.ACTIVE: {
+        ParticipantStatus.SUSPENDED,
+        ParticipantStatus.DEFAULTED,
+        ParticipantStatus.CLOSED,
+    },
+    ParticipantStatus.SUSPENDED: {
+        ParticipantStatus.ACTIVE,
+        ParticipantStatus.DEFAULTED,
+        ParticipantStatus.CLOSED,
+    },
+    ParticipantStatus.DEFAULTED: {ParticipantStatus.CLOSED},
 }
 
 
@@ -291,18 +271,30 @@ def _set_status(state: NettingSet, command: SetStatus, offset: int, out: Outputs
     if new is ParticipantStatus.CLOSED and _unsettled(state, command.participant):
         return f"participant {command.participant} has payments that are not settled"
     state.status[p] = new
+    if new is ParticipantStatus.DEFAULTED:
+        _cancel_queued(state, p, out)
+    elif new is ParticipantStatus.ACTIVE:
+        state.stir_all()
     return None
 
 
+def _cancel_queued(state: NettingSet, p: int, out: Outputs) -> None:
+    """R24: what waits from or to a defaulter ends; what was accepted stands."""
+    for item in list(state.waiting.values()):
+        if item.id in state.waiting and p in (item.debtor, item.creditor):
+            code = Code.DEBTOR_DEFAULTED if item.debtor == p else Code.CREDITOR_DEFAULTED
+            end(state, item, code, out)
+
+
 def _unsettled(state: NettingSet, participant: str) -> bool:
-    """In an open window, or in a batch that its ledger has not posted."""
+    """In an open window, in a queue, or in a batch that is not final."""
     p = state.participant_index[participant]
     accounts = state.accounts
     if accounts.sent[p].any() or accounts.received[p].any():
         return True
-    return any(
-        name == participant for item in state.pending.values() for name, _ in nets(item.batch)
-    )
+    if any(p in (item.debtor, item.creditor) for item in state.waiting.values()):
+        return True
+    return any(participant in nets(item.batch) for item in state.pending.values())
 
 
 def _set_calendar(state: NettingSet, command: SetCalendar, offset: int, out: Outputs) -> str | None:
@@ -314,7 +306,7 @@ def _set_calendar(state: NettingSet, command: SetCalendar, offset: int, out: Out
 
 
 def _set_cutoffs(state: NettingSet, command: SetCutoffs, offset: int, out: Outputs) -> str | None:
-    asset = _asset_of(state, command.asset)
+    asset = asset_of(state, command.asset)
     if asset is None:
         return f"asset {command.asset} is not registered"
     if asset.spec.every_s:
@@ -338,45 +330,96 @@ def _close_window(state: NettingSet, command: CloseWindow, offset: int, out: Out
 def _settle_window(
     state: NettingSet, command: SettleWindow, offset: int, out: Outputs
 ) -> str | None:
-    found = [
+    states = (WindowState.FAILED, WindowState.ABORTED)
+    failed = _batches(state, command.asset, command.window, states)
+    if not failed:
+        return f"window {command.window} of {command.asset} has not failed"
+    for old in failed:
+        del state.pending[old.batch.id]
+        version = old.batch.version + 1
+        part = old.batch.part if old.batch.parts > 1 else 0
+        batch = seal(
+            state,
+            state.assets[state.asset_index[old.batch.asset]],
+            again(old.batch),
+            identity=batch_id(state.name, old.batch.asset, old.batch.window, version, part),
+            window=old.batch.window,
+            version=version,
+            opened_at_ms=old.batch.opened_at_ms,
+            number=old.batch.part,
+            parts=old.batch.parts,
+            linked=old.batch.linked,
+        )
+        send(state, batch, out, old.cutoff_ms, old.group)
+        out.events.append(batch_event(state, [batch], offset, WindowState.PENDING_SETTLEMENT))
+    return None
+
+
+def _batches(
+    state: NettingSet, asset: str, window: int, states: tuple[WindowState, ...]
+) -> list[Pending]:
+    return [
         item
         for item in state.pending.values()
-        if item.batch.kind == "net"
-        and (item.batch.asset, item.batch.window) == (command.asset, command.window)
+        if item.batch.kind != "funding"
+        and (item.batch.asset, item.batch.window) == (asset, window)
+        and item.state in states
     ]
-    if not found or found[0].state != WindowState.FAILED:
+
+
+def _abort_window(state: NettingSet, command: AbortWindow, offset: int, out: Outputs) -> str | None:
+    """Its batches that failed are given up; what they hold stays unsettled until the window is settled again."""
+    failed = _batches(state, command.asset, command.window, (WindowState.FAILED,))
+    if not failed:
         return f"window {command.window} of {command.asset} has not failed"
-    old, cutoff_ms = found[0].batch, found[0].cutoff_ms
-    del state.pending[old.id]
-    version = old.version + 1
-    batch = seal(
-        state,
-        state.assets[state.asset_index[old.asset]],
-        kind="net",
-        identity=batch_id(state.name, old.asset, old.window, version),
-        window=old.window,
-        version=version,
-        opened_at_ms=old.opened_at_ms,
-        payments=old.payments,
-        gross=gross_units(old),
-        entries=old.entries,
-        log_first=old.log_first,
-        log_last=old.log_last,
-        members_root=old.members_root,
-    )
-    send(state, batch, offset, out, cutoff_ms)
+    for item in failed:
+        item.state = WindowState.ABORTED
+        out.events.append(batch_event(state, [item.batch], offset, WindowState.ABORTED))
+    return None
+
+
+def _release_queued(
+    state: NettingSet, command: ReleaseQueued, offset: int, out: Outputs
+) -> str | None:
+    """R15: what an exact solver chose, proved again: it may leave as one, or not at all."""
+    names = [name.replace("-", "") for name in command.payments]
+    items = [state.waiting[name] for name in dict.fromkeys(names) if name in state.waiting]
+    if not items or len(items) < len(names):
+        return "not all of these payments wait, each once"
+    for item in items:
+        if not item.is_queued or is_fifo(state, item) or is_held(state, item):
+            return f"payment {id_text(item.id)} may not pass others now"
+        if any(leg not in items for leg in group_of(state, item)):
+            return f"payment {id_text(item.id)} leaves with its link's other legs only"
+    rows = [(item.debtor, item.creditor, item.asset, item.units) for item in items]
+    if any(lacking_of_set(state, rows)):
+        return "somebody would pass a limit"
+    release(state, items, offset, out, "OPERATOR")
     return None
 
 
 _COMMANDS: dict[type[Command], Callable[[NettingSet, Any, int, Outputs], str | None]] = {
     RegisterAsset: _register_asset,
     RegisterParticipant: _register_participant,
-    OpenAccount: _open_account,
-    SetCap: _set_cap,
-    Fund: _apply_fund,
+    RegisterPair: _register_pair,
+    OpenAccount: open_account,
+    SetCap: set_cap,
+    Fund: fund,
+    SetReservation: set_reservation,
+    SetBilateralLimit: set_bilateral_limit,
+    SetCollateral: set_collateral,
+    SetPool: set_pool,
+    SetValuation: set_valuation,
+    SetShortLimit: set_short_limit,
     SetStatus: _set_status,
     SetCalendar: _set_calendar,
     SetCutoffs: _set_cutoffs,
     CloseWindow: _close_window,
     SettleWindow: _settle_window,
+    AbortWindow: _abort_window,
+    ReleaseQueued: _release_queued,
+    RequireApproval: _require_approval,
+    Propose: propose,
+    Approve: _approve,
+    Withdraw: _withdraw,
 }

@@ -35,6 +35,21 @@ def hash_ids(ids: U64, seed: int) -> U64:
     return h
 
 
+def id_text(id_: str) -> str:
+    """32 hex digits as the UUID they are."""
+    return f"{id_[:8]}-{id_[8:12]}-{id_[12:16]}-{id_[16:20]}-{id_[20:]}"
+
+
+def id_hex(words: U64) -> str:
+    """The 32 hex digits of an id in two words."""
+    return words.astype("<u8").tobytes().hex()
+
+
+def id_of(id_: str) -> bytes:
+    """The 16 bytes of 32 hex digits."""
+    return bytes.fromhex(id_)
+
+
 def _without(n: int, done: I64) -> I64:
     """Indexes below n that are not in `done`."""
     on = np.ones(n, np.bool_)
@@ -245,6 +260,29 @@ class Remembered:
             of = number == i
             codes[of] = generation.codes[entry[of]]
         return codes
+
+    def look_up(self, id_: bytes) -> tuple[int, int] | None:
+        """(body hash, code) of one remembered id of 16 bytes, None if there is none."""
+        place = self._find([id_])
+        if not place:
+            return None
+        generation, entry = place[0]
+        return int(generation.bodies[entry]), int(generation.codes[entry])
+
+    def mark(self, ids: list[bytes], code: int) -> None:
+        """From now on `code` is what became of these ids; those forgotten already are passed over."""
+        for generation, entry in self._find(ids):
+            generation.codes[entry] = code
+
+    def _find(self, ids: list[bytes]) -> list[tuple[Generation, int]]:
+        """(generation, entry) of those that are remembered."""
+        words = np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2).astype(np.uint64)
+        hashes = hash_ids(words, self.seed)
+        found: list[tuple[Generation, int]] = []
+        for generation in self.generations:
+            entries = generation.find(hashes, words)
+            found += [(generation, entry) for entry in entries[entries >= 0].tolist()]
+        return found
 
     def forget_before(self, day: int) -> None:
         """Drop whole generations of business days before `day`."""

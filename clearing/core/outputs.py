@@ -38,11 +38,12 @@ class SettlementBatch(
     tag_field="type",
     tag="settlement_batch",
 ):
-    """Entries sum to zero (R1). `hash` is the SHA-256 of this message with hash = ""; `previous` is
-    the hash of the batch before in this netting set (R7). kind "funding": prefunding in or out, against
-    the account $FUNDING; window is 0. kind "gross": an entry pair a payment; a window may have several parts.
-    linked: the other batches that are final together with this one (R20). log_first, log_last: offsets of the first and last member record.
-    members_root: chain of SHA-256 over the members, see clearing.core.batches.
+    """Entries sum to zero (R1). `hash` is the SHA-256 of this message with hash = ""; `previous` is the hash of the
+    batch before in this netting set (R7). log_first, log_last: offsets of the first and last member record.
+    members_root: chain of SHA-256 over the window's members, see clearing.core.batches.
+
+    kind "funding": prefunding in or out, against the account $FUNDING; window is 0. kind "gross": a pair of entries
+    a payment; a window may then have several parts. linked: batches that are final together with it (R20).
     """
 
     id: str

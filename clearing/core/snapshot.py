@@ -1,4 +1,4 @@
-"""A netting set's state as bytes and back. STORED FORMAT 1; the shell adds file, checksum and place in the log.
+"""A netting set's state as bytes and back. STORED FORMAT 2; the shell adds file, checksum and place in the log.
 
 One msgpack header with everything small, then the raw columns in the order the header lists them.
 """
@@ -8,12 +8,27 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from clearing.core.bilateral import Bilateral, Pair
 from clearing.core.faults import Halt
 from clearing.core.inputs import I32, I64, U8, U64, Bool
-from clearing.core.registry import BusinessDay
-from clearing.core.state import Accounts, Asset, Counters, NettingSet, Participant, Pending
+from clearing.core.registry import BisModel, BusinessDay
+from clearing.core.state import (
+    Accounts,
+    Asset,
+    Counters,
+    Link,
+    Members,
+    NettingSet,
+    Participant,
+    Pending,
+    Piece,
+    Proposal,
+    Request,
+    Returned,
+    Waiting,
+)
 
-FORMAT = 1
+FORMAT = 2
 
 Column = I32 | I64 | U8 | U64 | Bool
 
@@ -30,6 +45,16 @@ class _Header(msgspec.Struct, kw_only=True):
     assets: list[Asset]
     pending: list[Pending]
     calendar: list[BusinessDay]
+    waiting: list[Waiting]
+    links: list[Link]
+    ended_links: dict[str, int]
+    requests: dict[str, Request]
+    returned: dict[str, Returned]
+    pairs: list[tuple[int, int, BisModel]]
+    bilateral: list[tuple[Pair, Bilateral]]
+    short_limits: dict[int, int]
+    proposals: dict[str, Proposal]
+    members: list[tuple[int, int]]  # (asset, window), the columns of each come last
     generations: list[int]
     columns: list[tuple[str, list[int]]]  # dtype, shape
 
@@ -40,6 +65,8 @@ def _columns(state: NettingSet) -> Iterator[Column]:
     for generation in state.ids.generations:
         n = generation.count
         yield from (generation.ids[:n], generation.bodies[:n], generation.codes[:n])
+    for members in state.members.values():
+        yield from members.joined().columns()
 
 
 def dump(state: NettingSet) -> list[bytes]:
@@ -57,6 +84,16 @@ def dump(state: NettingSet) -> list[bytes]:
         assets=state.assets,
         pending=list(state.pending.values()),
         calendar=state.calendar,
+        waiting=list(state.waiting.values()),
+        links=list(state.links.values()),
+        ended_links=state.ended_links,
+        requests=state.requests,
+        returned=state.returned,
+        pairs=[(*pair, model) for pair, model in state.pairs.items()],
+        bilateral=list(state.bilateral.pairs.items()),
+        short_limits=state.short_limits,
+        proposals=state.proposals,
+        members=list(state.members),
         generations=[generation.day for generation in state.ids.generations],
         columns=[(column.dtype.str, list(column.shape)) for column in columns],
     )
@@ -85,6 +122,15 @@ def load(data: memoryview, seed: int) -> NettingSet:
         assets=header.assets,
         pending={item.batch.id: item for item in header.pending},
         calendar=header.calendar,
+        waiting={item.id: item for item in header.waiting},
+        queues=_queues(header.waiting),
+        links={link.id: link for link in header.links},
+        ended_links=header.ended_links,
+        requests=header.requests,
+        returned=header.returned,
+        pairs={(a, b): model for a, b, model in header.pairs},
+        short_limits=header.short_limits,
+        proposals=header.proposals,
         status=status,
         scale=scale,
         maximum=maximum,
@@ -98,7 +144,18 @@ def load(data: memoryview, seed: int) -> NettingSet:
     for day in header.generations:
         ids, bodies, codes = (next(columns) for _ in range(3))
         state.ids.add_generation(day, ids, bodies, codes)
+    for key in header.members:
+        state.members[key] = Members([Piece(*(next(columns) for _ in Piece.__slots__))])
+    state.bilateral.pairs = dict(header.bilateral)
+    state.forget_value_room()
     return state
+
+
+def _queues(waiting: list[Waiting]) -> dict[tuple[int, int], list[Waiting]]:
+    queues: dict[tuple[int, int], list[Waiting]] = {}
+    for item in sorted((item for item in waiting if item.is_queued), key=lambda item: item.place):
+        queues.setdefault(item.account, []).append(item)
+    return queues
 
 
 def _read_columns(data: memoryview, header: _Header) -> Iterator[np.ndarray]:

@@ -9,14 +9,27 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from clearing.core.bilateral import BilateralLimits
+from clearing.core.commands import Proposable
 from clearing.core.ids import Remembered
-from clearing.core.inputs import I32, I64, U8, Bool
+from clearing.core.inputs import I32, I64, U8, U64, Bool
 from clearing.core.money import MAX_AMOUNT, parse
 from clearing.core.outputs import SettlementBatch
-from clearing.core.registry import AssetSpec, BusinessDay, ParticipantStatus
+from clearing.core.registry import (
+    AssetSpec,
+    BisModel,
+    BusinessDay,
+    Delay,
+    Granularity,
+    Interchange,
+    OnShortfall,
+    ParticipantStatus,
+    QueuePolicy,
+)
 
 NO_HASH = "0" * 64
 DAY_MS = 86_400_000
+ANY_DEBIT = 1 << 62
 
 
 class Window(msgspec.Struct):
@@ -32,22 +45,184 @@ class Window(msgspec.Struct):
     members_root: str = NO_HASH
 
 
+class Valuation(msgspec.Struct, frozen=True):
+    """R10: price of one whole unit and short limit, see clearing.core.value. short_limit: -1 is none."""
+
+    price: int
+    haircut_bp: int
+    short_limit: int
+
+
 class Asset(msgspec.Struct):
-    """An asset, its open window and its unsettled gross value (open and pending windows)."""
+    """An asset, its open window and its gross value that is not settled (open and pending windows) or waits.
+
+    pool: the scheme's default fund (R25). joint: assets whose open windows hold legs of the same links (R20).
+    """
 
     spec: AssetSpec
     window: Window
     max_amount: int
     cutoffs_ms: list[int] = []
     unsettled: int = 0
+    waiting: int = 0
+    pool: int = 0
+    valuation: Valuation | None = None
+    joint: set[int] = set()
+
+    @property
+    def queues(self) -> bool:
+        return self.spec.queue is not QueuePolicy.NONE
+
+    @property
+    def is_immediate(self) -> bool:
+        return self.spec.model.delay is Delay.IMMEDIATE
+
+    @property
+    def is_gross(self) -> bool:
+        return self.spec.model.granularity is Granularity.GROSS
+
+    @property
+    def is_multilateral(self) -> bool:
+        """Nets over all participants: what a batch needs stands in the accounts' columns."""
+        model = self.spec.model
+        return (model.granularity, model.interchange) == (Granularity.NET, Interchange.MULTILATERAL)
+
+    @property
+    def keeps_members(self) -> bool:
+        """Whether the payments of a window must be known one by one: to settle them, or to undo some (R25)."""
+        return not self.is_multilateral or self.spec.on_shortfall is not OnShortfall.HOLD
 
 
 class Pending(msgspec.Struct):
-    """A batch its ledger has not confirmed, or has refused. state: PENDING_SETTLEMENT or FAILED."""
+    """A batch its ledger has not confirmed, or has refused.
+
+    state: PENDING_SETTLEMENT, POSTED (waits for the others of its group) or FAILED. group: number of the
+    batches that are final together: the parts of a window and the windows it is linked with (R20).
+    """
 
     batch: SettlementBatch
     state: str
     cutoff_ms: int = 0
+    group: int = 0
+
+
+class Waiting(msgspec.Struct):
+    """A payment that waits: in the queue of its debtor's account, or (is_queued False) for its link's other legs.
+
+    id: 32 hex digits. units: what is still open. day: business date on which it entered. arrival: number
+    in the order of arrival (R12). source: topic, partition, offset, item. original: id of what a return gives back.
+    """
+
+    id: str
+    day: int
+    debtor: int
+    creditor: int
+    asset: int
+    units: int
+    priority: int
+    arrival: int
+    kind: int
+    expires_at_ms: int
+    window: int
+    log_offset: int
+    row: int
+    source: tuple[str, int, int, int]
+    end_to_end_id: str
+    chain_reference: str
+    link: str = ""
+    leg: int = 0
+    original: str = ""
+    is_queued: bool = False
+    is_fail: bool = False  # the rest of a partial delivery (R22)
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """R12: sorts as the queue does."""
+        return -self.priority, self.arrival, self.leg
+
+    @property
+    def account(self) -> tuple[int, int]:
+        return self.debtor, self.asset
+
+
+class Link(msgspec.Struct):
+    """Legs that are accepted in one step or not at all (R19). present: leg → id of the payment that waits."""
+
+    id: str
+    terms: str
+    legs: int
+    partial: bool
+    present: dict[int, str] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.present) == self.legs
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A cancellation of an accepted payment that its creditor has not answered (R23)."""
+
+    original: str
+    requester: int
+    responder: int
+    day: int
+
+
+class Returned(msgspec.Struct):
+    """What was given back of a payment, or is about to be (R5)."""
+
+    units: int
+    day: int
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A command before a second pair of eyes (R33). content: its JSON."""
+
+    command: Proposable
+    hash: str
+    by: str
+
+
+class Members:
+    """The payments of a window one by one, in canonical order: columns in pieces, one per log record."""
+
+    def __init__(self, pieces: "list[Piece] | None" = None) -> None:
+        self.pieces = pieces or []
+
+    def joined(self) -> "Piece":
+        """All of them as one piece."""
+        if len(self.pieces) != 1:
+            self.pieces = [joined(self.pieces)]
+        return self.pieces[0]
+
+
+@dataclass(slots=True)
+class Piece:
+    """n payments: ids (n, 2); debtor, creditor: participants; units; offset: log record that accepted them."""
+
+    ids: U64
+    debtor: I64
+    creditor: I64
+    units: I64
+    offset: I64
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def taken(self, rows: I64) -> "Piece":
+        return Piece(*(getattr(self, name).take(rows, axis=0) for name in self.__slots__))
+
+    def columns(self) -> list[U64 | I64]:
+        return [getattr(self, name) for name in self.__slots__]
+
+
+def joined(pieces: list[Piece]) -> Piece:
+    """The pieces one after the other; of none, an empty one."""
+    if not pieces:
+        empty = np.empty(0, np.int64)
+        return Piece(np.empty((0, 2), np.uint64), empty, empty, empty, empty)
+    columns = zip(*(piece.columns() for piece in pieces), strict=True)
+    return Piece(*(np.concatenate(parts) for parts in columns))
 
 
 class Participant(msgspec.Struct):
@@ -72,10 +247,14 @@ class Accounts:
     credits: I64
     sent: I64
     received: I64
+    collateral: I64  # R25; not at the ledger
+    queued: I64  # value of its payments that stand in its queue
+    queued_payments: I64
+    incoming: I64  # value of payments to it that stand in others' queues
 
     @classmethod
     def empty(cls, rows: int, width: int) -> "Accounts":
-        numbers = [np.zeros((rows, width), np.int64) for _ in range(9)]
+        numbers = [np.zeros((rows, width), np.int64) for _ in range(13)]
         return cls(np.zeros((rows, width), np.bool_), *numbers)
 
     def columns(self) -> list[I64 | Bool]:
@@ -103,6 +282,10 @@ class Counters(msgspec.Struct):
     batches: int = 0  # settlement batches so far = sequence of the last
     last_batch_hash: str = NO_HASH
     positions_at_ms: int = 0
+    arrivals: int = 0  # payments that have waited so far
+    groups: int = 0  # of batches that are final together
+    next_expiry_ms: int = 0  # nothing that waits expires before; 0: nothing expires
+    approval_required: bool = False  # R33
 
 
 @dataclass(slots=True)
@@ -123,6 +306,28 @@ class NettingSet:
     assets: list[Asset] = field(default_factory=list[Asset])
     pending: dict[str, Pending] = field(default_factory=dict[str, Pending])
     calendar: list[BusinessDay] = field(default_factory=list[BusinessDay])
+    waiting: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
+    queues: dict[tuple[int, int], list[Waiting]] = field(
+        default_factory=dict[tuple[int, int], list[Waiting]]
+    )
+    links: dict[str, Link] = field(default_factory=dict[str, Link])
+    ended_links: dict[str, int] = field(default_factory=dict[str, int])
+    requests: dict[str, Request] = field(default_factory=dict[str, Request])
+    returned: dict[str, Returned] = field(default_factory=dict[str, Returned])
+    pairs: dict[tuple[int, int], BisModel] = field(
+        default_factory=dict[tuple[int, int], BisModel]
+    )  # (delivery, payment)
+    bilateral: BilateralLimits = field(default_factory=BilateralLimits)
+    short_limits: dict[int, int] = field(default_factory=dict[int, int])
+    proposals: dict[str, Proposal] = field(default_factory=dict[str, Proposal])
+    members: dict[tuple[int, int], Members] = field(
+        default_factory=dict[tuple[int, int], Members]
+    )  # (asset, window)
+    # Of the current step only: accounts whose queue may have become free; members not yet in their window.
+    stirred: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    fresh: dict[int, tuple[list[Piece], list[Piece]]] = field(
+        default_factory=dict[int, tuple[list[Piece], list[Piece]]]
+    )
     # Columns. The registry's own end with the entry of "unknown", see Accounts.
     status: U8 = field(default_factory=lambda: np.zeros(8, np.uint8))
     scale: U8 = field(default_factory=lambda: np.zeros(4, np.uint8))
@@ -131,6 +336,8 @@ class NettingSet:
     accounts: Accounts = field(default_factory=lambda: Accounts.empty(8, 4))
     dirty: Bool = field(default_factory=lambda: np.zeros(32, np.bool_))
     scratch: I64 = field(default_factory=lambda: np.zeros(32, np.int64))
+    # Per flat account: debits that surely pass the value check (R10). A cache: see clearing.core.value.
+    value_room: I64 = field(default_factory=lambda: np.full(32, ANY_DEBIT, np.int64))
     ids: Remembered = field(default_factory=Remembered)
     participant_index: dict[str, int] = field(default_factory=dict[str, int])
     asset_index: dict[str, int] = field(default_factory=dict[str, int])
@@ -141,6 +348,9 @@ class NettingSet:
     @property
     def width(self) -> int:
         return self.accounts.open.shape[1]
+
+    def name_of(self, p: int) -> str:
+        return self.participants[p].id
 
     def flat(self, participant: str, asset: str) -> int | None:
         """Flat index of an open account, None if there is none."""
@@ -176,11 +386,29 @@ class NettingSet:
         self.dirty = grown.reshape(-1)
         self.accounts = self.accounts.grown(rows, width)
         self.scratch = np.zeros(rows * width, np.int64)
+        self.forget_value_room()
         self.status = np.concatenate((self.status, np.zeros(rows - len(self.status), np.uint8)))
         more = width - len(self.scale)
         self.scale = np.concatenate((self.scale, np.zeros(more, np.uint8)))
         self.maximum = np.concatenate((self.maximum, np.zeros(more, np.int64)))
         self.days_ahead = np.concatenate((self.days_ahead, np.zeros(more, np.int32)))
+
+    def forget_value_room(self) -> None:
+        """Nothing is known to pass the value check any more: it is worked out anew when it is asked for."""
+        room = np.full(self.accounts.open.shape, ANY_DEBIT, np.int64)
+        room[list(self.short_limits)] = 0
+        self.value_room = room.reshape(-1)
+
+    def forget_ids(self) -> None:
+        """Forget ids older than the retention period, but none of a day from which something still waits."""
+        oldest = self.counters.business_date - self.retention_days
+        generations = self.ids.generations
+        if generations and generations[0].day < oldest:
+            self.ids.forget_before(min([oldest, *(item.day for item in self.waiting.values())]))
+
+    def stir_all(self) -> None:
+        """Something changed that may free any queue."""
+        self.stirred.update(self.queues)
 
     def advance(self, time_ms: int) -> None:
         """Time and business date of a log record: neither ever goes back (F12), whatever a new calendar says,
@@ -192,7 +420,19 @@ class NettingSet:
         if self.calendar:
             started = bisect_right(self.calendar, now, key=lambda day: day.opens_at_ms)
             date = self.calendar[max(started, 1) - 1].date
-        counters.business_date = max(counters.business_date, date)
+        if date > counters.business_date:
+            counters.business_date = date
+            self._new_day()
+
+    def _new_day(self) -> None:
+        """Bilateral limits hold for a business day (R10); what is known of links and requests ages with the ids."""
+        if self.bilateral:
+            self.bilateral.new_day()
+            self.stir_all()
+        oldest = self.counters.business_date - self.retention_days
+        self.ended_links = {k: day for k, day in self.ended_links.items() if day >= oldest}
+        self.requests = {k: item for k, item in self.requests.items() if item.day >= oldest}
+        self.returned = {k: item for k, item in self.returned.items() if item.day >= oldest}
 
     def business_days(self, ahead: int) -> Bool:
         """Of the days from the current business date to the one `ahead` days later: is it a business day?"""
@@ -210,6 +450,8 @@ class NettingSet:
     def next_due_ms(self) -> int:
         """Log time at which something is to happen by itself (cut-off, positions), 0: nothing is."""
         due = [asset.window.cutoff_ms for asset in self.assets if asset.window.cutoff_ms]
+        if self.counters.next_expiry_ms:
+            due.append(self.counters.next_expiry_ms)
         if self.dirty.any():
             due.append(self.counters.positions_at_ms + self.positions_interval_ms)
         return min(due, default=0)

@@ -1,7 +1,8 @@
 """The state machine: step(state, log record) → outputs. The whole of clearing in one place to start reading.
 
 No clock, randomness, I/O or floats: the same log gives the same outputs, always (R29). A record's path:
-sources (gap? read before?) → time → windows that are due → payments or control → positions.
+sources (gap? read before?) → time → what has expired, windows that are due → payments or control →
+what can leave the queues → windows that are settled at once → positions.
 """
 
 import numpy as np
@@ -14,8 +15,12 @@ from clearing.core.money import show
 from clearing.core.outputs import Outputs, Position, Rejected
 from clearing.core.payments import clear_payments
 from clearing.core.reasons import REASONS, Code
+from clearing.core.recalls import expire
+from clearing.core.release import offset_queues
+from clearing.core.settlement import confirm
 from clearing.core.state import NettingSet
-from clearing.core.windows import close_due_windows, confirm
+from clearing.core.transfers import take_in_members
+from clearing.core.windows import close_due_windows, close_immediate_windows
 
 
 def step(state: NettingSet, record: LogRecord) -> Outputs:
@@ -26,13 +31,17 @@ def step(state: NettingSet, record: LogRecord) -> Outputs:
     out = Outputs()
     expected = _expected_offsets(state, record.sources)
     state.advance(record.time_ms)
+    expire(state, out)
     close_due_windows(state, record.offset, out)
     if record.payments is not None:
-        out.outcomes = clear_payments(state, record, record.payments, expected)
+        out.outcomes = clear_payments(state, record, record.payments, expected, out)
         _report_rejects(state, record, record.payments, out)
     for row, item in enumerate(record.control):
         if item.offset >= expected[item.source]:
             _control(state, record, row, item, out)
+    offset_queues(state, record.offset, out)
+    close_immediate_windows(state, record.offset, out)
+    take_in_members(state)
     _write_positions(state, record.offset, out)
     return out
 
@@ -106,8 +115,17 @@ def _write_positions(state: NettingSet, offset: int, out: Outputs) -> None:
     state.dirty[changed] = False
     counters.positions_at_ms = counters.time_ms
     accounts = state.accounts
-    columns = (accounts.prefunded, accounts.cap, accounts.position, accounts.reserved)
-    held, caps, positions, reserved = (column.reshape(-1)[changed].tolist() for column in columns)
+    held, caps, positions, reserved, queued, queued_payments = (
+        column.reshape(-1)[changed].tolist()
+        for column in (
+            accounts.prefunded,
+            accounts.cap,
+            accounts.position,
+            accounts.reserved,
+            accounts.queued,
+            accounts.queued_payments,
+        )
+    )
     for i, account in enumerate(changed.tolist()):
         p, a = divmod(account, state.width)
         asset = state.assets[a]
@@ -115,13 +133,15 @@ def _write_positions(state: NettingSet, offset: int, out: Outputs) -> None:
         out.positions.append(
             Position(
                 netting_set=state.name,
-                participant=state.participants[p].id,
+                participant=state.name_of(p),
                 asset=asset.spec.id,
                 prefunded=show(held[i], scale),
                 net_debit_cap=show(caps[i], scale),
                 position=show(positions[i], scale),
                 reserved=show(reserved[i], scale),
                 headroom=show(held[i] + caps[i] + positions[i] - reserved[i], scale),
+                queued=show(queued[i], scale),
+                queued_payments=queued_payments[i],
                 window=asset.window.number,
                 log_offset=offset,
                 time_ms=counters.time_ms,

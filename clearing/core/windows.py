@@ -1,17 +1,18 @@
-"""Windows and their batches: OPEN → PROCESSING → CLOSED → PENDING_SETTLEMENT → SETTLED | FAILED (R4, R11).
+"""Windows: OPEN → PROCESSING → CLOSED → PENDING_SETTLEMENT → SETTLED | FAILED | ABORTED (R4).
 
 Closing one opens the next in the same step; which window a payment is in is decided by its place in the log.
-Called by clearing.core.step with the state and the outputs to add to.
+What a ledger answers is clearing.core.settlement's.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
 
-from clearing.core.batches import batch_id, nets, seal, window_entries
-from clearing.core.commands import Confirmation
-from clearing.core.money import parse
-from clearing.core.outputs import ConfirmationEvent, Entry, Outputs, SettlementBatch, WindowEvent
-from clearing.core.state import Asset, NettingSet, Pending, Window
+from clearing.core.batches import Part, batch_id, gross_units, parts_of, seal
+from clearing.core.cutoff import process_queue
+from clearing.core.money import show
+from clearing.core.outputs import Entry, Outputs, SettlementBatch, WindowEvent
+from clearing.core.state import Asset, NettingSet, Pending, Window, joined
+from clearing.core.transfers import take_in_members
 
 
 class WindowState(StrEnum):
@@ -19,6 +20,9 @@ class WindowState(StrEnum):
     PROCESSING = "PROCESSING"
     CLOSED = "CLOSED"
     PENDING_SETTLEMENT = "PENDING_SETTLEMENT"
+    POSTED = (
+        "POSTED"  # of a batch: its ledger has it; not final before the others of its group (R20)
+    )
     SETTLED = "SETTLED"
     ABORTED = "ABORTED"
     FAILED = "FAILED"
@@ -30,9 +34,10 @@ TRANSITIONS: dict[WindowState, frozenset[WindowState]] = {
     WindowState.PROCESSING: frozenset({WindowState.CLOSED}),
     WindowState.CLOSED: frozenset({WindowState.PENDING_SETTLEMENT, WindowState.SETTLED}),
     WindowState.PENDING_SETTLEMENT: frozenset(
-        {WindowState.SETTLED, WindowState.ABORTED, WindowState.FAILED}
+        {WindowState.POSTED, WindowState.SETTLED, WindowState.ABORTED, WindowState.FAILED}
     ),
-    WindowState.FAILED: frozenset({WindowState.PENDING_SETTLEMENT}),
+    WindowState.POSTED: frozenset({WindowState.SETTLED}),
+    WindowState.FAILED: frozenset({WindowState.PENDING_SETTLEMENT, WindowState.ABORTED}),
     WindowState.ABORTED: frozenset({WindowState.PENDING_SETTLEMENT}),
     WindowState.SETTLED: frozenset(),
 }
@@ -69,170 +74,161 @@ def _open_event(state: NettingSet, asset: Asset, offset: int) -> WindowEvent:
 
 def close_due_windows(state: NettingSet, offset: int, out: Outputs) -> None:
     """Close every window whose cut-off the log's time has reached, in order of registration."""
+    now = state.counters.time_ms
     for a, asset in enumerate(state.assets):
-        if asset.window.cutoff_ms and asset.window.cutoff_ms <= state.counters.time_ms:
+        if asset.window.cutoff_ms and asset.window.cutoff_ms <= now:
             close_window(state, a, offset, out)
 
 
-def close_window(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
-    """Close the open window of asset `a`: net it, send its batch, open the next.
+def close_immediate_windows(state: NettingSet, offset: int, out: Outputs) -> None:
+    """R6: what is settled at once is settled with the log record that accepted it. No cut-off for the queue."""
+    for a, asset in enumerate(state.assets):
+        if asset.is_immediate and asset.window.payments:
+            _close_together(state, _joint(state, a), offset, out)
 
-    PROCESSING is where what is queued will roll or be dropped (R17); CLOSED: membership is fixed.
+
+def close_window(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
+    """The cut-off of asset `a`: what waits leaves, rolls or is dropped (R17), then the window is settled,
+    together with the windows it shares links with (R20).
     """
-    asset, window = state.assets[a], state.assets[a].window
-    if window.payments == 0:
-        out.events.append(window_event(state, asset, offset, WindowState.SETTLED))
+    process_queue(state, a, offset, out)
+    _close_together(state, _joint(state, a), offset, out)
+
+
+def _joint(state: NettingSet, a: int) -> list[int]:
+    """The assets whose open windows are bound to that of `a` by links, itself included, by registration."""
+    found, more = {a}, [a]
+    while more:
+        joint = state.assets[more.pop()].joint - found
+        found |= joint
+        more += joint
+    return sorted(found)
+
+
+def _close_together(state: NettingSet, assets: Iterable[int], offset: int, out: Outputs) -> None:
+    """Net the windows, send their batches as one group, open the next ones. CLOSED: membership is fixed."""
+    take_in_members(state, assets)
+    planned = [(a, _take_parts(state, a)) for a in assets]
+    linked = [identity for a, parts in planned for identity in _identities(state, a, 1, len(parts))]
+    state.counters.groups += 1
+    for a, parts in planned:
+        asset = state.assets[a]
+        asset.joint = set()
+        if parts:
+            others = linked if len(planned) > 1 else []
+            send_window(state, asset, parts, others, offset, out)
+        else:
+            out.events.append(window_event(state, asset, offset, WindowState.SETTLED))
         open_window(state, asset, offset, out)
-        return
-    batch = seal(
-        state,
-        asset,
-        kind="net",
-        identity=batch_id(state.name, asset.spec.id, window.number, 1),
-        window=window.number,
-        version=1,
-        opened_at_ms=window.opened_at_ms,
-        payments=window.payments,
-        gross=window.gross,
-        entries=window_entries(state, a),
-        log_first=window.log_first,
-        log_last=window.log_last,
-        members_root=window.members_root,
-    )
+
+
+def _identities(state: NettingSet, a: int, version: int, parts: int) -> list[str]:
+    asset = state.assets[a]
+    return [
+        batch_id(state.name, asset.spec.id, asset.window.number, version, part if parts > 1 else 0)
+        for part in range(1, parts + 1)
+    ]
+
+
+def _take_parts(state: NettingSet, a: int) -> list[Part]:
+    """What the open window of `a` settles; its columns are empty afterwards."""
+    asset, window = state.assets[a], state.assets[a].window
+    if not window.payments:
+        return []
+    members = state.members.get((a, window.number))
+    parts = parts_of(state, a, members.joined() if members else joined([]))
+    if members and not asset.is_multilateral:
+        del state.members[a, window.number]  # only a shortfall asks for them again
     accounts = state.accounts
-    state.dirty.reshape(-1, state.width)[:, a] |= (accounts.sent[:, a] != 0) | (
-        accounts.received[:, a] != 0
-    )
+    active = (accounts.sent[:, a] != 0) | (accounts.received[:, a] != 0)
+    state.dirty.reshape(-1, state.width)[:, a] |= active
     for column in (accounts.debits, accounts.credits, accounts.sent, accounts.received):
         column[:, a] = 0
-    send(state, batch, offset, out, window.cutoff_ms)
-    open_window(state, asset, offset, out)
+    return parts
+
+
+def send_window(
+    state: NettingSet,
+    asset: Asset,
+    parts: list[Part],
+    linked: list[str],
+    offset: int,
+    out: Outputs,
+) -> None:
+    """Seal and send the batches of the open window, as the current group; the window's event names the first."""
+    window = asset.window
+    identities = _identities(state, state.asset_index[asset.spec.id], 1, len(parts))
+    batches = [
+        seal(
+            state,
+            asset,
+            part,
+            identity=identity,
+            window=window.number,
+            version=1,
+            opened_at_ms=window.opened_at_ms,
+            number=number,
+            parts=len(parts),
+            linked=[other for other in linked if other not in identities],
+        )
+        for number, (identity, part) in enumerate(zip(identities, parts, strict=True), 1)
+    ]
+    for batch in batches:
+        send(state, batch, out, window.cutoff_ms, state.counters.groups)
+    pending = WindowState.PENDING_SETTLEMENT
+    out.events.append(batch_event(state, batches, offset, pending))
 
 
 def send(
-    state: NettingSet, batch: SettlementBatch, offset: int, out: Outputs, cutoff_ms: int = 0
+    state: NettingSet, batch: SettlementBatch, out: Outputs, cutoff_ms: int = 0, group: int = 0
 ) -> None:
     """Emit a batch and wait for its ledger."""
-    state.pending[batch.id] = Pending(batch, WindowState.PENDING_SETTLEMENT, cutoff_ms)
+    state.pending[batch.id] = Pending(batch, WindowState.PENDING_SETTLEMENT, cutoff_ms, group)
     out.settlements.append(batch)
-    if batch.kind == "net":
-        out.events.append(batch_event(state, batch, offset, WindowState.PENDING_SETTLEMENT))
 
 
-def window_event(state: NettingSet, asset: Asset, offset: int, new: WindowState) -> WindowEvent:
-    """Event of a window that has no batch."""
+def window_event(
+    state: NettingSet,
+    asset: Asset,
+    offset: int,
+    new: WindowState,
+    window: int = 0,
+    version: int = 1,
+) -> WindowEvent:
+    """Event of a window that has no batch: the open one unless another is named."""
     return WindowEvent(
         netting_set=state.name,
         log_offset=offset,
         time_ms=state.counters.time_ms,
         asset=asset.spec.id,
-        window=asset.window.number,
-        version=1,
+        window=window or asset.window.number,
+        version=version,
         state=new,
     )
 
 
 def batch_event(
     state: NettingSet,
-    batch: SettlementBatch,
+    batches: list[SettlementBatch],
     offset: int,
     new: WindowState,
     reason: str = "",
     entries: list[Entry] | None = None,
 ) -> WindowEvent:
-    """Event of a window that has a batch."""
+    """Event of a window that has these batches; it names the first."""
+    batch = batches[0]
     return WindowEvent(
         netting_set=state.name,
         log_offset=offset,
         time_ms=state.counters.time_ms,
         asset=batch.asset,
         window=batch.window,
-        version=batch.version,
+        version=max(part.version for part in batches),
         state=new,
         batch=batch.id,
         hash=batch.hash,
-        payments=batch.payments,
-        gross=batch.gross,
+        payments=sum(part.payments for part in batches),
+        gross=show(sum(gross_units(part) for part in batches), batch.scale),
         reason=reason,
         entries=entries or [],
     )
-
-
-def confirm(state: NettingSet, answer: Confirmation, offset: int, out: Outputs) -> None:
-    """Apply a ledger's answer (R11, R23). A repeat, or an answer to nothing that waits, changes nothing."""
-    pending = state.pending.get(answer.batch)
-    status, reason = _judge(pending, answer)
-    if status == "DONE" and pending is not None:
-        batch = pending.batch
-        if answer.status == "POSTED":
-            _settled(state, batch, offset, out)
-        elif batch.kind == "funding":
-            _funding_refused(state, batch)
-        else:
-            pending.state = WindowState.FAILED
-            event = batch_event(
-                state, batch, offset, WindowState.FAILED, answer.reason, batch.entries
-            )
-            out.events.append(event)
-    out.events.append(
-        ConfirmationEvent(
-            netting_set=state.name,
-            log_offset=offset,
-            time_ms=state.counters.time_ms,
-            batch=answer.batch,
-            status=status,
-            reason=reason,
-        )
-    )
-
-
-def _judge(
-    pending: Pending | None, answer: Confirmation
-) -> tuple[Literal["DONE", "REPEATED", "REFUSED"], str]:
-    """What is to be done with an answer, and why. Answers come at least once: a repeat is nobody's fault."""
-    if pending is None:
-        return "REPEATED", "no such batch is waiting"
-    if pending.batch.ledger != answer.ledger:
-        return "REFUSED", f"the batch belongs to ledger {pending.batch.ledger}"
-    if pending.batch.hash != answer.hash:
-        return "REFUSED", "the hash is not the batch's"
-    if pending.state == WindowState.FAILED and answer.status == "REFUSED":
-        return "REPEATED", "the ledger has refused the batch before"
-    if pending.state != WindowState.PENDING_SETTLEMENT:
-        return "REFUSED", f"the batch is {pending.state}"
-    return "DONE", answer.reason
-
-
-def _settled(state: NettingSet, batch: SettlementBatch, offset: int, out: Outputs) -> None:
-    """The ledger has posted: each net moves from position to prefunded; no headroom changes (R11)."""
-    del state.pending[batch.id]
-    if batch.kind == "funding":
-        return  # it counted from the command on
-    asset = state.assets[state.asset_index[batch.asset]]
-    prefunded, position = state.accounts.prefunded.reshape(-1), state.accounts.position.reshape(-1)
-    for participant, net in nets(batch):
-        account = (
-            state.participant_index[participant] * state.width + state.asset_index[batch.asset]
-        )
-        prefunded[account] += net
-        position[account] -= net
-        state.dirty[account] = True
-    asset.unsettled -= gross_units(batch)
-    out.events.append(batch_event(state, batch, offset, WindowState.SETTLED, entries=batch.entries))
-
-
-def _funding_refused(state: NettingSet, batch: SettlementBatch) -> None:
-    """The ledger did not move the prefunding: take it back."""
-    del state.pending[batch.id]
-    for participant, net in nets(batch):
-        account = state.flat(participant, batch.asset)
-        if account is not None:
-            state.accounts.prefunded.reshape(-1)[account] -= net
-            state.dirty[account] = True
-
-
-def gross_units(batch: SettlementBatch) -> int:
-    """Gross value of a batch in minor units."""
-    gross = parse(batch.gross, batch.scale)
-    assert gross is not None, f"batch {batch.id} with gross {batch.gross!r}"
-    return gross

@@ -40,13 +40,15 @@ MODULES = {
     "time",
     "random",
     "datetime",
-    "math",
     "decimal",
     "fractions",
     "statistics",
     "secrets",
     "uuid",
 }
+
+
+INTEGERS_ONLY = {"gcd", "lcm", "isqrt"}  # of the module math
 
 
 def offences(source: str) -> list[str]:
@@ -63,8 +65,13 @@ def offences(source: str) -> list[str]:
                 found.append(f"line {node.lineno}: .{name}")
             case ast.ImportFrom(module=str(name)) if name.split(".")[0] in MODULES:
                 found.append(f"line {node.lineno}: from {name}")
+            case ast.ImportFrom(module="math", names=names):
+                bad = {alias.name for alias in names} - INTEGERS_ONLY
+                found += [f"line {node.lineno}: from math import {name}" for name in sorted(bad)]
             case ast.Import(names=names):
-                bad = [alias.name for alias in names if alias.name.split(".")[0] in MODULES]
+                bad = [
+                    alias.name for alias in names if alias.name.split(".")[0] in {*MODULES, "math"}
+                ]
                 found += [f"line {node.lineno}: import {name}" for name in bad]
             case (
                 ast.For(iter=ast.Set() | ast.SetComp())

@@ -1,0 +1,95 @@
+"""The queue at a cut-off (R16, R17, R22): parts are delivered, what may not roll is dropped, a deadlock is told."""
+
+from clearing.core.deadlock import Deadlock, Wait, explain
+from clearing.core.ids import id_text
+from clearing.core.limits import liquidity_reason
+from clearing.core.links import deliver_parts, drops_at_cutoff
+from clearing.core.money import show
+from clearing.core.outputs import DeadlockEvent, Outputs, WaitsFor
+from clearing.core.reasons import Code
+from clearing.core.recalls import end
+from clearing.core.registry import AtCutoff
+from clearing.core.release import Columns
+from clearing.core.state import NettingSet, Waiting
+
+EFFORT_ITEMS = (
+    20_000  # what an explanation may cost while payments wait for the cut-off: about 10 ms
+)
+
+
+def process_queue(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
+    """What becomes of the payments that wait in asset `a`. Whatever could leave left with the record before."""
+    if not state.assets[a].waiting:
+        return
+    deliver_parts(state, a, offset, out)
+    asset = state.assets[a]
+    drops = asset.spec.at_cutoff is AtCutoff.DROP
+    for item in [item for item in state.waiting.values() if item.asset == a]:
+        bound = item.window == asset.window.number
+        if item.id in state.waiting and (bound or (drops and drops_at_cutoff(state, item))):
+            end(state, item, Code.CUTOFF, out)
+    queued = [item for queue in state.queues.values() for item in queue if item.asset == a]
+    if queued:
+        out.events.append(deadlock(state, a, queued, offset))
+
+
+def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> DeadlockEvent:
+    """Who waits for whom in asset `a`, and what would free something (R16)."""
+    asset = state.assets[a]
+    scale = asset.spec.scale
+    columns = Columns(state)
+    found = explain(columns.room, columns.queue, EFFORT_ITEMS)
+    keys = list(columns.constraint)
+    extra = found.to_free_any if found else None
+    mine = extra if extra and keys[extra[0]][-1] == a else None
+    return DeadlockEvent(
+        netting_set=state.name,
+        log_offset=offset,
+        time_ms=state.counters.time_ms,
+        asset=asset.spec.id,
+        payments=len(queued),
+        value=show(sum(item.units for item in queued), scale),
+        waits=_waits(columns, found, a) if found else [],
+        extra_participant=state.participants[keys[mine[0]][0]].id if mine else "",
+        extra=show(mine[1], scale) if mine else "",
+        all_extra={
+            state.participants[keys[c][0]].id: show(units, scale)
+            for c, units in (found.to_free_all if found else [])
+            if len(keys[c]) == 2 and keys[c][1] == a
+        },
+    )
+
+
+def _waits(columns: Columns, found: Deadlock, a: int) -> list[WaitsFor]:
+    """The blocked queues of asset `a`, by registration of their participants."""
+    state, keys = columns.state, list(columns.constraint)
+    names = [state.name_of(key[0]) for key in keys]
+    scale = state.assets[a].spec.scale
+    waits: list[WaitsFor] = []
+    for wait in sorted(found.waits, key=lambda wait: keys[wait.account]):
+        if keys[wait.account][-1] != a:
+            continue
+        item = columns.items[wait.row]
+        others = [edge.waits_for for edge in found.edges if edge.account == wait.account]
+        waits.append(
+            WaitsFor(
+                participant=names[wait.account],
+                asset=state.assets[a].spec.id,
+                payment=id_text(item.id),
+                lacks=show(wait.lacks or wait.limit_lacks, scale),
+                limit=binding_limit(state, item, wait),
+                waits_for=list(dict.fromkeys(names[other] for other in others)),
+            )
+        )
+    return waits
+
+
+def binding_limit(state: NettingSet, item: Waiting, wait: Wait) -> str:
+    """What keeps the head of a queue from leaving."""
+    if wait.held:
+        return "SUSPENDED"
+    if wait.lacks:
+        return liquidity_reason(state, item.debtor, item.asset).name
+    if wait.limit_lacks:
+        return Code.BILATERAL_LIMIT.name
+    return "LINK" if item.link else Code.VALUE_CHECK.name

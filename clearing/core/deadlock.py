@@ -1,0 +1,271 @@
+"""Why nothing leaves: who waits for whom, and the smallest extra liquidity that would free something (R16).
+
+Reads the same arrays as clearing.core.offsetting and changes nothing; the caller turns indexes into names.
+Amounts are minor units; a search that takes too long says that it was cut short.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from clearing.core.inputs import I64
+from clearing.core.lines import NONE, UNBOUNDED, Lines, Queue, Trial
+
+Why = Literal["money", "limit", "group"]
+Extra = tuple[int, int]  # constraint, amount
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A blocked queue: its head, and what the head, with its group, lacks. All 0 and not held: see its edges."""
+
+    account: int
+    row: int
+    held: bool  # may not leave now, whatever the liquidity
+    lacks: int  # in the account
+    limit: int  # the limit it uses, or NONE
+    limit_lacks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`account` cannot pay before `waits_for` does.
+
+    money: items queued there would bring the account `amount`. limit: they would give its head's limit back as
+    much. group: legs of its head's group over `amount` stand there and cannot leave either (R20).
+    """
+
+    account: int
+    waits_for: int
+    amount: int
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlock:
+    """What waits, with no feasible subset (R16). Ascending by account and constraint throughout."""
+
+    waits: list[Wait]
+    edges: list[Edge]
+    cycles: list[list[int]]  # accounts that wait for each other in a circle, directly or not
+    to_free_all: list[Extra]  # each constraint's shortfall if all that is not held left at once
+    to_free_any: (
+        Extra | None
+    )  # least amount to ONE account that lets something leave; None: no amount does
+    searched: (
+        bool  # False: the search was cut short; less might do than to_free_any, or another account
+    )
+
+
+def explain(room: I64, queue: Queue, effort_items: int = 1_000_000) -> Deadlock | None:
+    """The deadlock these items are in, or None if some of them can leave (R16). room: (constraints,).
+
+    effort_items bounds the search for `to_free_any`, in items looked at: a million are about half a second.
+    """
+    lines = Lines.of(room, queue)
+    everything = _not_held(lines, queue)
+    stuck = everything.copy()
+    stuck.shrink(stuck.suspects())
+    if stuck.count:
+        return None
+    waits = [_wait(lines, a) for a in _accounts(lines.first, lines.last)]
+    edges = _edges(everything, waits)
+    to_free_any, searched = _Cheapest(everything, effort_items).search()
+    return Deadlock(
+        waits=waits,
+        edges=edges,
+        cycles=_cycles(edges),
+        to_free_all=[
+            (c, out - supply)
+            for c, (out, supply) in enumerate(zip(everything.out, everything.supply, strict=True))
+            if out > supply and out
+        ],
+        to_free_any=to_free_any,
+        searched=searched,
+    )
+
+
+def _accounts(first: list[int], end: list[int]) -> list[int]:
+    return [a for a, (begin, stop) in enumerate(zip(first, end, strict=True)) if begin < stop]
+
+
+def _not_held(lines: Lines, queue: Queue) -> Trial:
+    """The largest set with neither a held item nor half a group, whatever it lacks."""
+    trial = Trial.of_all(lines, queue)
+    supply = trial.supply
+    trial.supply = [units + UNBOUNDED for units in supply]
+    trial.shrink(trial.suspects())
+    trial.supply = [units - UNBOUNDED for units in trial.supply]
+    return trial
+
+
+# --- who waits for whom ------------------------------------------------------------------------------------------
+
+
+def _wait(lines: Lines, account: int) -> Wait:
+    head = lines.first[account]
+    held, limit = lines.reach[account] == head, lines.limit[head]
+    need = {} if held else lines.needs(lines.together(head))
+    return Wait(
+        account=account,
+        row=int(lines.row[head]),
+        held=held,
+        lacks=max(0, need.get(account, 0) - lines.room[account]) if need else 0,
+        limit=limit,
+        limit_lacks=max(0, need[limit] - lines.room[limit]) if limit in need else 0,
+    )
+
+
+def _edges(everything: Trial, waits: list[Wait]) -> list[Edge]:
+    lines, brings = everything.lines, dict[tuple[int, int, Why], int]()
+
+    def bring(account: int, waits_for: int, why: Why, amount: int) -> None:
+        if account != waits_for:
+            key = (account, waits_for, why)
+            brings[key] = brings.get(key, 0) + amount
+
+    lacking = {wait.account for wait in waits if wait.lacks}
+    limited = {wait.limit: wait.account for wait in waits if wait.limit_lacks}
+    for payer in _accounts(everything.first, everything.end):
+        for at in range(everything.first[payer], everything.end[payer]):
+            if lines.payee[at] in lacking:
+                bring(lines.payee[at], payer, "money", lines.amount[at])
+            if lines.relief[at] in limited:
+                bring(limited[lines.relief[at]], payer, "limit", lines.amount[at])
+    for wait in waits:
+        if not wait.held:
+            for leg in _blocked_legs(lines, lines.first[wait.account]):
+                bring(wait.account, lines.payer[leg], "group", lines.amount[leg])
+    return [Edge(*key[:2], amount, key[2]) for key, amount in sorted(brings.items())]
+
+
+def _blocked_legs(lines: Lines, head: int) -> list[int]:
+    """Legs of the head's group that could not leave even if all others did."""
+    legs = lines.together(head)
+    need = lines.needs(legs)
+    short = {c for c, units in need.items() if units > lines.room[c]}
+
+    def ready(leg: int) -> bool:
+        q = lines.payer[leg]
+        before = range(lines.first[q], leg)
+        in_front = all(lines.group[at] == lines.group[leg] for at in before)
+        return in_front and leg < lines.reach[q] and not short & {q, lines.limit[leg]}
+
+    return [] if lines.group[head] == NONE else [leg for leg in legs if not ready(leg)]
+
+
+def _cycles(edges: list[Edge]) -> list[list[int]]:
+    """Strongly connected components of two and more accounts (Tarjan, with a stack of its own)."""
+    after: dict[int, list[int]] = {}
+    for edge in edges:
+        after.setdefault(edge.account, []).append(edge.waits_for)
+    index, low, path, cycles = dict[int, int](), dict[int, int](), list[int](), list[list[int]]()
+    on_path = set[int]()
+    for root in after:
+        walk = [] if root in index else [(root, iter(after[root]))]
+        while walk:
+            account, rest = walk[-1]
+            if account not in index:
+                index[account] = low[account] = len(index)
+                path.append(account)
+                on_path.add(account)
+            for following in rest:
+                if following not in index:
+                    walk.append((following, iter(after.get(following, ()))))
+                    break
+                if following in on_path:
+                    low[account] = min(low[account], index[following])
+            else:
+                walk.pop()
+                if walk:
+                    low[walk[-1][0]] = min(low[walk[-1][0]], low[account])
+                if low[account] == index[account]:
+                    component = list[int]()
+                    while not component or component[-1] != account:
+                        component.append(path.pop())
+                    on_path.difference_update(component)
+                    if len(component) > 1:
+                        cycles.append(sorted(component))
+    return sorted(cycles)
+
+
+# --- the smallest extra liquidity --------------------------------------------------------------------------------
+
+
+class _Cheapest:
+    """The least amount to one account with which the greatest set is not empty.
+
+    With less extra the greatest set only shrinks. So for one account: give it much, take the set that leaves, see
+    what it really lacks, give it one unit less than that, and so on until nothing leaves: the last amount is its
+    least. Each step drops an item, so an account costs no more than one search. Over the accounts: what the best
+    amount so far would free if ALL had it holds whatever it could free if one has it; only that is searched.
+    """
+
+    def __init__(self, everything: Trial, effort_items: int) -> None:
+        self.lines = everything.lines
+        self.accounts = _accounts(everything.first, everything.end)
+        self.best: tuple[int, int] = (UNBOUNDED, len(everything.first))  # (amount, account)
+        self.effort_items = effort_items
+        self.wide, self.given = everything.copy(), 0
+
+    def search(self) -> tuple[Extra | None, bool]:
+        self._head_alone()
+        self._narrow()
+        floors = sorted((self._floor(a), a) for a in self.accounts if self._in_wide(a))
+        searched = True
+        for floor, account in floors:
+            if (floor, account) >= self.best:
+                break
+            if self.effort_items <= 0:
+                searched = False
+                break
+            if self._in_wide(account) and self._try(account):
+                self._narrow()
+        amount, account = self.best
+        return (None if amount == UNBOUNDED else (account, amount)), searched
+
+    def _head_alone(self) -> None:
+        """A first bound: the cheapest head that would leave with nothing else."""
+        lines = self.lines
+        for a in self.accounts:
+            head = lines.first[a]
+            if lines.group[head] == NONE and lines.amount[head] <= lines.room[lines.limit[head]]:
+                self.best = min(self.best, (lines.amount[head] - lines.room[a], a))
+
+    def _narrow(self) -> None:
+        """Gives every account what is the best so far: nothing outside of what stays is of interest."""
+        change = self.best[0] - self.given
+        for a in self.accounts:
+            self.wide.supply[a] += change
+        self.given += change
+        self._shrink(self.wide)
+
+    def _shrink(self, trial: Trial) -> None:
+        self.effort_items -= trial.shrink(trial.suspects())
+
+    def _in_wide(self, account: int) -> bool:
+        return self.wide.end[account] > self.wide.first[account]
+
+    def _floor(self, account: int) -> int:
+        """The account needs no less: its head alone, with all that could ever come in."""
+        head = self.lines.first[account]
+        return max(1, self.lines.amount[head] - (self.wide.supply[account] - self.given))
+
+    def _try(self, account: int) -> bool:
+        """Whether this account needs less than the best so far; then it is the best."""
+        amount, rival = self.best
+        given = amount if account < rival else amount - 1
+        trial = self.wide.copy()
+        for a in self.accounts:
+            trial.supply[a] -= self.given
+        trial.supply[account] += given
+        self.effort_items -= 1
+        self._shrink(trial)
+        better = trial.count > 0
+        while trial.count:
+            lacks = trial.out[account] - (trial.supply[account] - given)
+            assert 0 < lacks <= given, "something leaves without the extra"
+            self.best = (lacks, account)
+            trial.supply[account] -= given - (lacks - 1)
+            given = lacks - 1
+            self.effort_items -= trial.shrink([account])
+        return better

@@ -1,0 +1,266 @@
+"""Offsetting: which waiting items leave, one by one, between two participants, or all at once (R14, R15).
+
+Arrays in, rows out: nothing of the engine's state, of assets or of time is known here, and nothing is changed.
+The caller, on a change of liquidity, hands in the room of each constraint and the Queue, and accepts what comes
+back. Why there is one greatest set, and why it is found, is proved in clearing.core.lines.
+"""
+
+from collections.abc import Collection
+from heapq import heappop, heappush
+
+import numpy as np
+
+from clearing.core.inputs import I64, Bool
+from clearing.core.lines import NONE, Lines, Queue, Trial
+
+__all__ = ["NONE", "Queue", "bilateral_sets", "greatest_set", "singles"]
+
+_NEVER = (1 << 63) - 1  # asks for more than any room
+
+
+# --- one by one (R14) --------------------------------------------------------------------------------------------
+
+
+def singles(
+    room: I64, queue: Queue, bypass: Bool, changed: Collection[int] | None = None
+) -> list[list[int]]:
+    """What fits by itself, as sets of rows in order of release: one row, or all legs of a group (R13, R14, R20).
+
+    Plain meaning: of all that may leave and fits, the one with the lowest order (a group: of its first leg) leaves
+    and moves the room; again, until nothing fits. A row may leave when each row before it in its queue has left,
+    has `bypass` (n,), or is of its group. changed: the constraints whose room rose, and the accounts whose queue
+    is new, since nothing fitted; None: all. What the rest waits for has not changed, so it is not looked at.
+    """
+    accounts = _may_begin(room, queue, bypass, changed)
+    if not accounts:
+        return []
+    fitting = _Singles(Lines.of(room, queue), queue, bypass)
+    for account in accounts:
+        fitting.look_at(account)
+    return fitting.release_all()
+
+
+def _may_begin(room: I64, queue: Queue, bypass: Bool, changed: Collection[int] | None) -> list[int]:
+    """Accounts whose queue may release something first: a cheap look over columns, before anything is sorted."""
+    space = np.append(room, _NEVER)
+    amount, payer, alone = queue.amount, queue.payer, queue.group == NONE
+    fits = (amount <= space[payer]) & (amount <= space[queue.limit])
+    first = np.full(len(space), _NEVER)
+    np.minimum.at(first, payer, queue.order)
+    passing = np.zeros(len(space), np.bool_)
+    passing[payer[bypass]] = True
+    fits = ~queue.held & (fits | ~alone) & (passing[payer] | (queue.order == first[payer]))
+    if changed is not None:
+        looked_at = np.zeros(len(space), np.bool_)
+        looked_at[list(changed)] = True
+        looked_at[NONE] = False
+        looked_at[payer[looked_at[queue.limit]]] = True
+        fits &= looked_at[payer]
+    return np.unique(payer[fits]).tolist()
+
+
+class _Singles:
+    """What fits now, by order. A queue is looked at again only when it has a new head or more room."""
+
+    def __init__(self, lines: Lines, queue: Queue, bypass: Bool) -> None:
+        self.lines, self.room = lines, [*lines.room]
+        self.passing: list[bool] = bypass[lines.row].tolist()
+        self.gone = bytearray(len(self.passing))
+        self.head, self.stop = [*lines.first], [*lines.first]  # per account, see _window()
+        self.ready: list[tuple[int, int]] = []  # (order, position)
+        # Columns, to look at a long queue at once: what a row alone asks of its payer and of its limit.
+        held, alone = queue.held[lines.row], (queue.group == NONE)[lines.row]
+        self.ask = np.where(alone & ~held, queue.amount[lines.row], _NEVER)
+        self.limit = queue.limit[lines.row]
+        self.space = np.array([_within_int64(room) for room in self.room])
+        # A group asks each payer for what its legs there need together; with a held leg it never fits.
+        self.needs = {g: lines.needs(legs) for g, legs in lines.legs.items()}
+        self.group_ask = np.full(len(alone), _NEVER)
+        self.linked: dict[int, I64] = {}  # account → positions of legs in its queue
+        for legs in lines.legs.values():
+            if not held[legs].any():
+                self.group_ask[legs] = [self._asked_by_group(leg) for leg in legs]
+        linked = np.flatnonzero(~alone)
+        for account in dict.fromkeys(lines.payer[at] for at in linked.tolist()):
+            low, high = np.searchsorted(linked, (lines.first[account], lines.last[account]))
+            self.linked[account] = linked[low:high]
+
+    def _asked_by_group(self, leg: int) -> int:
+        return _within_int64(self.needs[self.lines.group[leg]][self.lines.payer[leg]])
+
+    def look_at(self, account: int) -> None:
+        """Puts on the heap what of this queue fits: the first row that goes alone, and every group."""
+        head, end = self._window(account)
+        if head == end:
+            return
+        if self._fits(head):
+            heappush(self.ready, (self.lines.order[head], head))
+        elif end - head > 1:
+            space = self.space[self.limit[head:end]]
+            ask = self.ask[head:end]
+            fits = (ask <= _within_int64(self.room[account])) & (ask <= space)
+            at = head + int(fits.argmax())
+            if fits[at - head]:
+                heappush(self.ready, (self.lines.order[at], at))
+        if account in self.linked:
+            self._look_at_groups(account, end)
+
+    def _look_at_groups(self, account: int, end: int) -> None:
+        linked = self.linked[account]
+        asked = self.group_ask[linked] <= _within_int64(self.room[account])
+        hits: list[int] = linked[asked & (linked < end)].tolist()
+        for at in hits:
+            if self._group_fits(self.lines.group[at]):
+                legs = self.lines.together(at)
+                heappush(self.ready, (min(self.lines.order[leg] for leg in legs), at))
+
+    def _window(self, account: int) -> tuple[int, int]:
+        """Positions that may leave if they fit: from the first still there up to the first that blocks."""
+        head, stop, last = self.head[account], self.stop[account], self.lines.last[account]
+        while head < last and self.gone[head]:
+            head += 1
+        while stop < last and (self.gone[stop] or self.passing[stop]):
+            stop += 1
+        self.head[account], self.stop[account] = head, stop
+        return head, min(stop + 1, last)
+
+    def _fits(self, at: int) -> bool:
+        """Of a row that goes alone."""
+        lines = self.lines
+        units = int(self.ask[at])
+        room = min(self.room[lines.payer[at]], self.room[lines.limit[at]])
+        return units <= _within_int64(room)
+
+    def _group_fits(self, group: int) -> bool:
+        legs = self.lines.legs[group]
+        return all(self.room[c] >= units for c, units in self.needs[group].items()) and all(
+            self.gone[at] or self.passing[at] or self.lines.group[at] == group
+            for leg in legs
+            for at in range(self.stop[self.lines.payer[leg]], leg)
+        )
+
+    def release_all(self) -> list[list[int]]:
+        released: list[list[int]] = []
+        while self.ready:
+            _, at = heappop(self.ready)
+            group = self.lines.group[at]
+            # It fitted when it was put here; something of lower order may have used the room since.
+            if self.gone[at] or not (self._fits(at) if group == NONE else self._group_fits(group)):
+                continue
+            leaving = self.lines.together(at)
+            self._release(leaving)
+            released.append(self.lines.rows(leaving))
+            for account in self.lines.touched(leaving):
+                self.look_at(account)
+        return released
+
+    def _release(self, leaving: list[int]) -> None:
+        lines = self.lines
+        for at in leaving:
+            units = lines.amount[at]
+            self.gone[at] = 1
+            self.ask[at] = self.group_ask[at] = _NEVER
+            self.room[lines.payer[at]] -= units
+            self.room[lines.payee[at]] += units
+            for limit, change in ((lines.limit[at], -units), (lines.relief[at], units)):
+                if limit != NONE:
+                    self.room[limit] += change
+                    self.space[limit] = _within_int64(self.room[limit])
+
+
+def _within_int64(units: int) -> int:
+    """A room or a need as a column can hold it; still below _NEVER."""
+    return max(-_NEVER, min(units, _NEVER - 1))
+
+
+# --- all at once (R15) -------------------------------------------------------------------------------------------
+
+
+def greatest_set(room: I64, queue: Queue) -> Bool:
+    """(n,) mask of THE greatest set that may leave as one (R15). room: (constraints,), may be negative.
+
+    Plain meaning: S = all that is not held; while a constraint that S uses would end below zero, drop the last
+    item of S that uses it, its group, and everything behind those in their queues.
+    """
+    lines = Lines.of(room, queue)
+    trial = Trial.of_all(lines, queue)
+    trial.shrink(trial.suspects())
+    leaves = np.zeros(len(queue.amount), np.bool_)
+    leaves[lines.row] = np.arange(len(leaves)) < np.array(trial.end)[queue.payer[lines.row]]
+    return leaves
+
+
+# --- bilateral (R14) ---------------------------------------------------------------------------------------------
+
+
+def bilateral_sets(room: I64, queue: Queue, party: I64) -> list[list[int]]:
+    """Sets of rows that leave one after the other, each between two participants (R14).
+
+    party: account → participant. Two participants face each other if queues of both begin with items to the other;
+    what they may offset are these beginnings, up to the first item to anybody else, that is held, or whose group
+    is not wholly among them. Plain meaning: of all pairs that face each other and whose greatest set is not empty,
+    the one with the lowest order among its items releases it; again, until there is none.
+    """
+    pairs = _Pairs(Lines.of(room, queue), party.tolist())
+    pairs.look_at(np.unique(queue.payer).tolist())
+    return pairs.release_all()
+
+
+class _Pairs:
+    """Pairs yet to be tried, by the lowest order among their items. Only a release makes a pair due again."""
+
+    def __init__(self, lines: Lines, party: list[int]) -> None:
+        self.lines, self.party, self.trial = lines, party, Trial.of_nothing(lines)
+        self.accounts: dict[int, list[int]] = {}  # participant → its accounts with a queue
+        for account in dict.fromkeys(lines.payer):
+            self.accounts.setdefault(party[account], []).append(account)
+        self.due: dict[tuple[int, int], int] = {}  # pair → lowest order
+        self.heap: list[tuple[int, tuple[int, int]]] = []
+
+    def facing(self, one: int, other: int) -> list[int]:
+        """Accounts of `one` whose queue begins with an item to `other`."""
+        lines, first = self.lines, self.trial.first
+        return [
+            a
+            for a in self.accounts.get(one, ())
+            if first[a] < lines.reach[a] and self.party[lines.payee[first[a]]] == other
+        ]
+
+    def look_at(self, accounts: list[int]) -> None:
+        """The pairs that the heads of these queues make are due: a head or a room of theirs is new."""
+        lines, first = self.lines, self.trial.first
+        for a in accounts:
+            if first[a] == lines.reach[a]:
+                continue
+            one, other = sorted((self.party[a], self.party[lines.payee[first[a]]]))
+            there, back = self.facing(one, other), self.facing(other, one)
+            if one != other and there and back:
+                lowest = min(lines.order[first[account]] for account in there + back)
+                self.due[one, other] = lowest
+                heappush(self.heap, (lowest, (one, other)))
+
+    def release_all(self) -> list[list[int]]:
+        released: list[list[int]] = []
+        while self.heap:
+            lowest, (one, other) = heappop(self.heap)
+            if self.due.get((one, other)) != lowest:
+                continue
+            del self.due[one, other]
+            if positions := self._offset(one, other):
+                released.append(self.lines.rows(positions))
+                self.look_at(self.lines.touched(positions))
+        return released
+
+    def _offset(self, one: int, other: int) -> list[int]:
+        """Releases the greatest set of what the two owe each other; its positions."""
+        suspects: list[int] = []
+        there, back = self.facing(one, other), self.facing(other, one)
+        for accounts, to in ((there, other), (back, one)):
+            for a in accounts:
+                end = self.trial.first[a]
+                while end < self.lines.reach[a] and self.party[self.lines.payee[end]] == to:
+                    end += 1
+                suspects += self.trial.extend(a, end)
+        self.trial.cut_incomplete(there + back)
+        self.trial.shrink(suspects)
+        return self.trial.release(there + back)

@@ -1,0 +1,118 @@
+"""Rows about other payments: returns, cancellations, changes of priority, answers (R5, R12, R23).
+
+What was accepted stands: cancelling it becomes a request to its creditor, and only a return moves money back.
+The original's terms are the sender's to quote; its remembered content hash proves them.
+"""
+
+from typing import NamedTuple
+
+from clearing.core.ids import id_hex
+from clearing.core.inputs import References
+from clearing.core.links import refuse_link
+from clearing.core.outputs import Outputs
+from clearing.core.reasons import Code
+from clearing.core.state import NettingSet, Request, Returned, Waiting
+from clearing.core.waiting import dequeue, enqueue, resolve
+
+
+class Original(NamedTuple):
+    """What a row says of another one: its id, as 32 hex digits, and the content hash it quotes."""
+
+    id: str
+    body: int
+
+    @classmethod
+    def of(cls, references: References, row: int) -> "Original":
+        return cls(id_hex(references.id[row]), int(references.body_hash[row]))
+
+
+def take_return(state: NettingSet, original: Original, left: int, units: int) -> Code:
+    """Count a return against what is left of its original, whose amount was `left` (R5)."""
+    if _code_of(state, original) != Code.ACCEPTED:
+        return Code.NO_ORIGINAL
+    returned = state.returned.get(original.id)
+    if units + (returned.units if returned else 0) > left:
+        return Code.RETURN_EXCEEDS
+    if returned is None:
+        state.returned[original.id] = Returned(units, state.counters.business_date)
+    else:
+        returned.units += units
+    return Code.ACCEPTED
+
+
+def untake_return(state: NettingSet, original: str, units: int) -> None:
+    """The return was refused after all."""
+    state.returned[original].units -= units
+
+
+def cancel(
+    state: NettingSet, id_: str, original: Original, debtor: int, creditor: int, out: Outputs
+) -> Code:
+    """Cancel a payment that waits, or ask its creditor for one that is accepted. id_: of the cancellation."""
+    code = _code_of(state, original)
+    if code is None or debtor < 0 or creditor < 0:
+        return Code.NO_ORIGINAL
+    item = state.waiting.get(original.id)
+    if item is not None:
+        end(state, item, Code.CANCELLED, out)
+        return Code.DONE
+    asked = any(request.original == original.id for request in state.requests.values())
+    if code != Code.ACCEPTED or asked:
+        return Code.NOT_WAITING
+    day = state.counters.business_date
+    state.requests[id_] = Request(original.id, debtor, creditor, day)
+    return Code.REQUESTED
+
+
+def _code_of(state: NettingSet, original: Original) -> int | None:
+    """What became of a payment that has exactly the quoted content, None if there is none."""
+    found = state.ids.look_up(bytes.fromhex(original.id))
+    return None if found is None or found[0] != original.body else found[1]
+
+
+def end(state: NettingSet, item: Waiting, code: Code, out: Outputs) -> None:
+    """A payment ends without having been accepted; its link's other legs with it (R20)."""
+    link = state.links.get(item.link)
+    if link is None:
+        resolve(state, [item], code, out)
+    else:
+        refuse_link(state, link, Code.LINK_REFUSED, out, {item.id: code})
+
+
+def expire(state: NettingSet, out: Outputs) -> None:
+    """R17: payments that waited longer than their sender allows end, in the order in which they came."""
+    counters = state.counters
+    now, next_ms = counters.time_ms, counters.next_expiry_ms
+    if not next_ms or next_ms > now:
+        return
+    for item in list(state.waiting.values()):
+        if item.id in state.waiting and 0 < item.expires_at_ms <= now:
+            end(state, item, Code.EXPIRED, out)
+    later = (item.expires_at_ms for item in state.waiting.values() if item.expires_at_ms)
+    counters.next_expiry_ms = min(later, default=0)
+
+
+def set_priority(state: NettingSet, payment: str, debtor: int, priority: int) -> Code:
+    """R12: only the sender, and only what is not accepted."""
+    item = state.waiting.get(payment)
+    if item is None:
+        known = state.ids.look_up(bytes.fromhex(payment))
+        return Code.NO_ORIGINAL if known is None else Code.NOT_WAITING
+    if item.debtor != debtor:
+        return Code.NO_ORIGINAL
+    queued = item.is_queued
+    if queued:
+        dequeue(state, item)
+    item.priority = priority
+    if queued:
+        enqueue(state, item)
+    return Code.DONE
+
+
+def answer(state: NettingSet, request: str, responder: int, requester: int) -> Code:
+    """The creditor has said yes or no: the request is closed; a return follows, or nothing does."""
+    found = state.requests.get(request)
+    if found is None or (found.responder, found.requester) != (responder, requester):
+        return Code.NO_REQUEST
+    del state.requests[request]
+    return Code.DONE

@@ -1,0 +1,112 @@
+"""Transfers of value as columns, and what accepting them does to accounts and windows (R2). Nothing fails here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from clearing.core.batches import extend_members_root
+from clearing.core.inputs import I64, U64
+from clearing.core.state import Members, NettingSet, Piece, joined
+
+
+@dataclass(slots=True)
+class Transfers:
+    """n transfers in the registry's numbers, all known; debit, credit: flat accounts; units > 0."""
+
+    ids: U64  # (n, 2)
+    debtor: I64
+    creditor: I64
+    asset: I64
+    debit: I64
+    credit: I64
+    units: I64
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def taken(self, rows: I64) -> "Transfers":
+        """The transfers of ascending rows; itself where that is all of them."""
+        if len(rows) == len(self):
+            return self
+        return Transfers(*(getattr(self, name).take(rows, axis=0) for name in self.__slots__))
+
+
+def of_rows(state: NettingSet, ids: list[str], rows: list[tuple[int, int, int, int]]) -> Transfers:
+    """Transfers from ids (32 hex digits) and (debtor, creditor, asset, units)."""
+    columns = np.array(rows, np.int64).reshape(-1, 4).T
+    debtor, creditor, asset, units = (np.ascontiguousarray(column) for column in columns)
+    width = state.width
+    words = np.frombuffer(bytes.fromhex("".join(ids)), "<u8").reshape(-1, 2)
+    return Transfers(
+        words, debtor, creditor, asset, debtor * width + asset, creditor * width + asset, units
+    )
+
+
+def post(state: NettingSet, transfers: Transfers, offset: int, *, released: bool) -> dict[str, int]:
+    """Positions and open windows take the transfers in; the number of the window per asset.
+
+    released: they had waited; in the order of a window's members they come after the record's own rows.
+    """
+    if not len(transfers):
+        return {}
+    debit, credit, units = transfers.debit, transfers.credit, transfers.units
+    assert units.min() > 0, "an amount that is not positive got past intake"
+    accounts = state.accounts
+    np.subtract.at(accounts.position.reshape(-1), debit, units)
+    np.add.at(accounts.position.reshape(-1), credit, units)
+    np.add.at(accounts.debits.reshape(-1), debit, units)
+    np.add.at(accounts.credits.reshape(-1), credit, units)
+    np.add.at(accounts.sent.reshape(-1), debit, 1)
+    np.add.at(accounts.received.reshape(-1), credit, 1)
+    state.dirty[debit] = True
+    state.dirty[credit] = True
+    if state.short_limits:
+        np.subtract.at(state.value_room, debit, units)
+    if state.bilateral:
+        state.bilateral.use(transfers, len(state.status), state.width)
+    if state.queues:
+        _stir(state, transfers)
+    windows: dict[str, int] = {}
+    touched = np.zeros(len(state.assets), np.bool_)
+    touched[transfers.asset] = True
+    for a in np.flatnonzero(touched).tolist():
+        own = transfers.taken(np.flatnonzero(transfers.asset == a))
+        item, window = state.assets[a], state.assets[a].window
+        gross = int(own.units.sum())  # the limits have left room for it: no wrap
+        window.payments += len(own)
+        window.gross += gross
+        item.unsettled += gross
+        window.log_first = offset if window.log_first < 0 else window.log_first
+        window.log_last = offset
+        piece = Piece(own.ids, own.debtor, own.creditor, own.units, np.full(len(own), offset))
+        state.fresh.setdefault(a, ([], []))[released].append(piece)
+        windows[item.spec.id] = window.number
+    return windows
+
+
+def _stir(state: NettingSet, transfers: Transfers) -> None:
+    """Queues that got liquidity. Under the value check a credit helps in every asset."""
+    waits = state.accounts.queued_payments.reshape(-1).take(transfers.credit) > 0
+    if state.short_limits:
+        waits |= np.isin(transfers.creditor, np.fromiter(state.short_limits, np.int64))
+    for p, a in zip(
+        transfers.creditor[waits].tolist(), transfers.asset[waits].tolist(), strict=True
+    ):
+        if p in state.short_limits:
+            state.stirred.update(account for account in state.queues if account[0] == p)
+        else:
+            state.stirred.add((p, a))
+
+
+def take_in_members(state: NettingSet, assets: Iterable[int] | None = None) -> None:
+    """Give open windows what the current log record brought, in canonical order: own rows, then released."""
+    for a in sorted(state.fresh if assets is None else state.fresh.keys() & set(assets)):
+        rows, released = state.fresh.pop(a)
+        piece = joined([*rows, *released])
+        window = state.assets[a].window
+        window.members_root = extend_members_root(
+            window.members_root, piece.ids, piece.debtor, piece.creditor, piece.units
+        )
+        if state.assets[a].keeps_members:
+            state.members.setdefault((a, window.number), Members()).pieces.append(piece)
