@@ -64,7 +64,7 @@ def differences(
     settled: Counter[tuple[str, str]] = Counter()
     for batch in progress.batches.values():
         if batch.kind == "net":
-            for participant, net in nets(batch):
+            for participant, net in nets(batch).items():
                 settled[participant, batch.asset] += net
     planned_nets = _without_zeros(plan.nets)
     compare("net of each bank and asset, by the batches", planned_nets, _without_zeros(settled))

@@ -168,7 +168,7 @@ def _posting_differences(posting: Posting, batch: SettlementBatch) -> list[str]:
         for name, (has, sent) in facts.items()
         if has != sent
     ]
-    sent_entries = {name: net for name, net in nets(batch) if net}
+    sent_entries = {name: net for name, net in nets(batch).items() if net}
     if posting.status == "REFUSED":
         if posting.entries:
             differences.append(f"batch {batch.sequence} is refused and half posted")

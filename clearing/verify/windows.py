@@ -203,7 +203,7 @@ def _held(
     at: dict[tuple[str, str], int] = {}
 
     def move(batch: SettlementBatch, sign: int, offset: int) -> None:
-        for participant, net in nets(batch):
+        for participant, net in nets(batch).items():
             if participant != FUNDING_ACCOUNT:
                 key = (participant, batch.asset)
                 held[key] = held.get(key, 0) + sign * net

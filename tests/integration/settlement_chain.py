@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -53,9 +54,62 @@ class SettlementChain:
         asset: str = "HKD",
         ledger: str = "postgres",
     ) -> SettlementBatch:
-        """The next batch; nets in minor units."""
+        """The next batch, one line a participant; nets in minor units."""
+        entries = [self._entry(participant, units) for participant, units in nets.items()]
+        return self._sealed(entries, window, version=version, kind=kind, asset=asset, ledger=ledger)
+
+    def bilateral(
+        self, pairs: Sequence[tuple[str, str, int, int]], window: int = 1, **changes: Any
+    ) -> SettlementBatch:
+        """The next batch, a pair of lines for each (debtor, creditor, owed, of that set off)."""
+        entries: list[Entry] = []
+        for debtor, creditor, units, off in pairs:
+            entries += [
+                self._entry(debtor, -units, off, counterparty=creditor),
+                self._entry(creditor, units, -off, counterparty=debtor),
+            ]
+        return self._sealed(entries, window, **changes)
+
+    def gross(
+        self, payments: Sequence[tuple[str, str, int]], window: int = 1, **changes: Any
+    ) -> SettlementBatch:
+        """The next batch, a pair of lines for each payment (debtor, creditor, units)."""
+        entries: list[Entry] = []
+        for number, (debtor, creditor, units) in enumerate(payments):
+            payment = payment_id(window, number)
+            entries += [
+                self._entry(debtor, -units, counterparty=creditor, payment=payment),
+                self._entry(creditor, units, counterparty=debtor, payment=payment),
+            ]
+        return self._sealed(entries, window, kind="gross", **changes)
+
+    def _entry(self, participant: str, owed: int, set_off: int = 0, **names: str) -> Entry:
+        """owed: before set-off, + in favour of the participant."""
+        return Entry(
+            participant,
+            show(owed + set_off, self.scale),
+            debits=show(max(-owed, 0), self.scale),
+            credits=show(max(owed, 0), self.scale),
+            sent=int(owed < 0),
+            received=int(owed > 0),
+            set_off=show(set_off, self.scale) if set_off else "",
+            **names,
+        )
+
+    def _sealed(
+        self,
+        entries: list[Entry],
+        window: int,
+        version: int = 1,
+        kind: Literal["net", "gross", "funding"] = "net",
+        asset: str = "HKD",
+        ledger: str = "postgres",
+        part: int = 1,
+        parts: int = 1,
+        linked: Sequence[str] = (),
+    ) -> SettlementBatch:
         self.sequence += 1
-        name = str(window) if kind == "net" else f"funding-{self.sequence}"
+        name = f"funding-{self.sequence}" if kind == "funding" else f"{window}-{part}"
         plain = SettlementBatch(
             id=batch_id(self.netting_set, f"{ledger}-{asset}-{name}", window, version),
             kind=kind,
@@ -70,16 +124,17 @@ class SettlementChain:
             version=version,
             opened_at_ms=0,
             closed_at_ms=1,
-            payments=len(nets),
-            gross=show(sum(abs(net) for net in nets.values()), self.scale),
-            entries=[
-                Entry(participant, show(net, self.scale), "0.00", "0.00", 1, 1)
-                for participant, net in nets.items()
-            ],
+            payments=sum(entry.sent for entry in entries),
+            gross="0.00",
+            entries=entries,
             log_first=0,
             log_last=1,
             members_root=NO_HASH,
             previous=self.previous,
+            hash="",
+            part=part,
+            parts=parts,
+            linked=list(linked),
         )
         batch = msgspec.structs.replace(plain, hash=batch_hash(plain))
         self.previous = batch.hash
@@ -89,6 +144,10 @@ class SettlementChain:
         return self.batch(
             {participant: units, FUNDING_ACCOUNT: -units}, window=0, kind="funding", asset=asset
         )
+
+
+def payment_id(window: int, number: int) -> str:
+    return str(UUID(int=window << 64 | number, version=4))
 
 
 def opening(chain: SettlementChain, funds: int = 100_00) -> list[Settlement]:
@@ -132,22 +191,26 @@ class NaiveLedger:
             assert overdraft is not None
             key = (message.asset, message.participant)
             self.balances.setdefault(key, 0)
-            self.balances.setdefault((message.asset, FUNDING_ACCOUNT), 0)
             self.overdrafts[key] = overdraft
             return
-        lines = [((message.asset, participant), net) for participant, net in nets(message) if net]
-        if all(self._allows(key, net) for key, net in lines):
-            for key, net in lines:
-                self.balances[key] += net
+        moves: dict[tuple[str, str], int] = {}
+        for participant, net in nets(message).items():
+            if net:
+                key = (message.asset, participant)
+                moves[key] = moves.get(key, 0) + net
+        if all(self._allows(key, net) for key, net in moves.items()):
+            for key, net in moves.items():
+                self.balances[key] = self.balances.get(key, 0) + net
             self.answers[message.id] = "POSTED"
         else:
             self.answers[message.id] = "REFUSED"
 
     def _allows(self, key: tuple[str, str], net: int) -> bool:
+        if key[1].startswith("$"):
+            return True
         if key not in self.balances:
             return False
-        after = self.balances[key] + net
-        return net > 0 or key[1] == FUNDING_ACCOUNT or after >= -self.overdrafts[key]
+        return net >= 0 or self.balances[key] + net >= -self.overdrafts[key]
 
 
 async def balances(

@@ -229,7 +229,7 @@ class Writer:
             source_offset=self._world.ends[settlements] - 1,
             status="POSTED",
             reason="",
-            entries={name: net for name, net in nets(message) if net},
+            entries={name: net for name, net in nets(message).items() if net},
         )
         books.postings.append(posting)
         books.sequences[message.ledger] = message.sequence
