@@ -14,7 +14,16 @@ async for offset, batch in settlements("localhost:9092", "hk"):
 """
 
 from clearing.client.bank import Bank, UnknownParticipant
-from clearing.client.following import Status
+from clearing.client.following import Answer, Request, Status, Told
 from clearing.client.settlements import BrokenChain, settlements
 
-__all__ = ["Bank", "BrokenChain", "Status", "UnknownParticipant", "settlements"]
+__all__ = [
+    "Answer",
+    "Bank",
+    "BrokenChain",
+    "Request",
+    "Status",
+    "Told",
+    "UnknownParticipant",
+    "settlements",
+]

@@ -5,7 +5,8 @@ Everything here could be done with any Kafka client and the schemas in topics/; 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -17,7 +18,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from clearing import kafka
 from clearing.client import orders
-from clearing.client.following import Follower, Status, decode_status
+from clearing.client.following import Follower, Status, Told, decode_status
 from clearing.client.orders import Amount, Fields
 from clearing.kafka import RawRecord
 from clearing.messages import Bulk, FinalRecord, Payment, StatusRecord, TokenTransfer
@@ -146,11 +147,24 @@ class Bank:
         miss none after a restart, start at the oldest that is not final. At most `remember` of them are kept
         (BufferError beyond); 0: keep none, give no ACSC.
         """
+        told = self.told(from_beginning=from_beginning, from_offset=from_offset, remember=remember)
+        async with aclosing(told):
+            async for one in told:
+                if isinstance(one, Status) and (incoming or not one.incoming):
+                    yield one
+
+    async def told(
+        self,
+        *,
+        from_beginning: bool = False,
+        from_offset: int | None = None,
+        remember: int = 1_000_000,
+    ) -> AsyncGenerator[Told, None]:
+        """All that statuses() gives, and what other banks ask and answer: Request, Answer (R23). Never ends."""
         follower = Follower(remember)
         async for record in self._follow(from_beginning, from_offset):
-            for status in follower.take(record.value or b"", record.offset):
-                if incoming or not status.incoming:
-                    yield status
+            for one in follower.take(record.value or b"", record.offset):
+                yield one
             for netting_set, asset, window in follower.take_incomplete():
                 _log.warning(
                     "final_with_payments_unseen",

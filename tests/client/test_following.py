@@ -1,18 +1,31 @@
 """Status records to statuses of payments: repeats dropped, finality spread over a window's payments."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.client.following import Follower, Status
-from clearing.messages import FinalRecord, PaymentStatus, Receipt, StatusRecord
+from clearing.client.following import Answer, Follower, Request, Status
+from clearing.messages import (
+    CancellationAnswer,
+    CancellationRequest,
+    FinalRecord,
+    PaymentStatus,
+    Receipt,
+    StatusRecord,
+    Withdrawal,
+)
 
 encode = msgspec.json.Encoder().encode
 SOURCE = ("payments.hk.ALPHA", 0, 4, -1)
 
 
-def told(log_offset: int, *rows: PaymentStatus | Receipt, index: int = 0, of: str = "hk") -> bytes:
+Row = PaymentStatus | Receipt | CancellationRequest | CancellationAnswer | Withdrawal
+
+
+def told(log_offset: int, *rows: Row, index: int = 0, of: str = "hk") -> bytes:
     return encode(
         StatusRecord(
             netting_set=of,
@@ -21,6 +34,9 @@ def told(log_offset: int, *rows: PaymentStatus | Receipt, index: int = 0, of: st
             time_ms=log_offset,
             statuses=[row for row in rows if isinstance(row, PaymentStatus)],
             receipts=[row for row in rows if isinstance(row, Receipt)],
+            requests=[row for row in rows if isinstance(row, CancellationRequest)],
+            answers=[row for row in rows if isinstance(row, CancellationAnswer)],
+            withdrawn=[row for row in rows if isinstance(row, Withdrawal)],
         )
     )
 
@@ -39,14 +55,28 @@ def sent(number: int, window: int = 1, **changes: object) -> PaymentStatus:
     return msgspec.structs.replace(status, **changes)
 
 
-def received(number: int, window: int = 1) -> Receipt:
-    return Receipt(
+def received(number: int, window: int = 1, **changes: object) -> Receipt:
+    receipt = Receipt(
         id=f"r{number}",
         debtor="CHARLIE",
         asset="HKD",
         amount="2.00",
         end_to_end_id="F",
         window=window,
+    )
+    return msgspec.structs.replace(receipt, **changes)
+
+
+def withdrawn(number: int, window: int = 1) -> Withdrawal:
+    return Withdrawal(
+        id=f"r{number}",
+        debtor="CHARLIE",
+        asset="HKD",
+        amount="2.00",
+        end_to_end_id="F",
+        window=window,
+        reason="XREC",
+        text="taken out",
     )
 
 
@@ -72,10 +102,10 @@ def final(log_offset: int, window: int = 1, index: int = 0, **changes: object) -
 
 
 def follow(*values: bytes, remember: int = 100) -> tuple[list[Status], Follower]:
+    """What it says of payments and instructions."""
     follower = Follower(remember)
-    return [
-        s for offset, value in enumerate(values) for s in follower.take(value, offset)
-    ], follower
+    told = [one for offset, value in enumerate(values) for one in follower.take(value, offset)]
+    return [one for one in told if isinstance(one, Status)], follower
 
 
 def brief(statuses: list[Status]) -> list[tuple[str, str]]:
@@ -166,6 +196,130 @@ def test_memory_is_bounded() -> None:
     none, follower = follow(told(1, *map(sent, range(9))), final(2), remember=0)
     assert {status for _, status in brief(none)} == {"ACSP"}
     assert follower.take_incomplete() == []
+
+
+def test_a_payment_that_waited_becomes_final_with_the_window_it_was_released_into() -> None:
+    """PDNG names no window; the release does (R14, R23)."""
+    queued = sent(1, window=0, status="PDNG")
+    statuses, follower = follow(
+        told(1, queued),
+        final(2, window=1, sent=0, received=0),
+        told(3, sent(1, window=2)),
+        final(4, window=2, received=0),
+    )
+    assert brief(statuses) == [("s1", "PDNG"), ("s1", "ACSP"), ("s1", "ACSC")]
+    assert statuses[2].window == 2
+    assert follower.take_incomplete() == []
+
+
+def test_each_part_becomes_final_with_its_own_window() -> None:
+    """R22: sent and received alike; the rest is another ACSP and ACSC, later."""
+    first: dict[str, Any] = {"amount": "0.60", "remaining": "0.40"}
+    statuses, follower = follow(
+        told(1, sent(1, **first), received(2, **first)),
+        told(2, sent(1, window=2, amount="0.40"), received(2, window=2, amount="0.40")),
+        final(3),
+        final(4, window=2),
+    )
+    ended = [(s.id, s.amount, s.remaining) for s in statuses if s.status == "ACSC"]
+    assert ended == [
+        ("s1", "0.60", "0.40"),
+        ("r2", "0.60", "0.40"),
+        ("s1", "0.40", ""),
+        ("r2", "0.40", ""),
+    ]
+    assert follower.take_incomplete() == []
+
+
+def test_what_is_taken_back_does_not_become_final() -> None:
+    """R25: RJCT on both sides; the window settles without it, as its new version counts."""
+    recast = sent(1, status="RJCT", reason="XREC")
+    statuses, follower = follow(
+        told(1, sent(1), sent(2), received(1), received(2)),
+        final(2, status="RJCT", reason="AM04", sent=2, received=2),
+        told(3, recast, withdrawn(2)),
+        final(4, version=2),
+    )
+    assert brief(statuses)[4:] == [
+        ("s1", "RJCT"),
+        ("r2", "RJCT"),
+        ("s2", "ACSC"),
+        ("r1", "ACSC"),
+    ]
+    assert statuses[5] == Status(
+        id="r2",
+        status="RJCT",
+        incoming=True,
+        counterparty="CHARLIE",
+        asset="HKD",
+        amount="2.00",
+        end_to_end_id="F",
+        window=1,
+        reason="XREC",
+        text="taken out",
+        netting_set="hk",
+        log_offset=3,
+        time_ms=3,
+        offset=2,
+    )
+    assert follower.take_incomplete() == []
+
+
+def test_what_is_taken_back_makes_room() -> None:
+    """A window that is emptied settles without a word: nothing of it stays remembered."""
+    recast = sent(1, status="RJCT", reason="XREC")
+    rows = told(1, sent(1), received(1)), told(2, recast, withdrawn(1)), told(3, sent(3), sent(4))
+    statuses, _ = follow(*rows, remember=2)
+    assert len(statuses) == 6
+
+
+def test_a_rest_that_ends_leaves_the_part_that_was_delivered() -> None:
+    """R22, R23: only what is taken back is no longer to become final."""
+    part = sent(1, amount="0.60", remaining="0.40")
+    rest = sent(1, window=0, status="CANC", amount="0.40", reason="CUST")
+    statuses, _ = follow(told(1, part), told(2, rest), final(3, received=0))
+    assert brief(statuses) == [("s1", "ACSP"), ("s1", "CANC"), ("s1", "ACSC")]
+    assert statuses[2].amount == "0.60"
+
+
+def test_return_says_what_it_gives_back() -> None:
+    """R5."""
+    statuses, _ = follow(told(1, sent(1, return_of="x"), received(1, return_of="y", reason="AC04")))
+    assert [(s.return_of, s.reason) for s in statuses] == [("x", ""), ("y", "AC04")]
+
+
+def test_an_instruction_says_what_it_is_about() -> None:
+    """R12, R23: no payment, no ACSC."""
+    asked = PaymentStatus(
+        id="c", status="PDCR", instruction="cancel", reference="s1", text="asked", source=SOURCE
+    )
+    (status,), _ = follow(told(1, asked), final(2, sent=0, received=0))
+    assert (status.status, status.instruction, status.reference) == ("PDCR", "cancel", "s1")
+    assert (status.amount, status.asset, status.counterparty, status.window) == ("", "", "", 0)
+
+
+def test_requests_and_answers_are_things_of_their_own() -> None:
+    """R23."""
+    request = CancellationRequest(
+        id="c", original="r1", debtor="CHARLIE", asset="HKD", amount="2.00", reason="DUPL"
+    )
+    answer = CancellationAnswer(request="d", decision="DECLINED", reason="LEGL", creditor="BRAVO")
+    heard = list(Follower(9).take(told(4, answer, request, sent(1)), 7))
+    where = {"netting_set": "hk", "log_offset": 4, "time_ms": 4, "offset": 7}
+    assert isinstance(heard[0], Status)
+    assert heard[1:] == [
+        Request(
+            id="c",
+            original="r1",
+            counterparty="CHARLIE",
+            asset="HKD",
+            amount="2.00",
+            end_to_end_id="",
+            reason="DUPL",
+            **where,
+        ),
+        Answer(request="d", decision="DECLINED", counterparty="BRAVO", reason="LEGL", **where),
+    ]
 
 
 @given(
