@@ -196,6 +196,11 @@ def test_an_account_below_zero_may_receive_and_pays_only_what_lifts_it_above() -
     assert chosen([-5, 10, 0], queue_of(items)) == [0, 1, 2]
 
 
+def test_an_account_that_nothing_can_lift_is_no_number_for_the_solver() -> None:
+    """Beyond 10^15 HiGHS takes no coefficients."""
+    assert chosen([-(10**18), 10**18, 0], queue_of([(A, B, 3), (B, A, 2), (C, A, 1)])) == [1]
+
+
 def test_nothing_waits() -> None:
     queue = queue_of([])
     choice = choose(np.zeros(2, np.int64), queue, nobody(queue), AMPLE_S)
