@@ -215,8 +215,8 @@ def nets(batch: SettlementBatch) -> dict[str, int]:
     return result
 
 
-def summed(batches: list[SettlementBatch]) -> list[Entry]:
-    """The lines of batches of one asset, one per participant: what a window means to each."""
+def summed(state: NettingSet, batches: list[SettlementBatch]) -> list[Entry]:
+    """The lines of batches of one asset, one per participant, by registration; the scheme's own come last."""
     scale = batches[0].scale
     sums: dict[str, list[int]] = {}
     for entry in (entry for batch in batches for entry in batch.entries):
@@ -227,7 +227,9 @@ def summed(batches: list[SettlementBatch]) -> list[Entry]:
             mine[i] += units
     return [
         Entry(name, show(net, scale), show(debits, scale), show(credits_, scale), sent, received)
-        for name, (net, debits, credits_, sent, received) in sums.items()
+        for name, (net, debits, credits_, sent, received) in sorted(
+            sums.items(), key=lambda item: state.participant_index.get(item[0], len(state.status))
+        )
     ]
 
 

@@ -124,8 +124,9 @@ def _clear(work: _Work, special: I64) -> None:
         ids.set_codes(work.new_ref, np.full(len(work.new_ref), Code.ALREADY_READ, np.uint8))
     for row in special.tolist():
         _clear_plain(work, at, row)
+        _remember(work, at, row)
         work.codes[row] = _clear_special(work, row)
-        _remember(work, at, row + 1)
+        _remember(work, row, row + 1)
         at = row + 1
     _clear_plain(work, at, len(work.rows))
     _remember(work, at, len(work.rows))

@@ -55,7 +55,7 @@ def _judge(
 
 def _fail(state: NettingSet, pending: Pending, reason: str, offset: int, out: Outputs) -> None:
     pending.state = WindowState.FAILED
-    entries = summed([pending.batch])
+    entries = summed(state, [pending.batch])
     out.events.append(
         batch_event(state, [pending.batch], offset, WindowState.FAILED, reason, entries)
     )
@@ -76,7 +76,7 @@ def _finish(state: NettingSet, group: int, offset: int, out: Outputs) -> None:
 
 def _settled(state: NettingSet, batches: list[SettlementBatch], offset: int, out: Outputs) -> None:
     """Each net moves from position to prefunded; no headroom changes (R11)."""
-    entries = summed(batches)
+    entries = summed(state, batches)
     for batch in batches:
         move_nets(state, batch)
     a = state.asset_index[batches[0].asset]
