@@ -1,6 +1,7 @@
 """Settlement batches for ledgers that read the topic themselves: committed ones only, each checked first.
 
 A ledger that posts them must remember, in the transaction of the posting, the batch's id and hash and offset + 1.
+An account may have several lines in a batch: all of them are posted or none, and the floor is for their sum.
 """
 
 from collections.abc import AsyncIterator
@@ -9,7 +10,9 @@ import msgspec
 from aiokafka import TopicPartition
 
 from clearing import kafka
-from clearing.core.batches import batch_hash, nets
+from clearing.core.batches import batch_hash
+from clearing.core.entries import proved_lines
+from clearing.core.faults import Halt
 from clearing.core.outputs import Settlement, SettlementBatch
 from clearing.core.state import NO_HASH
 from clearing.names import Topics
@@ -25,7 +28,7 @@ class BrokenChain(Exception):
 
 
 class Chain:
-    """Checks the batches of one netting set in order: content, balance, sequence, chain (R1, R7).
+    """Checks the batches of one netting set in order: content, entries, sequence, chain (R1, R7, R18).
 
     previous: hash of the last batch before the first one checked; "": not known, unless that has sequence 1.
     """
@@ -41,8 +44,10 @@ class Chain:
             raise BrokenChain(f"batch {batch.id} does not have the hash it claims")
         if batch.netting_set != self.netting_set:
             raise BrokenChain(f"batch {batch.id} is of {batch.netting_set}, not {self.netting_set}")
-        if sum(net for _, net in nets(batch)) != 0:
-            raise BrokenChain(f"the entries of batch {batch.id} do not sum to zero")
+        try:
+            proved_lines(batch)
+        except Halt as error:
+            raise BrokenChain(str(error)) from error
         if self._sequence and batch.sequence != self._sequence + 1:
             raise BrokenChain(f"batch {batch.sequence} follows batch {self._sequence}")
         expected = NO_HASH if batch.sequence == 1 else self._previous

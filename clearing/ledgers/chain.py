@@ -1,7 +1,8 @@
 """Settlement records before any ledger sees them: decoded, proved, followed in their chain. Pure.
 
-Everything here holds for every ledger: a batch has the hash it claims and sums to zero (R1), and it is the
-next of its netting set (R7). What does not hold is a Halt: nobody may post beyond it.
+Everything here holds for every ledger: a batch has the hash it claims, its entries are what they say and sum
+to zero (R1, R18), and it is the next of its netting set (R7). What does not hold is a Halt: nobody may post
+beyond it.
 """
 
 from dataclasses import dataclass
@@ -9,13 +10,12 @@ from dataclasses import dataclass
 import msgspec
 
 from clearing.core.batches import batch_hash
+from clearing.core.entries import MAX_UNITS, Line, proved_lines
 from clearing.core.faults import Halt
-from clearing.core.money import parse, show
+from clearing.core.money import parse
 from clearing.core.outputs import LedgerAccount, SettlementBatch
 from clearing.core.state import NO_HASH
 from clearing.log.records import decode_settlement
-
-MAX_UNITS = (1 << 63) - 1
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +33,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """A proved batch. participants, amounts: its non-zero nets, in minor units; they sum to zero."""
+    """A proved batch. Its lines with a net of zero move nothing: they are left out.
+
+    lines: in their order. moves: participant → what the batch as a whole does to its account, minor units.
+    Both sum to zero.
+    """
 
     offset: int
     batch: SettlementBatch
-    participants: list[str]
-    amounts: list[int]
+    lines: list[Line]
+    moves: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,10 @@ def read(netting_set: str, offset: int, value: bytes | None) -> LedgerRecord:
             f"settlements offset {offset} belongs to netting set {message.netting_set}, not {netting_set}"
         )
     if isinstance(message, LedgerAccount):
+        if is_scheme_account(message.participant):
+            raise Halt(
+                f"settlements offset {offset} gives {message.participant} a floor: it has none"
+            )
         overdraft = parse(message.overdraft, message.scale)
         if overdraft is None or not 0 <= overdraft <= MAX_UNITS:
             raise Halt(
@@ -71,29 +79,23 @@ def read(netting_set: str, offset: int, value: bytes | None) -> LedgerRecord:
                 f"is no amount at scale {message.scale}"
             )
         return AccountRecord(offset, message, overdraft)
-    return _prove(offset, message)
+    return _proved(offset, message)
 
 
-def _prove(offset: int, batch: SettlementBatch) -> BatchRecord:
+def is_scheme_account(participant: str) -> bool:
+    """$FUNDING, $COLLATERAL, $POOL: the scheme's own, without a floor, opened by the first posting."""
+    return participant.startswith("$")
+
+
+def _proved(offset: int, batch: SettlementBatch) -> BatchRecord:
     if batch_hash(batch) != batch.hash:
         raise Halt(f"batch {batch.id} does not have the hash it claims")
-    lines: dict[str, int] = {}
-    for entry in batch.entries:
-        net = parse(entry.net, batch.scale)
-        if net is None or abs(net) > MAX_UNITS:
-            raise Halt(
-                f"batch {batch.id}: net {entry.net!r} of {entry.participant} is no amount "
-                f"at scale {batch.scale}"
-            )
-        if entry.participant in lines:
-            raise Halt(f"batch {batch.id} names {entry.participant} twice")
-        lines[entry.participant] = net
-    if total := sum(lines.values()):
-        raise Halt(
-            f"batch {batch.id} sums to {show(total, batch.scale)} {batch.asset}, not to zero (R1)"
-        )
-    lines = {participant: net for participant, net in lines.items() if net}
-    return BatchRecord(offset, batch, list(lines), list(lines.values()))
+    lines = [line for line in proved_lines(batch) if line.net]
+    moves: dict[str, int] = {}
+    for line in lines:
+        participant = line.entry.participant
+        moves[participant] = moves.get(participant, 0) + line.net
+    return BatchRecord(offset, batch, lines, moves)
 
 
 def is_repeat(batch: SettlementBatch, known_hash: str | None) -> bool:

@@ -7,32 +7,32 @@ migrations). The owner's row in `progress` is locked first, so that all writers 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
-from typing import Any
 
 import asyncpg
+import msgspec
 
 from clearing.config import Settings
 from clearing.core.commands import Confirmation
 from clearing.core.faults import Halt
-from clearing.core.money import show
-from clearing.core.outputs import SettlementBatch
 from clearing.core.state import NO_HASH
 from clearing.ledgers import statements
 from clearing.ledgers.chain import (
-    MAX_UNITS,
     AccountRecord,
     BatchRecord,
     LedgerRecord,
     Progress,
     follow,
     is_repeat,
+    is_scheme_account,
 )
 from clearing.ledgers.connection import connected, faults_named, worth_another_try
+from clearing.ledgers.funds import Account, Refusal, refusal, running_balances
 from clearing.ledgers.ledger import LedgerUnavailable, Posted, Source, StaleOwner
-from clearing.names import FUNDING_ACCOUNT
 
 POST_ATTEMPTS = 5
-NAMED_IN_REASON = 3
+
+_encode_short = msgspec.json.Encoder().encode
+_decode_short = msgspec.json.Decoder(dict[str, str]).decode
 
 
 @asynccontextmanager
@@ -136,26 +136,32 @@ class PostgresLedger:
         return {row["id"]: row["hash"] for row in rows}
 
     async def _open_accounts(self, source: Source, records: list[AccountRecord]) -> None:
-        """Open or change accounts; the counter account $FUNDING comes with the first of an asset."""
+        """Open or change accounts of participants; the last word on each counts."""
         overdrafts: dict[tuple[str, str], int | None] = {}
+        assets: set[str] = set()
         for record in records:
             account = record.account
             if account.ledger != self.name:
                 continue
-            if (account.asset, FUNDING_ACCOUNT) not in overdrafts:
+            if account.asset not in assets:
                 await self._declare_asset(source, account.asset, account.scale)
-                overdrafts[account.asset, FUNDING_ACCOUNT] = None
-            if account.participant != FUNDING_ACCOUNT:
-                overdrafts[account.asset, account.participant] = record.overdraft
+                assets.add(account.asset)
+            overdrafts[account.asset, account.participant] = record.overdraft
         if overdrafts:
-            await self._connection.execute(
-                statements.OPEN_ACCOUNTS,
-                self.name,
-                source.netting_set,
-                [asset for asset, _ in overdrafts],
-                [participant for _, participant in overdrafts],
-                list(overdrafts.values()),
-            )
+            await self._set_overdrafts(source, overdrafts)
+
+    async def _set_overdrafts(
+        self, source: Source, overdrafts: Mapping[tuple[str, str], int | None]
+    ) -> None:
+        """(asset, participant) → overdraft; an account that is not there is opened."""
+        await self._connection.execute(
+            statements.OPEN_ACCOUNTS,
+            self.name,
+            source.netting_set,
+            [asset for asset, _ in overdrafts],
+            [participant for _, participant in overdrafts],
+            list(overdrafts.values()),
+        )
 
     async def _declare_asset(self, source: Source, asset: str, scale: int) -> None:
         there = await self._connection.fetchval(
@@ -168,12 +174,48 @@ class PostgresLedger:
         """Post one batch, or remember why not; within the caller's transaction."""
         batch = record.batch
         await self._declare_asset(source, batch.asset, batch.scale)
-        rows = await self._connection.fetch(
-            statements.STANDING, self.name, source.netting_set, batch.asset, record.participants
+        accounts = await self._standing(source, record)
+        refused = refusal(record, accounts, self.name)
+        number = await self._insert_batch(source, epoch, record, refused)
+        if refused is None and record.lines:
+            unopened = [name for name, account in accounts.items() if account.id is None]
+            if unopened:
+                await self._set_overdrafts(source, {(batch.asset, name): None for name in unopened})
+                accounts = await self._standing(source, record)
+            await self._insert_entries(number, record, accounts)
+        return Confirmation(
+            ledger=self.name,
+            batch=batch.id,
+            hash=batch.hash,
+            status="REFUSED" if refused else "POSTED",
+            reason=refused.reason if refused else "",
+            epoch=epoch,
+            short=refused.short if refused else {},
         )
-        standing = {row["participant"]: row for row in rows}
-        reason = refusal(record, standing, self.name)
-        number = await self._connection.fetchval(
+
+    async def _standing(self, source: Source, record: BatchRecord) -> dict[str, Account]:
+        """The accounts a batch moves; one of the scheme's own is as good as there."""
+        accounts = {
+            name: Account(None, 0, None) for name in record.moves if is_scheme_account(name)
+        }
+        rows = await self._connection.fetch(
+            statements.STANDING,
+            self.name,
+            source.netting_set,
+            record.batch.asset,
+            list(record.moves),
+        )
+        accounts.update(
+            (row["participant"], Account(row["id"], row["balance"], row["overdraft"]))
+            for row in rows
+        )
+        return accounts
+
+    async def _insert_batch(
+        self, source: Source, epoch: int, record: BatchRecord, refused: Refusal | None
+    ) -> int:
+        batch = record.batch
+        return await self._connection.fetchval(
             statements.INSERT_BATCH,
             batch.id,
             batch.hash,
@@ -183,28 +225,35 @@ class PostgresLedger:
             batch.kind,
             batch.window,
             batch.version,
+            batch.part,
+            batch.parts,
+            batch.linked,
             batch.sequence,
             source.topic,
             source.partition,
             record.offset,
             epoch,
-            "REFUSED" if reason else "POSTED",
-            reason,
-            0 if reason else len(record.amounts),
+            "REFUSED" if refused else "POSTED",
+            refused.reason if refused else "",
+            _encode_short(refused.short if refused else {}).decode(),
+            0 if refused else len(record.lines),
         )
-        if not reason and record.amounts:
-            accounts = [standing[participant] for participant in record.participants]
-            await self._connection.execute(
-                statements.INSERT_ENTRIES,
-                number,
-                [account["id"] for account in accounts],
-                record.amounts,
-                [
-                    account["balance"] + amount
-                    for account, amount in zip(accounts, record.amounts, strict=True)
-                ],
-            )
-        return _confirmation(self.name, batch, reason, epoch)
+
+    async def _insert_entries(
+        self, number: int, record: BatchRecord, accounts: Mapping[str, Account]
+    ) -> None:
+        ids = {"": None} | {name: account.id for name, account in accounts.items()}
+        entries = [line.entry for line in record.lines]
+        await self._connection.execute(
+            statements.INSERT_ENTRIES,
+            number,
+            [line.number for line in record.lines],
+            [ids[entry.participant] for entry in entries],
+            [ids[entry.counterparty] for entry in entries],
+            [entry.payment or None for entry in entries],
+            [line.net for line in record.lines],
+            running_balances(record, accounts),
+        )
 
     async def unconfirmed(self, source: Source, limit: int) -> list[Confirmation]:
         """See Ledger."""
@@ -212,54 +261,15 @@ class PostgresLedger:
             rows = await self._connection.fetch(
                 statements.UNCONFIRMED, self.name, source.netting_set, limit
             )
-        return [Confirmation(ledger=self.name, **row) for row in rows]
+        return [
+            Confirmation(ledger=self.name, **{**row, "short": _decode_short(row["short"])})
+            for row in rows
+        ]
 
     async def mark_confirmed(self, batches: Sequence[str]) -> None:
         """See Ledger."""
         with faults_named():
             await self._connection.execute(statements.MARK_CONFIRMED, list(batches))
-
-
-def refusal(record: BatchRecord, standing: Mapping[str, Mapping[str, Any]], ledger: str) -> str:
-    """Why a batch cannot be posted, "" if it can.
-
-    standing: id, balance, overdraft (None: no floor) by participant. A debit may not end below
-    -overdraft; money may always come in (R9).
-    """
-    batch = record.batch
-    missing = [name for name in record.participants if name not in standing]
-    if missing:
-        return f"no account in {batch.asset} at ledger {ledger}: {_named(missing)}"
-    short: list[str] = []
-    for participant, amount in zip(record.participants, record.amounts, strict=True):
-        balance, overdraft = (
-            standing[participant]["balance"] + amount,
-            standing[participant]["overdraft"],
-        )
-        if abs(balance) > MAX_UNITS:
-            return f"the balance of {participant} in {batch.asset} would pass what can be counted"
-        if amount < 0 and overdraft is not None and balance < -overdraft:
-            short.append(
-                f"{participant} is short of {show(-overdraft - balance, batch.scale)} {batch.asset}"
-            )
-    return _named(short)
-
-
-def _named(items: list[str]) -> str:
-    """A list that stays readable: the first few, and how many more."""
-    more = len(items) - NAMED_IN_REASON
-    return ", ".join(items[:NAMED_IN_REASON]) + (f" and {more} more" if more > 0 else "")
-
-
-def _confirmation(ledger: str, batch: SettlementBatch, reason: str, epoch: int) -> Confirmation:
-    return Confirmation(
-        ledger=ledger,
-        batch=batch.id,
-        hash=batch.hash,
-        status="REFUSED" if reason else "POSTED",
-        reason=reason,
-        epoch=epoch,
-    )
 
 
 def _progress(row: asyncpg.Record) -> Progress:

@@ -34,15 +34,15 @@ SELECT participant, id, balance, overdraft FROM clearing.accounts
 WHERE ledger = $1 AND netting_set = $2 AND asset = $3 AND participant = ANY($4::text[])"""
 INSERT_BATCH = """
 INSERT INTO clearing.batches (
-    id, hash, ledger, netting_set, asset, kind, window_number, version, sequence,
-    source_topic, source_partition, source_offset, epoch, status, reason, entries)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    id, hash, ledger, netting_set, asset, kind, window_number, version, part, parts, linked, sequence,
+    source_topic, source_partition, source_offset, epoch, status, reason, short, entries)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 RETURNING number"""
 INSERT_ENTRIES = """
-INSERT INTO clearing.entries (batch, account, amount, balance)
-SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])"""
+INSERT INTO clearing.entries (batch, line, account, counterparty, payment, amount, balance)
+SELECT $1, * FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::uuid[], $6::bigint[], $7::bigint[])"""
 UNCONFIRMED = """
-SELECT id AS batch, hash, status, reason, epoch FROM clearing.batches
+SELECT id AS batch, hash, status, reason, epoch, short FROM clearing.batches
 WHERE ledger = $1 AND netting_set = $2 AND confirmed_at IS NULL ORDER BY number LIMIT $3"""
 MARK_CONFIRMED = """
 UPDATE clearing.batches SET confirmed_at = now() WHERE id = ANY($1::text[]) AND confirmed_at IS NULL"""

@@ -220,7 +220,7 @@ class Tenure:
                 asset = record.batch.asset
                 metrics.batches.labels(*self._labels, asset, answer.status).inc()
                 if answer.status == "POSTED":
-                    metrics.entries.labels(*self._labels, asset).inc(len(record.amounts))
+                    metrics.entries.labels(*self._labels, asset).inc(len(record.lines))
                 self._log.info(
                     "batch",
                     status=answer.status,
@@ -259,7 +259,7 @@ def _transactions(records: Sequence[LedgerRecord]) -> Iterator[list[LedgerRecord
     part: list[LedgerRecord] = []
     entries = 0
     for record in records:
-        size = len(record.amounts) if isinstance(record, BatchRecord) else 1
+        size = len(record.lines) if isinstance(record, BatchRecord) else 1
         if part and entries + size > ENTRIES_PER_TRANSACTION:
             yield part
             part, entries = [], 0

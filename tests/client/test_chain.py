@@ -9,6 +9,11 @@ from clearing.core.outputs import Entry, SettlementBatch
 from clearing.core.state import NO_HASH
 
 
+def entry(participant: str, net: str) -> Entry:
+    debits, credits_ = (net[1:], "0.00") if net.startswith("-") else ("0.00", net)
+    return Entry(participant, net, debits, credits_, 1, 1)
+
+
 def batch(sequence: int, previous: str, *nets: str, netting_set: str = "hk") -> SettlementBatch:
     made = SettlementBatch(
         id=f"b{sequence}",
@@ -26,11 +31,12 @@ def batch(sequence: int, previous: str, *nets: str, netting_set: str = "hk") -> 
         closed_at_ms=1,
         payments=1,
         gross="5.00",
-        entries=[Entry(f"P{i}", net, "0.00", "0.00", 1, 1) for i, net in enumerate(nets)],
+        entries=[entry(f"P{i}", net) for i, net in enumerate(nets)],
         log_first=0,
         log_last=0,
         members_root=NO_HASH,
         previous=previous,
+        hash="",
     )
     return msgspec.structs.replace(made, hash=batch_hash(made))
 
@@ -55,7 +61,7 @@ def test_a_chain_is_taken_up_where_it_was_left() -> None:
     ("before", "wrong", "why"),
     [
         ([], msgspec.structs.replace(FIRST, gross="6.00"), "hash it claims"),
-        ([], batch(1, NO_HASH, "5.00", "-4.99"), "sum to zero"),
+        ([], batch(1, NO_HASH, "5.00", "-4.99"), "sums to 0.01 HKD, not to zero"),
         ([], batch(1, NO_HASH, netting_set="eu"), "is of eu"),
         ([], batch(1, "f" * 64), "does not follow"),
         ([FIRST], THIRD, "batch 3 follows batch 1"),
