@@ -35,11 +35,12 @@ NettingSet = Annotated[str | None, Parameter(help="Only this netting set.")]
 def status(
     participant: str, *, from_start: FromStart = False, count: Count = None, session: Given
 ) -> None:
-    """What a bank is told: statuses of its payments, what it receives, how its windows end."""
-    from clearing.cli.following import status_lines
+    """What a bank is told: statuses of what it sent, what it receives and is asked, how its windows end."""
+    from clearing.cli import following
 
-    settings = session.settings
-    _follow(session, status_lines(settings.topics.status(participant)), None, from_start, count)
+    _follow(
+        session, following.statuses(session.settings.topics, participant), None, from_start, count
+    )
 
 
 @app.command
@@ -51,9 +52,9 @@ def settlements(
     session: Given,
 ) -> None:
     """Settlement batches as ledgers get them."""
-    from clearing.cli.following import settlement_lines
+    from clearing.cli import following
 
-    _follow(session, settlement_lines(session.settings.topics), netting_set, from_start, count)
+    _follow(session, following.settlements(session.settings.topics), netting_set, from_start, count)
 
 
 @app.command
@@ -65,9 +66,9 @@ def rejected(
     session: Given,
 ) -> None:
     """What could not be read: reason, source and hash of its bytes."""
-    from clearing.cli.following import rejected_lines
+    from clearing.cli import following
 
-    _follow(session, rejected_lines(session.settings.topics), netting_set, from_start, count)
+    _follow(session, following.rejected(session.settings.topics), netting_set, from_start, count)
 
 
 @app.command
@@ -78,10 +79,10 @@ def events(
     count: Count = None,
     session: Given,
 ) -> None:
-    """Windows, commands and confirmations, as the engine's journal tells them."""
-    from clearing.cli.following import event_lines
+    """Windows, commands, confirmations, deadlocks, shortfalls and proposals, as the engine's journal tells them."""
+    from clearing.cli import following
 
-    _follow(session, event_lines(session.settings.topics), netting_set, from_start, count)
+    _follow(session, following.events(session.settings.topics), netting_set, from_start, count)
 
 
 def _follow(
