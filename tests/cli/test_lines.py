@@ -211,8 +211,10 @@ EVENTS: list[tuple[Event, str]] = [
             extra_participant="ALPHA",
             extra="10.00",
         ),
-        "DEADLOCK hk 2 payments of 30.00 HKD wait: ALPHA lacks 10.00 HKD (LIQUIDITY), waits for BRAVO; "
-        + "BRAVO lacks 10.00 HKD (LIQUIDITY); 10.00 of ALPHA would free some",
+        (
+            "DEADLOCK hk 2 payments of 30.00 HKD wait: ALPHA lacks 10.00 HKD (LIQUIDITY), waits for BRAVO; "
+            "BRAVO lacks 10.00 HKD (LIQUIDITY); 10.00 of ALPHA would free some"
+        ),
     ),
     (
         DeadlockEvent(
@@ -234,8 +236,10 @@ EVENTS: list[tuple[Event, str]] = [
             pool="0.00",
             survivors={"BRAVO": "5.00"},
         ),
-        "SHORTFALL hk window 3 v2 of HKD: ALPHA lacks 6.00: 1.00 from collateral of ALPHA, "
-        + "5.00 from BRAVO",
+        (
+            "SHORTFALL hk window 3 v2 of HKD: ALPHA lacks 6.00: 1.00 from collateral of ALPHA, "
+            "5.00 from BRAVO"
+        ),
     ),
     (
         ProposalEvent(
