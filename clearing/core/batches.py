@@ -176,14 +176,14 @@ def pair_entries(state: NettingSet, a: int, members: Piece) -> list[Entry]:
 
 
 def _set_off(low: I64, high: I64, paid: I64) -> I64:
-    """R18: what is taken off each pair's obligation; > 0: the lower participant owes that much less."""
-    net = paid[0] - paid[1]
-    owes = net > 0
-    debtor, creditor = np.where(owes, low, high), np.where(owes, high, low)
-    obliged = np.flatnonzero(net)
-    cleared = np.zeros(len(net), np.int64)
-    cleared[obliged] = set_off(debtor[obliged], creditor[obliged], np.abs(net[obliged]))
-    return np.where(owes, cleared, -cleared)
+    """R18: what the lower participant of each pair owes the higher one less, net. paid: (2, pairs), by who pays.
+
+    Over what each owes the other gross: netting pairs first would close ways by which others can be cleared.
+    """
+    pairs = len(low)
+    debtor, creditor = np.concatenate((low, high)), np.concatenate((high, low))
+    cleared = set_off(debtor, creditor, paid.reshape(-1))
+    return cleared[:pairs] - cleared[pairs:]
 
 
 def gross_entries(state: NettingSet, a: int, members: Piece) -> list[Entry]:
