@@ -124,19 +124,13 @@ def _is_asset(text: str) -> bool:
     return names.ASSET.fullmatch(text) is not None
 
 
-def _distinct(texts: pa.StringArray) -> tuple[list[str], I32]:
-    encoded = texts.dictionary_encode()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-
-
-def _names(values: list[str], valid: Callable[[str], bool], sound: Bool) -> pa.StringArray:
+def _names(values: list[str], valid: Callable[[str], bool], sound: Bool) -> pa.DictionaryArray:
     """valid(text), asked once for each distinct text."""
-    texts = _texts(values)
-    distinct, index = _distinct(texts)
-    good = [valid(text) for text in distinct]
+    names_ = _texts(values).dictionary_encode()
+    good = [valid(text) for text in names_.dictionary.to_pylist()]
     if not all(good):
-        sound &= np.array(good)[index]
-    return texts
+        sound &= np.array(good)[names_.indices.to_numpy()]
+    return names_
 
 
 def _matching(texts: pa.StringArray, pattern: str, most: int, sound: Bool) -> pa.StringArray:
@@ -148,8 +142,9 @@ def _matching(texts: pa.StringArray, pattern: str, most: int, sound: Bool) -> pa
 
 def _dates(texts: pa.StringArray, sound: Bool) -> I32:
     """fields.days_of(text), asked once for each distinct text."""
-    distinct, index = _distinct(texts)
-    days = [fields.days_of(text) for text in distinct]
+    distinct = texts.dictionary_encode()
+    index = distinct.indices.to_numpy()
+    days = [fields.days_of(text) for text in distinct.dictionary.to_pylist()]
     if None in days:
         sound &= np.array([day is not None for day in days])[index]
     return np.array([day or 0 for day in days], np.int32)[index]

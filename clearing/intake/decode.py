@@ -179,8 +179,8 @@ def _doubt_bulks(read: _Lines, rows: RowBatch, apart: dict[int, exact.Rows]) -> 
             continue
         items = slice(ends[index] - read.counts[index], ends[index])
         others = apart.get(index, [])
-        numbers = np.delete(np.arange(len(bulk.items)), [item for item, _ in others])
-        rows.item[items] = numbers
+        numbers = np.arange(len(bulk.items))
+        rows.item[items] = np.delete(numbers, [i for i, _ in others]) if others else numbers
         total = exact.total_of(rows.amount[items], rows.decimals[items])
         read.doubtful[index] = not (
             bulk.type == "bulk"

@@ -9,7 +9,7 @@ import xxhash
 from pyarrow.compute import call_function
 
 from clearing.core.inputs import I64, U8, U64, Links, References
-from clearing.log.rows import RowBatch, strings
+from clearing.log.rows import RowBatch, encoded, strings
 
 # What begins the part of a hash that only some rows have.
 _REASON, _LINK, _REFERENCE = (np.full(1, number, np.uint64) for number in (1, 2, 3))
@@ -19,8 +19,8 @@ def body_hashes(rows: RowBatch) -> U64:
     """64-bit hash of each row's content without its id. A row's does not depend on what else is in its batch."""
     h = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
     for column in (rows.debtor, rows.creditor, rows.asset):
-        encoded = strings(column).dictionary_encode()
-        h = _mix(h, _text_hashes(encoded.dictionary)[encoded.indices.to_numpy()])
+        names = encoded(column)
+        h = _mix(h, _text_hashes(names.dictionary)[names.indices.to_numpy()])
     h = _mix(h, _text_hashes(strings(rows.end_to_end_id)))
     if rows.chain_reference is not None:
         _mix_texts(h, strings(rows.chain_reference))
@@ -52,9 +52,8 @@ def _mix(h: U64, value: np.ndarray) -> U64:
 
 def _text_hashes(values: pa.Array) -> U64:
     """xxh3-64 of each string."""
-    digest = xxhash.xxh3_64_intdigest
-    texts = values.cast(pa.binary()).to_pylist()
-    return np.fromiter(map(digest, texts), np.uint64, len(texts))
+    digests = map(xxhash.xxh3_64_digest, values.cast(pa.binary()).to_pylist())
+    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
 
 
 def _plain_amounts(amount: I64, decimals: U8) -> tuple[I64, U8]:

@@ -19,7 +19,8 @@ Run = tuple[int, int, int]  # (index of a batch, first row, row behind the last)
 
 @dataclass(slots=True)
 class RowBatch:
-    """n rows as intake has them. Strings are pyarrow string arrays (or lists); on rejected rows "" and 0.
+    """n rows as intake has them. Texts are Arrow strings (or lists), names may come encoded as a dictionary in
+    order of appearance; on rejected rows "" and 0.
 
     id: (n, 16) bytes of the UUID. amount/decimals: "12.5" is (125, 1). value_date: days since epoch.
     item: index in a bulk, -1 for a record of its own. reject: Code below 40, its text in rejects[row].
@@ -53,8 +54,15 @@ class RowBatch:
         return len(self.amount)
 
 
-def strings(values: Texts) -> pa.Array:
+def strings(values: Texts) -> pa.StringArray:
+    if isinstance(values, pa.DictionaryArray):
+        return values.dictionary_decode()
     return values if isinstance(values, pa.Array) else pa.array(values, pa.string())
+
+
+def encoded(values: Texts) -> pa.DictionaryArray:
+    """Each distinct text once, in order of appearance."""
+    return values if isinstance(values, pa.DictionaryArray) else strings(values).dictionary_encode()
 
 
 def assemble(batches: Sequence[RowBatch], runs: Sequence[Run]) -> RowBatch:
