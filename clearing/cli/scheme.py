@@ -58,7 +58,8 @@ def check(file: Path, *, session: Given) -> ExitCode:
 def load(file: Path, *, dry_run: bool = False, by: By = None, session: Given) -> ExitCode:
     """Make topics, directory and registry what the scheme says; publishes only what differs.
 
-    Nothing is published, and the exit code is 1, if anything would lose data or be refused.
+    Nothing is published, and the exit code is 1, if anything would lose data or be refused. Where four eyes are
+    required, what needs them is proposed: somebody else approves it with `clearing command approve`.
 
     Parameters
     ----------
@@ -126,34 +127,26 @@ def read_scheme(file: Path) -> "Scheme":
 
 def _show_report(session: Session, report: "LoadReport", verb: str) -> None:
     if session.json:
-        session.line(
-            {
-                "refusals": report.refusals,
-                "topics": [str(change) for change in report.topics.changes],
-                "notes": [*report.topics.notes, *(n for c in report.changes for n in c.notes)],
-                "netting_sets": report.partitions,
-                "commands": [
-                    {"netting_set": c.netting_set, "text": change.text, "command": change.command}
-                    for c in report.changes
-                    for change in c.changes
-                ],
-            }
-        )
+        session.line(_report(report))
         return
-    out = session.out
+
+    def line(kind: str, text: str, style: str = "") -> None:
+        session.out.print(f"{kind:<8}{text}", style=style, highlight=False, markup=False)
+
     for change in report.topics.changes:
-        out.print(f"topic   {change}", highlight=False, markup=False)
+        line("topic", str(change))
     for changes in report.changes:
         for change in changes.changes:
-            out.print(
-                f"command {changes.netting_set}: {change.text}", highlight=False, markup=False
-            )
+            is_proposed = change in changes.proposed
+            line("propose" if is_proposed else "command", f"{changes.netting_set}: {change.text}")
+        for change in changes.waiting:
+            line("waits", f"{changes.netting_set}: {change.text}")
         for note in changes.notes:
-            out.print(f"note    {changes.netting_set}: {note}", highlight=False, markup=False)
+            line("note", f"{changes.netting_set}: {note}")
     for note in report.topics.notes:
-        out.print(f"note    {note}", highlight=False, markup=False)
+        line("note", note)
     for refusal in report.refusals:
-        out.print(f"REFUSED {refusal}", style="red", highlight=False, markup=False)
+        line("REFUSED", refusal, "red")
     count = report.commands + len(report.topics.changes)
     if report.refusals:
         session.note("[red]nothing was published[/red]")
@@ -162,4 +155,46 @@ def _show_report(session: Session, report: "LoadReport", verb: str) -> None:
     else:
         session.note(
             f"{report.commands} commands and {len(report.topics.changes)} topics: {verb} done"
+        )
+    if not report.refusals:
+        _tell_proposals(session, report)
+
+
+def _report(report: "LoadReport") -> dict[str, object]:
+    from clearing.core.approvals import content_hash
+
+    return {
+        "refusals": report.refusals,
+        "topics": [str(change) for change in report.topics.changes],
+        "notes": [*report.topics.notes, *(n for c in report.changes for n in c.notes)],
+        "netting_sets": report.partitions,
+        "commands": [
+            {"netting_set": c.netting_set, "text": change.text, "command": change.command}
+            for c in report.changes
+            for change in c.changes
+        ],
+        "proposals": [
+            {
+                "netting_set": c.netting_set,
+                "text": each.text,
+                "proposal": each.command.id,
+                "hash": content_hash(each.command.command),
+            }
+            for c in report.changes
+            for each in c.proposed
+        ],
+    }
+
+
+def _tell_proposals(session: Session, report: "LoadReport") -> None:
+    """How what is proposed comes into force: approved by somebody else, in this order."""
+    for changes in report.changes:
+        if not changes.proposed:
+            continue
+        name, count = changes.netting_set, len(changes.proposed)
+        ids = " ".join(each.command.id for each in changes.proposed)
+        session.note(
+            f"{name}: {count} {'waits' if count == 1 else 'wait'} for somebody else to approve:\n"
+            f"    clearing command proposals --netting-set {name}\n"
+            f"    clearing command approve {ids} --netting-set {name}"
         )

@@ -31,7 +31,15 @@ from clearing.scheme.proposals import proposal_of
 from clearing.scheme.standing import ID_PREFIX, Published, subject_of
 from clearing.scheme.timetable import HORIZON_DAYS, RENEW_DAYS, Timetable
 
-__all__ = ["HORIZON_DAYS", "RENEW_DAYS", "Change", "Changes", "find_changes", "to_commands"]
+__all__ = [
+    "HORIZON_DAYS",
+    "RENEW_DAYS",
+    "Change",
+    "Changes",
+    "Proposed",
+    "find_changes",
+    "to_commands",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,13 @@ class Change:
 
     command: Command
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed(Change):
+    """A change that takes effect when somebody else approves it."""
+
+    command: Propose
 
 
 @dataclass(slots=True)
@@ -54,7 +69,7 @@ class Changes:
     netting_set: str
     changes: list[Change] = field(default_factory=list[Change])
     refusals: list[str] = field(default_factory=list[str])
-    proposed: list[Change] = field(default_factory=list[Change])
+    proposed: list[Proposed] = field(default_factory=list[Proposed])
     notes: list[str] = field(default_factory=list[str])
 
     @property
@@ -62,7 +77,7 @@ class Changes:
         return [change.command for change in self.changes]
 
     @property
-    def waiting(self) -> list[Change]:
+    def waiting(self) -> list[Proposed]:
         """Proposals of an earlier loading that this one needs, too, and nobody has approved."""
         return [change for change in self.proposed if change not in self.changes]
 
@@ -207,7 +222,7 @@ class _Finder:
         if reason := reason or self.published.approve(proposal):
             self.found.refusals.append(f"{text}: {reason}")
             return
-        self.found.proposed.append(Change(proposal, text))
+        self.found.proposed.append(Proposed(proposal, text))
         if is_new:
             self.found.changes.append(self.found.proposed[-1])
         if isinstance(proposal.command, RegisterAsset):

@@ -8,7 +8,7 @@ from clearing.core.registry import BisModel, Granularity
 from clearing.scheme.fields import Complaints
 from clearing.scheme.model import Asset, Pair, Scheme
 
-MAX_CONDITIONAL = MAX_UNSETTLED // 2  # the engine's own bound on prefunding and caps of one asset
+MAX_CONDITIONAL = MAX_UNSETTLED // 2  # the engine's own bound on these sums
 
 
 def check(scheme: Scheme, complaints: Complaints) -> None:
@@ -35,18 +35,18 @@ def _same_assets(scheme: Scheme, complaints: Complaints) -> None:
 
 
 def _sums(scheme: Scheme, complaints: Complaints) -> None:
-    """Prefunding and caps of an asset together stay countable: the engine refuses accounts beyond that."""
+    """Prefunding, caps and reservations of an asset together stay countable: the engine refuses more."""
     for asset in scheme.assets.values():
         scale = asset.spec.scale
         total = sum(
             parse(amount, scale) or 0
             for account in scheme.accounts
             if account.asset == asset.spec.id
-            for amount in (account.prefunded, account.net_debit_cap)
+            for amount in (account.prefunded, account.net_debit_cap, account.reserved or "0")
         )
         if total > MAX_CONDITIONAL:
             message = (
-                f"assets.{asset.spec.id}: prefunding and net debit caps add up to {show(total, scale)},"
+                f"assets.{asset.spec.id}: prefunding, caps and reservations add up to {show(total, scale)},"
                 f" more than the {show(MAX_CONDITIONAL, scale)} that can be counted at scale {scale}"
             )
             complaints.add(("assets", asset.spec.id), message)

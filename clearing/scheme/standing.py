@@ -112,11 +112,12 @@ class Published:
         apply_command(self._state, command, 0, out)
         self._state.pending.clear()  # no ledger answers here: take every batch as posted
         verdicts = {event.id: event for event in out.events if isinstance(event, CommandEvent)}
-        verdict = verdicts[command.id]
-        reason = self._fold(command, verdict)
-        if isinstance(command, Approve) and verdict.status == "DONE":
-            approved = self.proposals.pop(command.proposal).command
-            reason = self._fold(approved, verdicts[approved.id])
+        reason = self._fold(command, verdicts[command.id])
+        if isinstance(command, Approve) and command.proposal not in self._state.proposals:
+            closed = self.proposals.pop(command.proposal, None)
+            if closed is not None:
+                self.last[subject_of(closed.command)] = closed.command.id
+                reason = reason or self._fold(closed.command, verdicts[closed.command.id])
         return reason
 
     def approve(self, proposal: Propose) -> str:

@@ -303,3 +303,17 @@ def test_whatever_happens_approving_all_that_is_left_makes_it_as_the_file_says(s
     assert (found.changes, found.proposed, found.refusals) == ([], [], [])
     ids = [msgspec.json.decode(value)["id"] for value in topic.values]
     assert len(set(ids)) == len(ids)
+
+
+def test_an_approval_that_comes_too_late_closes_its_proposal() -> None:
+    """Somebody has used the command's id meanwhile: the proposal is gone, and what it proposed not done."""
+    topic = started()
+    proposal = proposal_of(
+        SetCap(id="taken", by="op", participant="BANKA", asset="HKD", net_debit_cap="1")
+    )
+    topic.say(proposal, Withdraw(id="taken", by="eve", proposal="p-none"))
+    topic.approve(proposal)
+    published = topic.published()
+    assert published.proposals == {}
+    assert published.accounts["BANKA", "HKD"].net_debit_cap == 100_00
+    assert topic.load(strict()).changes == []

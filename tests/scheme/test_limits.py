@@ -167,12 +167,6 @@ def test_what_the_file_says_no_longer_stays_and_is_noted() -> None:
         ('BANKB = "20"', "BANKB = false", ["account of BANKA in HKD: limit with BANKB 20.00 → none"]),
         ('short_limit = "1000"', 'short_limit = "1000.5"', ["short limit of BANKA: 1000 → 1000.5"]),
         ('short_limit = "1000"', "short_limit = false", ["short limit of BANKA: 1000 → none"]),
-        ('scale = 2\nkind = "cash"', 'scale = 2\nkind = "cash"\nqueue = "FIFO"\non_shortfall = "RECAST"', [
-            "asset HKD: queue NONE → FIFO, on_shortfall HOLD → RECAST",
-        ]),
-        ('kind = "cash"', 'kind = "cash"\nmodel = "NET/BILATERAL/DEFERRED"\nset_off = true', [
-            "asset HKD: model NET/MULTILATERAL/DEFERRED → NET/BILATERAL/DEFERRED, set_off false → true",
-        ]),
         ("[netting_sets.main]", "[netting_sets.main]\nfour_eyes = true", [
             "four eyes: a second person has to approve",
         ]),
@@ -190,6 +184,34 @@ def test_an_edit_publishes_what_was_edited(old: str, new: str, expected: list[st
     assert [change.text for change in found.changes] == expected
     assert found.refusals == []
     assert changes(published, edited).changes == []
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        ('queue = "FIFO"', "asset HKD: queue NONE → FIFO"),
+        ('at_cutoff = "DROP"', "asset HKD: at_cutoff ROLL → DROP"),
+        ('on_shortfall = "RECAST"', "asset HKD: on_shortfall HOLD → RECAST"),
+        (
+            'model = "NET/BILATERAL/IMMEDIATE"\nset_off = true',
+            "asset HKD: model NET/MULTILATERAL/DEFERRED → NET/BILATERAL/IMMEDIATE, set_off false → true",
+        ),
+    ],
+)
+def test_an_asset_may_come_to_be_settled_otherwise(new: str, expected: str) -> None:  # R6
+    edited, published = (
+        scheme_of(BARE, ('kind = "cash"', f'kind = "cash"\n{new}')),
+        Published("main"),
+    )
+    assert changes(published, scheme_of(BARE)).refusals == []
+    assert [change.text for change in changes(published, edited).changes] == [expected]
+    assert changes(published, edited).changes == []
+
+
+def test_an_asset_of_a_pair_stays_settled_as_it_is() -> None:  # R21
+    edited = scheme_of(FULL, ('kind = "cash"', 'kind = "cash"\non_shortfall = "RECAST"'))
+    [refusal] = changes(loaded(scheme_of()), edited).refusals
+    assert refusal.startswith("asset HKD: on_shortfall HOLD → RECAST: ")
 
 
 def test_a_short_limit_is_published_where_something_is_valued() -> None:  # R10
