@@ -283,6 +283,7 @@ def _values_changed(state: NettingSet) -> None:
 def _changed(state: NettingSet, account: int) -> None:
     """An account has more or less liquidity; under the value check that holds for all of its participant's."""
     state.dirty[account] = True
+    state.lower_floor(account)
     p, a = divmod(account, state.width)
     if p in state.short_limits:
         _values_changed(state)

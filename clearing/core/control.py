@@ -67,7 +67,8 @@ from clearing.core.state import NettingSet, Participant, Pending, new_asset
 from clearing.core.windows import (
     WindowState,
     batch_event,
-    close_window,
+    close_windows,
+    count_underway,
     open_window,
     reschedule,
     send,
@@ -321,9 +322,8 @@ def _set_cutoffs(state: NettingSet, command: SetCutoffs, offset: int, out: Outpu
 def _close_window(state: NettingSet, command: CloseWindow, offset: int, out: Outputs) -> str | None:
     if command.asset and command.asset not in state.asset_index:
         return f"asset {command.asset} is not registered"
-    for a, asset in enumerate(state.assets):
-        if command.asset in ("", asset.spec.id):
-            close_window(state, a, offset, out)
+    named = [a for a, item in enumerate(state.assets) if command.asset in ("", item.spec.id)]
+    close_windows(state, named, offset, out)
     return None
 
 
@@ -336,6 +336,7 @@ def _settle_window(
         return f"window {command.window} of {command.asset} has not failed"
     for old in failed:
         del state.pending[old.batch.id]
+        count_underway(state, old.batch, -1)
         version = old.batch.version + 1
         part = old.batch.part if old.batch.parts > 1 else 0
         batch = seal(

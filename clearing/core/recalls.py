@@ -65,9 +65,14 @@ def cancel(
 
 
 def _code_of(state: NettingSet, original: Original) -> int | None:
-    """What became of a payment that has exactly the quoted content, None if there is none."""
+    """What became of a payment that has exactly the quoted content, None if there is none.
+
+    ALREADY_READ stands with ids of rows of this record that come later: nobody has heard of them.
+    """
     found = state.ids.look_up(bytes.fromhex(original.id))
-    return None if found is None or found[0] != original.body else found[1]
+    if found is None or found[0] != original.body or found[1] == Code.ALREADY_READ:
+        return None
+    return found[1]
 
 
 def end(state: NettingSet, item: Waiting, code: Code, out: Outputs) -> None:
@@ -97,7 +102,8 @@ def set_priority(state: NettingSet, payment: str, debtor: int, priority: int) ->
     item = state.waiting.get(payment)
     if item is None:
         known = state.ids.look_up(bytes.fromhex(payment))
-        return Code.NO_ORIGINAL if known is None else Code.NOT_WAITING
+        is_known = known is not None and known[1] != Code.ALREADY_READ
+        return Code.NOT_WAITING if is_known else Code.NO_ORIGINAL
     if item.debtor != debtor:
         return Code.NO_ORIGINAL
     queued = item.is_queued

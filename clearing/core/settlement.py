@@ -94,6 +94,7 @@ def move_nets(state: NettingSet, batch: SettlementBatch) -> None:
         if p is not None:
             accounts.prefunded[p, a] += net
             accounts.position[p, a] -= net
+            accounts.underway[p, a] -= net
             state.dirty[p * state.width + a] = True
 
 
@@ -107,5 +108,6 @@ def _funding_answered(state: NettingSet, batch: SettlementBatch, answer: Confirm
         if account is not None:
             state.accounts.prefunded.reshape(-1)[account] -= net
             state.dirty[account] = True
+            state.lower_floor(account)
     state.forget_value_room()
     state.stir_all()

@@ -27,7 +27,13 @@ from clearing.core.outputs import Entry, Outputs, Resolution, SettlementBatch, S
 from clearing.core.reasons import Code
 from clearing.core.registry import OnShortfall
 from clearing.core.state import NO_HASH, NettingSet, Pending, Piece
-from clearing.core.windows import WindowState, batch_event, send, window_event
+from clearing.core.windows import (
+    WindowState,
+    batch_event,
+    count_underway,
+    send,
+    window_event,
+)
 
 COLLATERAL, POOL = "$COLLATERAL", "$POOL"  # accounts of the scheme at the ledger
 
@@ -56,6 +62,7 @@ def resolve_shortfall(
 def _abort(state: NettingSet, pending: Pending, reason: str, offset: int, out: Outputs) -> None:
     """The batch that failed is kept as ABORTED: in the log; nobody waits for it any more."""
     del state.pending[pending.batch.id]
+    count_underway(state, pending.batch, -1)
     out.events.append(batch_event(state, [pending.batch], offset, WindowState.ABORTED, reason))
 
 
@@ -105,6 +112,7 @@ def _waterfall(
     for p, units in changes.items():
         accounts.position[p, a] += units
         state.dirty[p * state.width + a] = True
+        state.lower_floor(p * state.width + a)
     part = again(pending.batch)
     part.entries = _entries_after(state, pending.batch, changes, plan)
     _send_next(state, pending, part, offset, out)
@@ -277,6 +285,7 @@ def _recast(
     np.subtract.at(accounts.position[:, a], taken.creditor, taken.units)
     state.dirty.reshape(-1, state.width)[np.concatenate((taken.debtor, taken.creditor)), a] = True
     state.assets[a].unsettled -= int(taken.units.sum())
+    state.lower_floor(slice(a, None, state.width))
     members.pieces = [rest]
     _abort(state, pending, reason, offset, out)
     out.resolutions += _recast_resolutions(state, a, taken)

@@ -251,10 +251,16 @@ class Accounts:
     queued: I64  # value of its payments that stand in its queue
     queued_payments: I64
     incoming: I64  # value of payments to it that stand in others' queues
+    underway: (
+        I64  # nets of batches that are not final, from their entries (clearing.core.invariants)
+    )
+    floor: (
+        I64  # headroom that is not its payments' fault: below zero where a command has put it (R9)
+    )
 
     @classmethod
     def empty(cls, rows: int, width: int) -> "Accounts":
-        numbers = [np.zeros((rows, width), np.int64) for _ in range(13)]
+        numbers = [np.zeros((rows, width), np.int64) for _ in range(15)]
         return cls(np.zeros((rows, width), np.bool_), *numbers)
 
     def columns(self) -> list[I64 | Bool]:
@@ -400,11 +406,21 @@ class NettingSet:
         self.value_room = room.reshape(-1)
 
     def forget_ids(self) -> None:
-        """Forget ids older than the retention period, but none of a day from which something still waits."""
-        oldest = self.counters.business_date - self.retention_days
+        """Forget ids older than the retention period."""
         generations = self.ids.generations
-        if generations and generations[0].day < oldest:
-            self.ids.forget_before(min([oldest, *(item.day for item in self.waiting.values())]))
+        if generations and generations[0].day < self.counters.business_date - self.retention_days:
+            self.ids.forget_before(self.oldest_day())
+
+    def oldest_day(self) -> int:
+        """The first business day of which ids are remembered: later ones, and those from which something waits."""
+        oldest = self.counters.business_date - self.retention_days
+        return min([oldest, *(item.day for item in self.waiting.values())])
+
+    def lower_floor(self, account: int | slice) -> None:
+        """Accounts (flat) whose headroom was changed by something else than payments: it may be below zero (R9)."""
+        flat = np.arange(self.dirty.size)[account]
+        floor = self.accounts.floor.reshape(-1)
+        floor[account] = np.minimum(floor[account], self.accounts.headroom(flat))
 
     def stir_all(self) -> None:
         """Something changed that may free any queue."""
@@ -429,7 +445,7 @@ class NettingSet:
         if self.bilateral:
             self.bilateral.new_day()
             self.stir_all()
-        oldest = self.counters.business_date - self.retention_days
+        oldest = self.oldest_day()
         self.ended_links = {k: day for k, day in self.ended_links.items() if day >= oldest}
         self.requests = {k: item for k, item in self.requests.items() if item.day >= oldest}
         self.returned = {k: item for k, item in self.returned.items() if item.day >= oldest}

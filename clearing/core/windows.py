@@ -7,8 +7,9 @@ What a ledger answers is clearing.core.settlement's.
 from collections.abc import Iterable
 from enum import StrEnum
 
-from clearing.core.batches import Part, batch_id, gross_units, parts_of, seal
+from clearing.core.batches import Part, batch_id, gross_units, nets, parts_of, seal
 from clearing.core.cutoff import process_queue
+from clearing.core.invariants import check_asset, check_parts
 from clearing.core.money import show
 from clearing.core.outputs import Entry, Outputs, SettlementBatch, WindowEvent
 from clearing.core.state import Asset, NettingSet, Pending, Window, joined
@@ -73,11 +74,22 @@ def _open_event(state: NettingSet, asset: Asset, offset: int) -> WindowEvent:
 
 
 def close_due_windows(state: NettingSet, offset: int, out: Outputs) -> None:
-    """Close every window whose cut-off the log's time has reached, in order of registration."""
+    """Close every window whose cut-off the log's time has reached."""
     now = state.counters.time_ms
-    for a, asset in enumerate(state.assets):
-        if asset.window.cutoff_ms and asset.window.cutoff_ms <= now:
-            close_window(state, a, offset, out)
+    due = [a for a, asset in enumerate(state.assets) if 0 < asset.window.cutoff_ms <= now]
+    close_windows(state, due, offset, out)
+
+
+def close_windows(state: NettingSet, assets: list[int], offset: int, out: Outputs) -> None:
+    """The cut-off of these assets, by registration: what waits leaves, rolls or is dropped (R17), then the windows
+    are settled, each together with those it shares links with (R20).
+    """
+    for a in assets:
+        process_queue(state, a, offset, out)
+    numbers = {a: state.assets[a].window.number for a in assets}
+    for a, number in numbers.items():
+        if state.assets[a].window.number == number:  # else it has closed with one before
+            _close_together(state, _joint(state, a), offset, out)
 
 
 def close_immediate_windows(state: NettingSet, offset: int, out: Outputs) -> None:
@@ -85,14 +97,6 @@ def close_immediate_windows(state: NettingSet, offset: int, out: Outputs) -> Non
     for a, asset in enumerate(state.assets):
         if asset.is_immediate and asset.window.payments:
             _close_together(state, _joint(state, a), offset, out)
-
-
-def close_window(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
-    """The cut-off of asset `a`: what waits leaves, rolls or is dropped (R17), then the window is settled,
-    together with the windows it shares links with (R20).
-    """
-    process_queue(state, a, offset, out)
-    _close_together(state, _joint(state, a), offset, out)
 
 
 def _joint(state: NettingSet, a: int) -> list[int]:
@@ -137,6 +141,8 @@ def _take_parts(state: NettingSet, a: int) -> list[Part]:
         return []
     members = state.members.get((a, window.number))
     parts = parts_of(state, a, members.joined() if members else joined([]))
+    check_asset(state, a)
+    check_parts(state, a, parts)
     if members and not asset.is_multilateral:
         del state.members[a, window.number]  # only a shortfall asks for them again
     accounts = state.accounts
@@ -184,7 +190,18 @@ def send(
 ) -> None:
     """Emit a batch and wait for its ledger."""
     state.pending[batch.id] = Pending(batch, WindowState.PENDING_SETTLEMENT, cutoff_ms, group)
+    if batch.kind != "funding":
+        count_underway(state, batch, 1)
     out.settlements.append(batch)
+
+
+def count_underway(state: NettingSet, batch: SettlementBatch, sign: int) -> None:
+    """The nets of a batch that is sent (1), or that will not be settled after all (-1)."""
+    a = state.asset_index[batch.asset]
+    for participant, net in nets(batch).items():
+        p = state.participant_index.get(participant)
+        if p is not None:
+            state.accounts.underway[p, a] += sign * net
 
 
 def window_event(
