@@ -204,7 +204,7 @@ Instruction = Item | Bulk
 
 class PaymentStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a payment, or of an instruction about one, to whom sent it. `source`: [topic, partition,
-    offset, item] it came from.
+    offset, item] it came from; topic "" where a payment is taken out of its window again (XREC).
 
     ACSP accepted, PDNG waits (what became of it is told later), RJCT refused or ended, CANC cancelled. amount: of
     a part where `remaining` says how much still waits (R22). return_of: id of the payment it gives back (R5).

@@ -209,10 +209,14 @@ def deadlock_text(event: DeadlockEvent) -> str:
     more = len(event.waits) - WAITS_SHOWN
     waits = [waits_text(one) for one in event.waits[:WAITS_SHOWN]]
     waits += [f"{more} more"] if more > 0 else []
-    extra = f"{event.extra} of {event.extra_participant}" if event.extra else ""
-    return f"{event.payments} payments of {event.value} {event.asset} wait: " + "; ".join(
-        [*waits, *([f"{extra} would free some"] if extra else [])]
-    )
+    freed = freed_text(event)
+    waits += [f"freed by {freed}"] if freed else []
+    return f"{event.payments} payments of {event.value} {event.asset} wait: {'; '.join(waits)}"
+
+
+def freed_text(event: DeadlockEvent) -> str:
+    """The smallest extra liquidity with which something can leave; "" where none is known."""
+    return f"{event.extra} more for {event.extra_participant}" if event.extra else ""
 
 
 def waits_text(one: WaitsFor) -> str:

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clearing.cli.status_parts import clock, table_of
+from clearing.cli.status_waiting import waiting_tables
 from clearing.core.outputs import Position
 from clearing.observe import Lag, StatusReport
 
@@ -21,21 +22,18 @@ def tables(report: StatusReport) -> RenderableType:
     head = Text.assemble(
         (f"{report.bootstrap}  {at}  ", "dim"), (sets or "no netting set yet", "bold")
     )
-    return Group(head, _services(report), _lags(report), _windows(report), _positions(report))
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A column whose name begins with > is of numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column.removeprefix(">"), justify="right" if column.startswith(">") else "left"
-        )
-    return table
+    return Group(
+        head,
+        _services(report),
+        _lags(report),
+        _windows(report),
+        _positions(report),
+        *waiting_tables(report),
+    )
 
 
 def _services(report: StatusReport) -> Table:
-    table = _table("Services", "service", "state", ">members", "who")
+    table = table_of("Services", "service", "state", ">members", "who")
     for service in report.services:
         state = service.state if service.members else f"[red]{service.state}[/red]"
         who = ", ".join(f"{m.client}@{m.host} ({m.assigned})" for m in service.members)
@@ -45,7 +43,7 @@ def _services(report: StatusReport) -> Table:
 
 
 def _lags(report: StatusReport) -> Table:
-    table = _table("Lag", "stage", "netting set", ">records", ">seconds")
+    table = table_of("Lag", "stage", "netting set", ">records", ">seconds")
     for lag in report.lags:
         table.add_row(lag.stage, lag.scope, f"{lag.lag_records:,}", _seconds(lag))
     return table
@@ -59,13 +57,13 @@ def _seconds(lag: Lag) -> str:
 
 
 def _windows(report: StatusReport) -> Group:
-    opened = _table("Open windows", "netting set", "asset", ">window", "open since", "cut-off in")
+    opened = table_of("Open windows", "netting set", "asset", ">window", "open since", "cut-off in")
     for window in report.windows:
         left = window.cutoff_in_s
         cutoff = "by command" if left is None else "due" if left < 0 else f"{left:,.1f} s"
-        since = datetime.fromtimestamp(window.opened_at_ms / 1000, UTC).strftime("%H:%M:%S")
+        since = clock(window.opened_at_ms)
         opened.add_row(window.netting_set, window.asset, str(window.window), since, cutoff)
-    ended = _table(
+    ended = table_of(
         "Windows that ended",
         "netting set",
         "asset",
@@ -91,14 +89,14 @@ def _windows(report: StatusReport) -> Group:
 
 
 def _positions(report: StatusReport) -> Table:
-    shown = sorted(report.positions, key=_used, reverse=True)[:POSITIONS_SHOWN]
+    shown = sorted(report.positions, key=_urgency, reverse=True)[:POSITIONS_SHOWN]
     hidden = len(report.positions) - len(shown)
     title = "Positions" + (
-        f" (the {len(shown)} nearest to their limits; {hidden:,} more with --json)"
+        f" (the {len(shown)} that wait or are nearest to their limits; {hidden:,} more with --json)"
         if hidden
         else ""
     )
-    table = _table(
+    table = table_of(
         title,
         "netting set",
         "participant",
@@ -108,6 +106,8 @@ def _positions(report: StatusReport) -> Table:
         ">position",
         ">headroom",
         ">used",
+        ">queued",
+        ">payments",
     )
     for position in shown:
         used = _used(position)
@@ -121,8 +121,14 @@ def _positions(report: StatusReport) -> Table:
             position.position,
             position.headroom,
             f"[{colour}]{used:.0f} %[/{colour}]",
+            f"[yellow]{position.queued}[/yellow]" if position.queued_payments else "",
+            f"{position.queued_payments:,}" if position.queued_payments else "",
         )
     return table
+
+
+def _urgency(position: Position) -> tuple[bool, Decimal]:
+    return position.queued_payments > 0, _used(position)
 
 
 def _used(position: Position) -> Decimal:

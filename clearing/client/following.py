@@ -149,11 +149,14 @@ class Follower:
         return status
 
     def _forget(self, statuses: list[Status]) -> None:
-        """Those that are taken back out of the window they were accepted in (R25)."""
-        gone = {(s.id, s.incoming): _window(s) for s in statuses if s.reason == _TAKEN_BACK}
-        for window in set(gone.values()) & self._open.keys():
+        """Those that are taken back out of the window they were accepted in (R25); 0: whichever that was."""
+        gone = {_key(s): s.window for s in statuses if s.reason == _TAKEN_BACK}
+        if not gone:
+            return
+        assets = {key[:2] for key in gone}
+        for window in [window for window in self._open if window[:2] in assets]:
             before = self._open.pop(window)
-            kept = [s for s in before if gone.get((s.id, s.incoming)) != window]
+            kept = [s for s in before if gone.get(_key(s), -1) not in (0, s.window)]
             self._remembered -= len(before) - len(kept)
             if kept:
                 self._open[window] = kept
@@ -176,6 +179,10 @@ class Follower:
 
 def _window(status: Status) -> Window:
     return status.netting_set, status.asset, status.window
+
+
+def _key(status: Status) -> tuple[str, str, str, bool]:
+    return status.netting_set, status.asset, status.id, status.incoming
 
 
 def _statuses(record: StatusRecord, offset: int) -> Iterator[Status]:

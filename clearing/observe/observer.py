@@ -12,6 +12,7 @@ from clearing.config import Settings
 from clearing.core.outputs import WindowEvent
 from clearing.log.records import EVENT_KEY, decode_event, decode_position
 from clearing.observe.groups import service_groups, services
+from clearing.observe.journal import Journal
 from clearing.observe.lag import lags
 from clearing.observe.probe import prober
 from clearing.observe.report import OpenWindow, StatusReport
@@ -19,7 +20,6 @@ from clearing.observe.views import Latest
 from clearing.reading import Partitions
 from clearing.scheme.directory import read_directory
 
-ENDED_SHOWN = 12
 JOURNAL_TAIL_RECORDS = 5_000
 
 
@@ -41,7 +41,7 @@ class Observer:
         self._windows: Latest[WindowEvent] = Latest(topics.windows, _window)
         self._positions = Latest(topics.positions, decode_position)
         self._journal_next: dict[int, int] = {}
-        self._ended: list[WindowEvent] = []
+        self._journal = Journal()
 
     async def collect(self) -> StatusReport:
         """How things stand. Raises KafkaError, asyncpg's errors."""
@@ -61,12 +61,15 @@ class Observer:
             services=await services(self._client, groups),
             lags=found,
             windows=[_open(event, at_ms) for event in windows],
-            ended=self._ended[:ENDED_SHOWN],
+            ended=self._journal.ended(),
             positions=positions,
+            deadlocks=self._journal.deadlocks(positions),
+            shortfalls=self._journal.shortfalls(),
+            proposals=self._journal.proposals(),
         )
 
     async def _read_journal(self, partitions: list[int]) -> None:
-        """Windows that left OPEN, newest first; at the first look only the journal's tail is read."""
+        """Events since the last look; at the first one only those of the journal's tail."""
         journals = [TopicPartition(self._settings.topics.journal, number) for number in partitions]
         for journal, (first, end) in (await self._reader.bounds(journals)).items():
             number = journal.partition
@@ -74,13 +77,8 @@ class Observer:
             async for records in self._reader.chunks(journal, start, end):
                 for record in records:
                     if record.key == EVENT_KEY and record.value:
-                        event = decode_event(record.value)
-                        if isinstance(event, WindowEvent) and event.state != "OPEN":
-                            self._ended.append(event)
+                        self._journal.take(decode_event(record.value))
             self._journal_next[number] = max(start, end)
-        latest = {(e.netting_set, e.asset, e.window): e for e in self._ended}
-        self._ended = sorted(latest.values(), key=lambda event: event.time_ms, reverse=True)
-        del self._ended[4 * ENDED_SHOWN :]
 
 
 def _window(value: bytes) -> WindowEvent:

@@ -1,8 +1,14 @@
-"""What an operator is shown: services, windows, positions, lag. Values only, collected by the modules beside it."""
+"""What an operator is shown: services, windows, positions, queues, lag. Values only, collected beside."""
 
 import msgspec
 
-from clearing.core.outputs import Position, WindowEvent
+from clearing.core.outputs import (
+    DeadlockEvent,
+    Position,
+    ProposalEvent,
+    ShortfallEvent,
+    WindowEvent,
+)
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +54,11 @@ class OpenWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
-    """at_ms: clock of this host. ended: latest events of windows that are no longer open, newest first."""
+    """at_ms: clock of this host. ended: latest events of windows that are no longer open, newest first.
+
+    deadlocks: the latest of each asset in which payments wait now. shortfalls: newest first. proposals: open ones.
+    What is from the journal (these and `ended`) is from its last records only, see clearing.observe.observer.
+    """
 
     bootstrap: str
     at_ms: int
@@ -58,3 +68,6 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[OpenWindow]
     ended: list[WindowEvent]
     positions: list[Position]
+    deadlocks: list[DeadlockEvent] = []
+    shortfalls: list[ShortfallEvent] = []
+    proposals: list[ProposalEvent] = []

@@ -213,7 +213,7 @@ EVENTS: list[tuple[Event, str]] = [
         ),
         (
             "DEADLOCK hk 2 payments of 30.00 HKD wait: ALPHA lacks 10.00 HKD (LIQUIDITY), waits for BRAVO; "
-            "BRAVO lacks 10.00 HKD (LIQUIDITY); 10.00 of ALPHA would free some"
+            "BRAVO lacks 10.00 HKD (LIQUIDITY); freed by 10.00 more for ALPHA"
         ),
     ),
     (

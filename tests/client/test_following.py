@@ -231,13 +231,14 @@ def test_each_part_becomes_final_with_its_own_window() -> None:
     assert follower.take_incomplete() == []
 
 
-def test_what_is_taken_back_does_not_become_final() -> None:
+@pytest.mark.parametrize("window", [1, 0])
+def test_what_is_taken_back_does_not_become_final(window: int) -> None:
     """R25: RJCT on both sides; the window settles without it, as its new version counts."""
-    recast = sent(1, status="RJCT", reason="XREC")
+    recast = sent(1, status="RJCT", reason="XREC", window=window)
     statuses, follower = follow(
         told(1, sent(1), sent(2), received(1), received(2)),
         final(2, status="RJCT", reason="AM04", sent=2, received=2),
-        told(3, recast, withdrawn(2)),
+        told(3, recast, withdrawn(2, window)),
         final(4, version=2),
     )
     assert brief(statuses)[4:] == [
@@ -254,7 +255,7 @@ def test_what_is_taken_back_does_not_become_final() -> None:
         asset="HKD",
         amount="2.00",
         end_to_end_id="F",
-        window=1,
+        window=window,
         reason="XREC",
         text="taken out",
         netting_set="hk",
@@ -263,6 +264,18 @@ def test_what_is_taken_back_does_not_become_final() -> None:
         offset=2,
     )
     assert follower.take_incomplete() == []
+
+
+def test_only_the_part_in_the_window_that_was_recast_is_taken_back() -> None:
+    """R22, R25."""
+    statuses, _ = follow(
+        told(1, sent(1, amount="0.60", remaining="0.40")),
+        told(2, sent(1, window=2, amount="0.40")),
+        told(3, sent(1, window=2, amount="0.40", status="RJCT", reason="XREC")),
+        final(4, received=0),
+        final(5, window=2, sent=0, received=0),
+    )
+    assert [(s.window, s.amount) for s in statuses if s.status == "ACSC"] == [(1, "0.60")]
 
 
 def test_what_is_taken_back_makes_room() -> None:
