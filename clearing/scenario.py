@@ -56,6 +56,12 @@ class _Peek(msgspec.Struct):
     asset: str | dict[str, object] = ""
     value_date: str = ""
     items: list["_Peek"] = []
+    # Of commands.
+    id: str = ""
+    delivery: str = ""
+    participant: str = ""
+    proposal: str = ""
+    command: "_Peek | None" = None
 
 
 class _Line(msgspec.Struct):
@@ -70,7 +76,8 @@ class _Line(msgspec.Struct):
 class ScenarioEvent(msgspec.Struct, frozen=True):
     """One line: kind "payments", "commands", "confirmations", or "" where only time passes.
 
-    asset: decides the netting set where none is named; "" for what concerns all of them.
+    asset decides the netting set where none is named, else of a command its proposal, then its participant; what
+    says none of them concerns all. proposes: id of a proposal.
     """
 
     line: int
@@ -81,6 +88,9 @@ class ScenarioEvent(msgspec.Struct, frozen=True):
     asset: str
     value: bytes
     value_date: str
+    participant: str = ""
+    proposal: str = ""
+    proposes: str = ""
 
 
 _line = msgspec.json.Decoder(_Line).decode
@@ -114,16 +124,20 @@ def _event(number: int, text: bytes) -> ScenarioEvent:
         value, kind, peek = b"", "", _Peek()
     else:
         raise ValueError("a line has a type, or a message, raw or at")
-    first = peek.items[0] if peek.items else peek
+    first = peek.items[0] if peek.items else peek.command or peek
+    asset = first.asset or first.delivery
     return ScenarioEvent(
         line=number,
         at_ms=None if line.at is None else instant_ms(line.at),
         kind=kind,
         owner=line.owner or first.debtor,
         netting_set=line.netting_set,
-        asset=first.asset if isinstance(first.asset, str) else "",
+        asset=asset if isinstance(asset, str) else "",
         value=value,
         value_date=first.value_date,
+        participant=first.participant,
+        proposal=peek.proposal,
+        proposes=peek.id if peek.command else "",
     )
 
 
@@ -223,6 +237,7 @@ class Scenario:
 
     def __init__(self, scheme: Scheme, simulations: dict[str, Simulation]) -> None:
         self._scheme = scheme
+        self._proposed: dict[str, list[str]] = {}  # proposal → the netting sets it was made in
         self.simulations = simulations
 
     def load_scheme(self, by: str = "scheme") -> None:
@@ -237,7 +252,12 @@ class Scenario:
         if event.at_ms is not None:
             for simulation in self.simulations.values():
                 simulation.pass_time(event.at_ms)
-        for name in self._concerned(event) if event.kind else ():
+        concerned = self._concerned(event) if event.kind else []
+        if event.proposes:
+            self._proposed[event.proposes] = concerned
+        for name in concerned:
+            if name not in self.simulations:
+                continue  # of a netting set that was not chosen
             simulation = self.simulations[name]
             if event.kind == "payments":
                 simulation.pay(event.owner, event.value)
@@ -256,7 +276,9 @@ class Scenario:
         if event.asset in self._scheme.assets:
             return [self._scheme.assets[event.asset].netting_set]
         if event.kind != "payments":
-            return list(self.simulations)
+            members = self._scheme.members
+            homes = [name for name in members if event.participant in members[name]]
+            return self._proposed.get(event.proposal) or homes or list(self.simulations)
         # An asset nobody clears: it is refused where its sender is at home.
         home = [name for name, members in self._scheme.members.items() if event.owner in members]
         return (home or list(self.simulations))[:1]
