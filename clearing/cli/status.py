@@ -1,4 +1,4 @@
-"""`clearing status`: services, windows, positions against caps, lag; once, or again and again."""
+"""`clearing status`: services, windows, positions against caps, what waits, lag; once, or again and again."""
 
 import asyncio
 from typing import Annotated
@@ -14,7 +14,7 @@ def status(
     interval_s: Annotated[float, Parameter(name="--interval-s")] = 1.0,
     session: Given,
 ) -> None:
-    """Show services, windows with time to cut-off, positions against caps, and the lag of every stage.
+    """Show services, windows with time to cut-off, positions against caps, what waits and why, and each stage's lag.
 
     Lag is told in records and in seconds: the age of the oldest record that is not processed yet; "–" if it is
     unknown.
