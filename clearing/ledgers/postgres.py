@@ -215,7 +215,7 @@ class PostgresLedger:
         self, source: Source, epoch: int, record: BatchRecord, refused: Refusal | None
     ) -> int:
         batch = record.batch
-        return await self._connection.fetchval(
+        number = await self._connection.fetchval(
             statements.INSERT_BATCH,
             batch.id,
             batch.hash,
@@ -238,6 +238,8 @@ class PostgresLedger:
             _encode_short(refused.short if refused else {}).decode(),
             0 if refused else len(record.lines),
         )
+        assert number is not None
+        return number
 
     async def _insert_entries(
         self, number: int, record: BatchRecord, accounts: Mapping[str, Account]

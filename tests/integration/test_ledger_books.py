@@ -4,7 +4,16 @@ import asyncio
 
 import asyncpg
 import pytest
-from settlement_chain import ALPHA, BETA, SettlementChain, opening, records, settings, source
+from settlement_chain import (
+    ALPHA,
+    BETA,
+    SettlementChain,
+    opening,
+    payment_id,
+    records,
+    settings,
+    source,
+)
 
 from clearing.core.outputs import Settlement
 from clearing.failures import Failure
@@ -75,17 +84,24 @@ async def test_the_views_show_batches_balances_and_no_faults(fresh_dsn: str) -> 
         *opening(chain),
         chain.batch({ALPHA: -30_00, BETA: 30_00}),
         chain.batch({ALPHA: -99_00, BETA: 99_00}, window=2),
+        chain.gross([(BETA, ALPHA, 10_00)], window=3),
+        chain.bilateral([(ALPHA, BETA, 10_00, 0)], window=4),
     ]
     await posted(fresh_dsn, messages)
     statements = await selected(
         fresh_dsn,
-        "SELECT participant, amount FROM clearing.statements ORDER BY number, participant",
+        "SELECT participant, amount::text, counterparty, payment::text FROM clearing.statements "
+        "ORDER BY number, line",
     )
-    assert [(row["participant"], str(row["amount"])) for row in statements] == [
-        (FUNDING_ACCOUNT, "-100.00"),
-        (ALPHA, "100.00"),
-        (ALPHA, "-30.00"),
-        (BETA, "30.00"),
+    assert [tuple(row) for row in statements] == [
+        (ALPHA, "100.00", None, None),
+        (FUNDING_ACCOUNT, "-100.00", None, None),
+        (ALPHA, "-30.00", None, None),
+        (BETA, "30.00", None, None),
+        (BETA, "-10.00", ALPHA, payment_id(3, 0)),
+        (ALPHA, "10.00", BETA, payment_id(3, 0)),
+        (ALPHA, "-10.00", BETA, None),
+        (BETA, "10.00", ALPHA, None),
     ]
     accounts = await selected(fresh_dsn, "SELECT * FROM clearing.balances ORDER BY participant")
     assert [(row["participant"], str(row["balance"]), row["overdraft"]) for row in accounts] == [
@@ -99,10 +115,16 @@ async def test_the_views_show_batches_balances_and_no_faults(fresh_dsn: str) -> 
 async def test_the_faults_view_finds_what_somebody_forced_into_the_database(fresh_dsn: str) -> None:
     """The check can fail: a superuser who switches the guards off leaves contradictions behind."""
     chain = SettlementChain()
-    messages = [*opening(chain), chain.batch({ALPHA: -30_00, BETA: 30_00})]
+    messages = [
+        *opening(chain),
+        chain.batch({ALPHA: -30_00, BETA: 30_00}),
+        chain.gross([(ALPHA, BETA, 1_00), (ALPHA, BETA, 2_00)], window=2),
+    ]
     await posted(fresh_dsn, messages)
     connection = await asyncpg.connect(fresh_dsn)
     await connection.execute("SET session_replication_role = replica")  # no triggers
+    await connection.execute("UPDATE clearing.entries SET balance = balance + 1 WHERE amount = 100")
+    await connection.execute("UPDATE clearing.entries SET amount = 201 WHERE amount = 200")
     await connection.execute(
         "UPDATE clearing.accounts SET balance = 0 WHERE participant = $1", BETA
     )
@@ -111,6 +133,9 @@ async def test_the_faults_view_finds_what_somebody_forced_into_the_database(fres
     await connection.close()
     rows = await selected(fresh_dsn, "SELECT fault FROM clearing.faults")
     found = "\n".join(row["fault"] for row in rows)
-    assert "all accounts together hold -3000, not zero" in found
+    assert "all accounts together hold -3300, not zero" in found
     assert "1 entries of 2, sum -3000" in found
-    assert "sequence 2 at offset 6, progress is at 1 and 7" in found
+    assert "4 entries of 4, sum 1" in found
+    assert "line 4 names a counterparty whose line does not mirror it" in found
+    assert "balance 3101 after line 2 of batch number 3" in found
+    assert "sequence 2 at offset 6, progress is at 1 and 9" in found

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import asyncpg
 import pytest
@@ -146,28 +147,43 @@ async def test_a_connection_that_dies_at_a_statement_loses_and_doubles_nothing(
 
 
 PARTICIPANTS = st.sampled_from([ALPHA, BETA, GAMMA])
+THIRDS = st.sampled_from([GAMMA, GAMMA, "$POOL"])  # R25
+PAIRS = st.tuples(PARTICIPANTS, PARTICIPANTS).filter(lambda pair: pair[0] != pair[1])
+RING = [(ALPHA, BETA), (BETA, GAMMA), (GAMMA, ALPHA)]
 ASSETS = st.sampled_from(["HKD", "CNH"])
 LEDGERS = st.sampled_from(["postgres", "postgres", "postgres", "chain"])
 
 
 @st.composite
 def histories(draw: st.DrawFn, netting_set: str) -> list[Settlement]:
-    """Accounts, funding and net batches in any order, good and bad."""
+    """Accounts, funding and batches of every model in any order, good and bad."""
     chain = SettlementChain(netting_set)
     messages: list[Settlement] = []
     for window in range(1, draw(st.integers(1, 12)) + 1):
         asset = draw(ASSETS)
-        match draw(st.sampled_from(["account", "funding", "net", "net"])):
+        where: dict[str, Any] = {"asset": asset, "ledger": draw(LEDGERS)}
+        match draw(st.sampled_from(["account", "funding", "net", "bilateral", "gross"])):
             case "account":
                 overdraft = draw(st.sampled_from(["0.00", "1.00", "5.00"]))
-                messages.append(chain.account(draw(PARTICIPANTS), overdraft, asset, draw(LEDGERS)))
+                messages.append(chain.account(draw(PARTICIPANTS), overdraft, **where))
             case "funding":
                 units = draw(st.integers(-800, 800).filter(bool))
                 messages.append(chain.funding(draw(PARTICIPANTS), units, asset))
+            case "gross":
+                payments = draw(st.lists(st.tuples(PAIRS, st.integers(1, 400)), max_size=5))
+                gross = [(*pair, units) for pair, units in payments]
+                messages.append(chain.gross(gross, window, **where))
+            case "bilateral":
+                round_ = draw(st.integers(0, 300))  # set off of a ring (R18)
+                owed = [round_ + draw(st.integers(0, 400)) for _ in RING]
+                obligations = [
+                    (*pair, units, round_) for pair, units in zip(RING, owed, strict=True)
+                ]
+                messages.append(chain.bilateral(obligations, window, **where))
             case _:
                 first, second = draw(st.integers(-600, 600)), draw(st.integers(-600, 600))
-                nets = {ALPHA: first, BETA: second, GAMMA: -first - second}
-                messages.append(chain.batch(nets, window, asset=asset, ledger=draw(LEDGERS)))
+                nets = {ALPHA: first, BETA: second, draw(THIRDS): -first - second}
+                messages.append(chain.batch(nets, window, **where))
     return messages
 
 
