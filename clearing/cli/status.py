@@ -14,7 +14,7 @@ def status(
     interval_s: Annotated[float, Parameter(name="--interval-s")] = 1.0,
     session: Given,
 ) -> None:
-    """Show services, windows with time to cut-off, positions against caps, what waits and why, and each stage's lag.
+    """Show services, windows with time to cut-off, positions against caps, what waits and why, and the lag of all.
 
     Lag is told in records and in seconds: the age of the oldest record that is not processed yet; "–" if it is
     unknown.
