@@ -55,9 +55,9 @@ class RowBatch:
 
 
 def strings(values: Texts) -> pa.StringArray:
-    if isinstance(values, pa.DictionaryArray):
-        return values.dictionary_decode()
-    return values if isinstance(values, pa.Array) else pa.array(values, pa.string())
+    if isinstance(values, list):
+        return pa.array(values, pa.string())
+    return values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values
 
 
 def encoded(values: Texts) -> pa.DictionaryArray:

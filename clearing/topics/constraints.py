@@ -7,30 +7,63 @@ intake checks the same over columns. Tests hold the two together. Patterns are i
 from typing import Any
 
 from clearing.core.commands import (
+    AbortWindow,
+    Approve,
     CloseWindow,
     Command,
+    Confirmation,
     Fund,
     OpenAccount,
+    RegisterPair,
+    ReleaseQueued,
+    SetBilateralLimit,
+    SetCollateral,
+    SetPool,
+    SetShortLimit,
     SettleWindow,
+    SetValuation,
+    Withdraw,
 )
-from clearing.core.inputs import Reject
+from clearing.core.inputs import Kind, Reject
 from clearing.core.money import MAX_DIGITS, MAX_SCALE
 from clearing.core.outputs import (
     CommandEvent,
+    DeadlockEvent,
     Entry,
+    ProposalEvent,
     Rejected,
+    Resolution,
     SettlementBatch,
+    ShortfallEvent,
+    WaitsFor,
     WindowEvent,
 )
 from clearing.core.registry import AssetSpec
 from clearing.core.windows import WindowState
 from clearing.log.records import Transaction
-from clearing.messages import Bulk, FinalRecord, Payment, PaymentStatus, Receipt, TokenTransfer
-from clearing.names import ASSET, FUNDING_ACCOUNT, NETTING_SET, PARTICIPANT
+from clearing.messages import (
+    Answer,
+    Bulk,
+    Cancellation,
+    CancellationAnswer,
+    CancellationRequest,
+    FinalRecord,
+    Leg,
+    Link,
+    Payment,
+    PaymentStatus,
+    PriorityChange,
+    Receipt,
+    Return,
+    TokenTransfer,
+    Withdrawal,
+)
+from clearing.names import ASSET, NETTING_SET, PARTICIPANT
 
 Constraint = dict[str, Any]
 
 MAX_BULK_ITEMS = 50_000
+MIN_LEGS, MAX_LEGS = 2, 16
 MAX_WINDOW = 2**31 - 1
 
 _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -55,6 +88,16 @@ def _or_empty(constraint: Constraint) -> Constraint:
     return {**constraint, "pattern": f"^(?:{constraint['pattern'][1:-1]})?$"}
 
 
+def _list_of(item: Constraint, minimum: int = 0) -> Constraint:
+    """A list of texts."""
+    return {"items": {"type": "string", **item}, **({"minItems": minimum} if minimum else {})}
+
+
+def _amounts_of(names: Constraint) -> Constraint:
+    """An object whose keys are names and whose values are amounts."""
+    return {"propertyNames": names, "additionalProperties": {"type": "string", **_AMOUNT}}
+
+
 def _from(minimum: int, maximum: int | None = None) -> Constraint:
     return {"minimum": minimum} if maximum is None else {"minimum": minimum, "maximum": maximum}
 
@@ -68,6 +111,8 @@ _SHA256 = _text("[0-9a-f]{64}")
 _SHA256_START = _text("[0-9a-f]{32}")
 _XXH3_128 = _text("[0-9a-f]{32}")
 _REASON = _text("[A-Z0-9]{4}")
+_GIVEN_REASON = _text("[A-Z0-9]{1,4}")  # by a bank
+_PARTY = _text(f"(?:{PARTICIPANT.pattern}|[$](?:FUNDING|COLLATERAL|POOL))")
 _COMMAND_ID = _text("[A-Za-z0-9._:-]{1,64}")
 _WHO = _text("[!-~]{1,64}")
 
@@ -78,6 +123,7 @@ BY_NAME: dict[str, Constraint] = {
     "by": _WHO,
     "closed_at_ms": _from(0),
     "count": _from(1, MAX_BULK_ITEMS),
+    "counterparty": _NAME,
     "creditor": _NAME,
     "credits": _AMOUNT,
     "debits": _AMOUNT,
@@ -101,15 +147,20 @@ BY_NAME: dict[str, Constraint] = {
     "payments": _from(0),
     "position": _SIGNED,
     "prefunded": _SIGNED,
+    "price": _AMOUNT,
+    "queued": _AMOUNT,
+    "queued_payments": _from(0),
     "received": _from(0),
     "reserved": _AMOUNT,
     "scale": _from(0, MAX_SCALE),
     "sent": _from(0),
+    "short_limit": _AMOUNT,
     "time_ms": _from(0),
     "version": _from(1),
     "window": _from(0),
 }
 
+_VERSION: Constraint = {"const": 1}
 _INSTRUCTION: dict[str, Constraint] = {
     "amount": _text(_PAYMENT_AMOUNT),
     "value_date": _text("[0-9]{4}-[0-9]{2}-[0-9]{2}", format="date"),
@@ -120,17 +171,23 @@ _INSTRUCTION: dict[str, Constraint] = {
         format="date-time",
     ),
     "window": _from(1, MAX_WINDOW),
-    "version": {"const": 1},
+    "version": _VERSION,
 }
 
 # … but for these types, where it means something else or more. Commands inherit from Command.
 BY_TYPE: dict[type, dict[str, Constraint]] = {
+    Leg: {"amount": _INSTRUCTION["amount"]},
+    Link: {"legs": {"minItems": MIN_LEGS, "maxItems": MAX_LEGS, "uniqueItems": True}},
     Payment: _INSTRUCTION,
     TokenTransfer: _INSTRUCTION | {"chain_reference": _text("[A-Za-z0-9:/._-]+", maxLength=200)},
+    Return: _INSTRUCTION | {"reason": _GIVEN_REASON},
+    Cancellation: {"reason": _GIVEN_REASON, "version": _VERSION},
+    PriorityChange: {"payment": _ID, "version": _VERSION},
+    Answer: {"request": _ID, "reason": _GIVEN_REASON, "version": _VERSION},
     Bulk: {
         "control_sum": _text(_PLAIN_AMOUNT, maxLength=64),
         "items": {"minItems": 1, "maxItems": MAX_BULK_ITEMS},
-        "version": {"const": 1},
+        "version": _VERSION,
     },
     Command: {"id": _COMMAND_ID},
     AssetSpec: {
@@ -141,11 +198,25 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
     },
     OpenAccount: {"prefunded": _AMOUNT},
     Fund: {"amount": _SIGNED},
+    SetBilateralLimit: {"limit": _AMOUNT},
+    SetCollateral: {"amount": _AMOUNT},
+    SetPool: {"amount": _AMOUNT},
+    SetValuation: {"haircut_bp": _from(0, 10_000)},
+    SetShortLimit: {"limit": _AMOUNT},
+    RegisterPair: {"delivery": _ASSET, "payment": _ASSET},
     CloseWindow: {"asset": _or_empty(_ASSET)},
     SettleWindow: {"window": _from(1)},
+    AbortWindow: {"window": _from(1)},
+    ReleaseQueued: {"payments": _list_of(_ID, 1)},
+    Approve: {"proposal": _COMMAND_ID},
+    Withdraw: {"proposal": _COMMAND_ID},
+    Confirmation: {"short": _amounts_of(_NAME)},
     Reject: {"hash": _XXH3_128, "id": _or_empty(_ID), "item": _from(-1), "code": _from(10, 39)},
     Entry: {
-        "participant": _text(f"(?:{PARTICIPANT.pattern}|{FUNDING_ACCOUNT.replace('$', '[$]')})")
+        "participant": _PARTY,
+        "counterparty": _or_empty(_NAME),
+        "payment": _or_empty(_ID),
+        "set_off": _or_empty(_SIGNED),
     },
     SettlementBatch: {
         "id": _SHA256_START,
@@ -154,6 +225,9 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "members_root": _SHA256,
         "previous": _SHA256,
         "entries": {"minItems": 2},
+        "part": _from(1),
+        "parts": _from(1),
+        "linked": _list_of(_SHA256_START),
     },
     Rejected: {
         "id": _or_empty(_ID),
@@ -171,6 +245,32 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "cutoff_ms": _from(0),
     },
     CommandEvent: {"id": _COMMAND_ID},
+    DeadlockEvent: {
+        "payments": _from(1),
+        "value": _AMOUNT,
+        "extra_participant": _or_empty(_NAME),
+        "extra": _or_empty(_AMOUNT),
+        "all_extra": _amounts_of(_NAME),
+    },
+    WaitsFor: {"payment": _ID, "lacks": _AMOUNT, "waits_for": _list_of(_NAME)},
+    ShortfallEvent: {
+        "window": _from(1),
+        "shortfall": _AMOUNT,
+        "collateral": _AMOUNT,
+        "pool": _AMOUNT,
+        "survivors": _amounts_of(_NAME),
+    },
+    ProposalEvent: {"proposal": _COMMAND_ID},
+    Resolution: {
+        "code": _from(0, 99),
+        "kind": _from(min(Kind), max(Kind)),
+        "amount": _AMOUNT,
+        "remaining": _or_empty(_AMOUNT),
+        "row": _from(0),
+        "how": {
+            "enum": ["", "SINGLE", "BILATERAL", "MULTILATERAL", "LINK", "PARTIAL", "OPERATOR"]
+        },
+    },
     Transaction: {
         "next_offset": _from(0),
         "sequence": _from(0),
@@ -183,8 +283,23 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "creditor": _or_empty(_NAME),
         "amount": _or_empty(_AMOUNT),
         "reason": _or_empty(_REASON),
+        "reference": _or_empty(_ID),
+        "return_of": _or_empty(_ID),
+        "remaining": _or_empty(_AMOUNT),
     },
-    Receipt: {"amount": _AMOUNT},
+    Receipt: {
+        "amount": _AMOUNT,
+        "return_of": _or_empty(_ID),
+        "reason": _or_empty(_GIVEN_REASON),
+        "remaining": _or_empty(_AMOUNT),
+    },
+    Withdrawal: {"amount": _AMOUNT, "reason": _REASON},
+    CancellationRequest: {
+        "original": _ID,
+        "amount": _AMOUNT,
+        "reason": _or_empty(_GIVEN_REASON),
+    },
+    CancellationAnswer: {"request": _ID, "from": _NAME, "reason": _or_empty(_GIVEN_REASON)},
     FinalRecord: {"window": _from(1)},
 }
 

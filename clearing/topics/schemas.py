@@ -15,19 +15,27 @@ from clearing.core import commands
 from clearing.core.outputs import (
     CommandEvent,
     ConfirmationEvent,
+    DeadlockEvent,
     LedgerAccount,
     Position,
+    ProposalEvent,
     Rejected,
+    Resolutions,
     SettlementBatch,
+    ShortfallEvent,
     WindowEvent,
 )
 from clearing.log.control import ControlRecord
 from clearing.log.records import Transaction
 from clearing.messages import (
+    Answer,
     Bulk,
+    Cancellation,
     DirectoryEntry,
     FinalRecord,
     Payment,
+    PriorityChange,
+    Return,
     StatusRecord,
     TokenTransfer,
 )
@@ -40,6 +48,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES: dict[str, type[msgspec.Struct]] = {
     "payment": Payment,
     "token_transfer": TokenTransfer,
+    "return": Return,
+    "cancel": Cancellation,
+    "priority": PriorityChange,
+    "answer": Answer,
     "bulk": Bulk,
     # register_asset, open_account, …, confirmation: named as they are tagged.
     **{str(kind.__struct_config__.tag): kind for kind in typing.get_args(commands.ControlMessage)},
@@ -51,6 +63,10 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "window_event": WindowEvent,
     "command_event": CommandEvent,
     "confirmation_event": ConfirmationEvent,
+    "deadlock_event": DeadlockEvent,
+    "shortfall_event": ShortfallEvent,
+    "proposal_event": ProposalEvent,
+    "resolutions": Resolutions,
     "transaction": Transaction,
     "status": StatusRecord,
     "final": FinalRecord,

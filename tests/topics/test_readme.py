@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from clearing.core.inputs import Reject, SourceSpan
+from clearing.core.inputs import Kind, Links, References, Reject, SourceSpan
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import REASONS
 from clearing.log import payments, records
-from clearing.topics.contract import contract_folder
+from clearing.topics.contract import contract_folder, read_contract
 
 README = (contract_folder() / "README.md").read_text("utf-8")
 
@@ -57,12 +57,22 @@ def packed(**changes: Any) -> bytes:
 
 def test_columns_of_payments() -> None:
     told = table("payments/1")
-    optional = [name for name, (_, default) in told.items() if default]
-    changed = {name: np.array([1, 7], told[name][0]) for name in optional if "int" in told[name][0]}
-    changed |= {"priority": np.array([1, 2], np.uint8), "kind": np.array([1, 2], np.uint8)}
+    changed = {
+        name: np.array([1, 7], kind)
+        for name, (kind, default) in told.items()
+        if default and name in payments.RowBatch.__slots__ and "int" in kind
+    }
+    changed |= {"priority": np.array([1, 2], np.uint8), "kind": np.array([1, 3], np.uint8)}
     changed |= {"reject": np.array([10, 0], np.uint8)}
-    reject = Reject(code=10, hash="", detail="")
-    value = packed(**changed, chain_reference=["x", ""], rejects={0: reject})
+    words, bytes_ = np.array([[0, 0], [1, 2]], np.uint64), np.array([0, 2], np.uint8)
+    value = packed(
+        **changed,
+        chain_reference=["x", ""],
+        rejects={0: Reject(code=10, hash="", detail="")},
+        links=Links(words, words, bytes_, bytes_, bytes_),
+        references=References(words, words[:, 0], np.array([0, 5]), bytes_, bytes_),
+        reason=["", "AC04"],
+    )
     assert described(payments.open_batch(value).batch.schema) == {
         name: kind for name, (kind, _) in told.items()
     }
@@ -74,8 +84,23 @@ def test_defaults_of_payments() -> None:
     opened = payments.open_batch(packed())
     assert set(opened.batch.schema.names) == told.keys() - absent.keys()
     for name, default in absent.items():
-        values = opened.texts(name) if default == '""' else opened.numbers(name).tolist()
-        assert values == ["" if default == '""' else int(default)] * 2, name
+        if default == '""':
+            assert opened.texts(name) == ["", ""], name
+        elif told[name][0] == "fixed_size_binary(16)":
+            assert opened.ids(name).tolist() == [[int(default)] * 2] * 2, name
+        else:
+            assert opened.numbers(name).tolist() == [int(default)] * 2, name
+
+
+def test_kinds_are_those_the_text_names() -> None:
+    told = re.search(r"\| `kind` \|[^|]*\|[^|]*\| ([^|]*)\|", README)
+    assert told is not None
+    said = dict(part.strip().split(" ", 1) for part in told[1].split(","))
+    assert {int(number): name.replace(" ", "_").upper() for number, name in said.items()} == {
+        kind.value: kind.name for kind in Kind
+    }
+    types = {kind.name.lower() for kind in Kind}
+    assert {*read_contract().topics["payments"].values} == types | {"bulk"}
 
 
 @pytest.mark.parametrize("repeat", [[False, False], [True, False]])
