@@ -101,8 +101,19 @@ class Row:
 
 # Of a row made from the one it is about: nothing of that one's own.
 _ABOUT: dict[str, Any] = {
-    **{"window": 0, "expires_at_ms": 0, "body": 0, "topic": None, "offset": None, "reject": 0},
-    **{"priority": 0, "link": 0, "leg": 0, "legs": 0, "partial": False, "terms": 0, "decision": 0},
+    "window": 0,
+    "expires_at_ms": 0,
+    "body": 0,
+    "topic": None,
+    "offset": None,
+    "reject": 0,
+    "priority": 0,
+    "link": 0,
+    "leg": 0,
+    "legs": 0,
+    "partial": False,
+    "terms": 0,
+    "decision": 0,
 }
 
 

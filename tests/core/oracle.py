@@ -70,6 +70,9 @@ class Oracle:
         if today > books.date:
             books.date = today
             books.usage = dict.fromkeys(books.usage, 0)  # R10: within a business day
+            oldest = books.oldest_day()
+            books.requests = {i: r for i, r in books.requests.items() if r.day >= oldest}
+            books.ended_links = {i: day for i, day in books.ended_links.items() if day >= oldest}
 
     def _expire(self) -> None:
         books = self.books

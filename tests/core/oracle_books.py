@@ -11,7 +11,6 @@ from fractions import Fraction
 from typing import Any
 
 from clearing.core.commands import Command
-from clearing.core.reasons import Code
 from clearing.core.registry import AssetSpec, BisModel
 
 Batch = dict[str, Any]
@@ -235,7 +234,7 @@ class Books:
     seen: dict[int, Seen] = field(default_factory=dict[int, Seen])
     retention: int = 3
     # What waits, and what binds it.
-    waiting: list[Payment] = field(default_factory=list[Payment])  # in order of arrival
+    waiting: list[Payment] = field(default_factory=list[Payment])  # as they came in
     arrivals: int = 0
     links: dict[int, Link] = field(default_factory=dict[int, Link])
     ended_links: dict[int, int] = field(default_factory=dict[int, int])  # link → day
@@ -280,9 +279,12 @@ class Books:
         members = [self.assets[asset].window.members, *(w.members for w in windows)]
         return sum(m.units for of_window in members for m in of_window)
 
+    def oldest_day(self) -> int:
+        """What is older is forgotten: before the retention period, but no day from which something still waits."""
+        return min([self.date - self.retention, *(p.seen.day for p in self.waiting)])
+
     def queued_units(self, asset: str) -> int:
         return sum(p.units for p in self.waiting if p.asset == asset)
-
 
 
 def minor(text: str, scale: int) -> int:

@@ -34,6 +34,7 @@ from clearing.core.commands import (
     Withdraw,
 )
 from clearing.core.reasons import Code
+from clearing.core.registry import AssetSpec
 from tests.core.oracle_books import (
     Account,
     Books,
@@ -61,23 +62,16 @@ MOST_AMOUNT, MOST_CONDITIONAL = 10**18 - 1, 2**60
 SINGLE_HANDED = (CloseWindow, SetCalendar, SetCutoffs, Propose, Approve, Withdraw)
 
 
-def command(books: Books, asked: Command) -> None:
+def command(books: Books, asked: Command, *, approved: bool = False) -> None:
     """Once for each id."""
     known = books.commands.get(asked.id)
     if known is not None:
         books.said.answers.append("REPEATED" if known == asked else "REFUSED")
         return
     books.commands[asked.id] = asked
-    if books.four_eyes and _needs_a_second_person(asked):
-        books.said.answers.append("REFUSED")
-    elif isinstance(asked, Approve):
-        _approve(books, asked)
-    else:
-        books.said.answers.append(_done(books, asked))
-
-
-def _done(books: Books, asked: Command) -> str:
-    return "DONE" if _DO[type(asked)](books, asked) else "REFUSED"
+    refused = books.four_eyes and not approved and _needs_a_second_person(asked)
+    done = not refused and _DO[type(asked)](books, asked)
+    books.said.answers.append("DONE" if done else "REFUSED")
 
 
 # --- four eyes (R33) ---------------------------------------------------------------------------------------------
@@ -91,8 +85,7 @@ def _needs_a_second_person(asked: Command) -> bool:
 
 def _propose(books: Books, asked: Propose) -> bool:
     inner = asked.command
-    proposed = {command.id for _, _, command in books.proposals.values()}
-    if inner.id in books.commands or inner.id in proposed or inner.by != asked.by:
+    if inner.id in (asked.id, *books.commands) or inner.by != asked.by:
         return False
     digest = hashlib.sha256(msgspec.json.encode(inner)).hexdigest()
     books.proposals[asked.id] = (digest, asked.by, inner)
@@ -100,16 +93,15 @@ def _propose(books: Books, asked: Propose) -> bool:
     return True
 
 
-def _approve(books: Books, asked: Approve) -> None:
+def _approve(books: Books, asked: Approve) -> bool:
+    """The command is done, or refused, by itself: it has an answer of its own."""
     digest, by, inner = books.proposals.get(asked.proposal, ("", "", None))
-    if inner is None or digest != asked.hash or by == asked.by or inner.id in books.commands:
-        books.said.answers.append("REFUSED")
-        return
-    books.said.answers.append("DONE")
+    if inner is None or digest != asked.hash or by == asked.by:
+        return False
     _say_proposal(books, asked.proposal, "APPROVED")
     del books.proposals[asked.proposal]
-    books.commands[inner.id] = inner
-    books.said.answers.append(_done(books, inner))
+    command(books, inner, approved=True)
+    return True
 
 
 def _withdraw(books: Books, asked: Withdraw) -> bool:
@@ -134,6 +126,8 @@ def _say_proposal(books: Books, proposal: str, state: str) -> None:
 def _register_asset(books: Books, asked: RegisterAsset) -> bool:
     spec = asked.asset
     known = books.assets.get(spec.id)
+    if known is not None and not _may_become(books, known, spec):
+        return False
     most = minor(spec.max_amount, spec.scale) if spec.max_amount else MOST_AMOUNT
     books.retention = max(books.retention, spec.value_days_ahead)
     if known is None:
@@ -143,6 +137,14 @@ def _register_asset(books: Books, asked: RegisterAsset) -> bool:
         known.spec, known.maximum = spec, min(most, MOST_AMOUNT)
         reschedule(books, spec.id)
     return True
+
+
+def _may_become(books: Books, known: Cleared, spec: AssetSpec) -> bool:
+    """How it is settled does not change under payments that are in its window, or that a pair may link."""
+    before = (known.spec.model, known.spec.on_shortfall)
+    paired = any(spec.id in pair for pair in books.pairs)
+    changed = before != (spec.model, spec.on_shortfall)
+    return not (changed and (known.window.members or paired))
 
 
 def _register_participant(books: Books, asked: RegisterParticipant) -> bool:
@@ -361,5 +363,6 @@ _DO: dict[type[Command], Callable[[Books, Any], bool]] = {
     ReleaseQueued: _release_queued,
     RequireApproval: _require_approval,
     Propose: _propose,
+    Approve: _approve,
     Withdraw: _withdraw,
 }

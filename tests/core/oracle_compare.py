@@ -124,10 +124,14 @@ def _compare_accounts(state: NettingSet, books: Books) -> None:
 
 def _compare_waiting(state: NettingSet, books: Books) -> None:
     """In order of arrival, each as the other has it."""
-    found = sorted(state.waiting.values(), key=lambda item: item.arrival)
+    found = sorted(state.waiting.values(), key=lambda item: (item.arrival, item.leg))
     assert [
         (id_text(item.id), item.units, item.priority, item.is_queued, item.is_fail)
         for item in found
-    ] == [(uuid_text(p.id), p.units, p.priority, p.queued, p.delivered) for p in books.waiting]
+    ] == [
+        (uuid_text(p.id), p.units, p.priority, p.queued, p.delivered)
+        for p in sorted(books.waiting, key=lambda p: p.arrival)
+    ]
     assert {int.from_bytes(bytes.fromhex(link), "little") for link in state.links} == {*books.links}
     assert len(state.requests) == len(books.requests)
+    assert len(state.ended_links) == len(books.ended_links)

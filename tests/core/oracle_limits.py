@@ -59,7 +59,9 @@ def over_bilateral_limit(
     key = (debtor, creditor, asset)
     if key not in books.bilateral:
         return False
-    between = [p for p in group if p.asset == asset and {p.debtor, p.creditor} == {debtor, creditor}]
+    between = [
+        p for p in group if p.asset == asset and {p.debtor, p.creditor} == {debtor, creditor}
+    ]
     more = sum(p.units if p.debtor == debtor else -p.units for p in between)
     return books.usage[key] + more > books.bilateral[key]
 

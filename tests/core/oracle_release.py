@@ -14,9 +14,15 @@ Set = list[Payment]
 
 
 def offset(books: Books) -> None:
-    """Whatever can leave with the fewest others leaves first: alone, in a pair, with everybody."""
-    while singles(books) or pairs(books) or everybody(books):
-        pass
+    """What can leave alone; then what can in pairs, and again alone; only when nothing else can, everybody."""
+    while True:
+        while singles(books):
+            pass
+        if pairs(books):
+            while pairs(books):
+                pass
+        elif not everybody(books):
+            return
 
 
 def in_turn(payments: Iterable[Payment]) -> Set:
@@ -53,8 +59,10 @@ def before(books: Books, payment: Payment) -> Set:
 
 def pairs(books: Books) -> bool:
     """Of the pairs whose queues begin with payments to each other, and whose greatest set is not empty, the one
-    with the first payment in turn releases it."""
-    found = [set_ for pair in facing(books) if (set_ := greatest(books, pair))]
+    with the first payment in turn releases it. Not under a value check (R10): more than the pair is at stake."""
+    if books.short_limits:
+        return False
+    found = [set_ for pair in facing(books) if (set_ := greatest_by_limits(books, pair, []))]
     if not found:
         return False
     first = min(found, key=lambda set_: (-set_[0].priority, set_[0].arrival))

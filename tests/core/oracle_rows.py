@@ -1,9 +1,9 @@
 """The rows of a log record in the oracle, one by one: checks in their order, then payments, returns, instructions."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from clearing.core.inputs import Decision, Kind, LogRecord
+from clearing.core.inputs import Kind, LogRecord
 from clearing.core.reasons import Code
 from tests.core.oracle_books import Books, Payment, Place, Request, Seen
 from tests.core.oracle_limits import has_room, is_blocked, lack
@@ -93,11 +93,9 @@ def clear_rows(books: Books, record: LogRecord, marks: list[int]) -> None:
 
 
 def _forget(books: Books) -> None:
-    """What is older than the retention period: ids with what was returned of them, requests, ended links."""
-    gone = books.date - books.retention
-    books.seen = {id_: seen for id_, seen in books.seen.items() if seen.day >= gone}
-    books.requests = {id_: asked for id_, asked in books.requests.items() if asked.day >= gone}
-    books.ended_links = {id_: day for id_, day in books.ended_links.items() if day >= gone}
+    """Ids, with what was returned of them."""
+    oldest = books.oldest_day()
+    books.seen = {id_: seen for id_, seen in books.seen.items() if seen.day >= oldest}
 
 
 def _outcome(books: Books, line: Line) -> tuple[int, bool]:
@@ -114,7 +112,9 @@ def _outcome(books: Books, line: Line) -> tuple[int, bool]:
         same = first.body == line.body
         return (first.code, True) if same else (Code.DUPLICATE_ID, False)
     seen = books.seen[line.id] = Seen(books.date, line.body, code=-1)
-    seen.code = int(_instruction(books, line) if line.kind in ABOUT_ANOTHER else _pay(books, line, seen))
+    seen.code = int(
+        _instruction(books, line) if line.kind in ABOUT_ANOTHER else _pay(books, line, seen)
+    )
     return seen.code, False
 
 
@@ -231,6 +231,8 @@ def _cancel(books: Books, line: Line, waiting: Payment | None) -> Code:
     original = books.seen.get(line.about)
     if original is None or original.body != line.about_body:
         return Code.NO_ORIGINAL
+    if not {line.debtor, line.creditor} <= books.status.keys():
+        return Code.NO_ORIGINAL  # refused as well: nobody could be asked
     if waiting is not None:
         end(books, waiting, Code.CANCELLED)
         return Code.DONE

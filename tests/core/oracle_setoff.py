@@ -39,3 +39,28 @@ def gaining_cycle(owed: Debts, cleared: Debts) -> list[tuple[tuple[str, str], in
         pair, at, gain = came_by[at]
         cycle.append((pair, gain))
     return cycle
+
+
+def behind(owed: Debts, shown: Debts) -> Debts:
+    """What must have been cleared where only the difference of the two directions of a pair is shown: the most.
+
+    shown: (debtor, creditor) → by how much more of that direction is cleared, above zero."""
+    assert shown.keys() <= owed.keys()
+    cleared: Debts = {}
+    for debtor, creditor in owed:
+        if (creditor, debtor) not in shown:
+            more = shown.get((debtor, creditor), 0)
+            both = min(owed.get((creditor, debtor), 0), owed[debtor, creditor] - more)
+            cleared[debtor, creditor] = both + more
+            if (creditor, debtor) in owed:
+                cleared[creditor, debtor] = both
+    return cleared
+
+
+def check(owed: Debts, cleared: Debts, most: int) -> None:
+    """No debt is new or larger, nobody's net changes, and it is the most there is."""
+    assert all(0 <= units <= owed[pair] for pair, units in cleared.items())
+    for name in {name for pair in owed for name in pair}:
+        given = sum(units for (debtor, _), units in cleared.items() if debtor == name)
+        assert given == sum(units for (_, creditor), units in cleared.items() if creditor == name)
+    assert sum(cleared.values()) == most

@@ -33,9 +33,9 @@ def resolve_shortfall(books: Books, window: ClosedWindow, answer: Confirmation) 
     if any(not 0 < units <= -nets.get(name, 0) for name, units in lacks.items()):
         return False
     if spec.on_shortfall == "WATERFALL":
-        return _waterfall(books, window, lacks)
+        return _waterfall(books, window, lacks, answer.reason)
     if spec.on_shortfall == "RECAST":
-        _recast(books, window, set(lacks))
+        _recast(books, window, set(lacks), answer.reason)
         return True
     return False
 
@@ -48,7 +48,7 @@ def _nets(window: ClosedWindow) -> dict[str, int]:
     return nets
 
 
-def _waterfall(books: Books, window: ClosedWindow, lacks: dict[str, int]) -> bool:
+def _waterfall(books: Books, window: ClosedWindow, lacks: dict[str, int], reason: str) -> bool:
     """Collateral, then the pool, then those whom the short one paid. All shortfalls are covered, or none."""
     asset, scale = window.asset, books.assets[window.asset].spec.scale
     collateral, pool = dict(books.collateral), dict(books.pool)
@@ -82,11 +82,13 @@ def _waterfall(books: Books, window: ClosedWindow, lacks: dict[str, int]) -> boo
         )
     books.collateral, books.pool = collateral, pool
     for name, units in moves.items():
+        if not units:
+            continue
         shift = window.by_scheme if name in (COLLATERAL, POOL) else window.shifted
         shift[name] = shift.get(name, 0) + units
         if (name, asset) in books.accounts:
             books.accounts[name, asset].position += units
-    replace_batch(books, window, window.parts[0].chunks)
+    replace_batch(books, window, window.parts[0].chunks, reason)
     books.said.shortfalls += events
     return True
 
@@ -125,20 +127,21 @@ def largest_remainder(total: int, weights: dict[str, int]) -> dict[str, int]:
     return shares
 
 
-def _recast(books: Books, window: ClosedWindow, short: set[str]) -> None:
+def _recast(books: Books, window: ClosedWindow, short: set[str], reason: str) -> None:
     """What the short ones sent or received in this window is taken out of it."""
     kept: list[tuple[int, list[Member]]] = []
     for offset, members in window.parts[0].chunks:
         stay = [m for m in members if not short & {m.debtor, m.creditor}]
         for m in members:
             if m not in stay:
-                _take_out(books, window, m)
+                _take_out(books, window, m, offset)
         if stay:
             kept.append((offset, stay))
-    replace_batch(books, window, kept)
+    replace_batch(books, window, kept, reason)
 
 
-def _take_out(books: Books, window: ClosedWindow, m: Member) -> None:
+def _take_out(books: Books, window: ClosedWindow, m: Member, offset: int) -> None:
+    """What is known of it is its place in the window: the log record that accepted it, no row, kind or texts."""
     books.accounts[m.debtor, window.asset].position += m.units
     books.accounts[m.creditor, window.asset].position -= m.units
     assert m.seen
@@ -146,4 +149,6 @@ def _take_out(books: Books, window: ClosedWindow, m: Member) -> None:
     m.seen.code = int(Code.RECAST)
     if m.payment.original:
         m.payment.original.returned -= m.units
-    books.said.resolutions.append(resolution_of(books, m.payment, Code.RECAST, m.units))
+    resolution = resolution_of(books, m.payment, Code.RECAST, m.units)
+    resolution |= {"log_offset": offset, "row": -1, "source": ("", 0, -1, -1), "end_to_end_id": "", "kind": 0}
+    books.said.resolutions.append(resolution)

@@ -24,10 +24,11 @@ def _moved(books: Books, payment: Payment, units: int) -> Member:
 
 
 def wait(books: Books, payment: Payment, *, queued: bool) -> None:
-    """It stands behind everything that waits; not queued: it waits for the other legs of its link."""
+    """Its turn is after everything that waits; not queued: it waits for the other legs of its link."""
     books.arrivals += 1
     payment.arrival, payment.queued = books.arrivals, queued
-    books.waiting = [p for p in books.waiting if p is not payment] + [payment]
+    if payment not in books.waiting:
+        books.waiting.append(payment)
 
 
 def release(books: Books, payments: list[Payment], how: str) -> None:
@@ -63,9 +64,10 @@ def release_part(books: Books, payment: Payment, units: int) -> None:
 
 def end(books: Books, payment: Payment, code: Code) -> None:
     """It waits no more and is not accepted; a link ends as one (R20)."""
-    _end_alone(books, payment, code)
     if payment.link:
-        end_legs(books, payment.link)
+        end_legs(books, payment.link, other=(payment, code))
+    else:
+        _end_alone(books, payment, code)
 
 
 def end_legs(
@@ -74,7 +76,7 @@ def end_legs(
     code: Code = Code.LINK_REFUSED,
     other: tuple[Payment, Code] | None = None,
 ) -> None:
-    """The link ends, and what of its legs still waits with `code`; but one may have its own (`other`)."""
+    """The link ends: what of its legs still waits with `code`, in their order; one may have its own (`other`)."""
     end_link(books, link)
     for leg in link.in_order():
         if leg in books.waiting:

@@ -12,8 +12,8 @@ from tests.core.oracle_books import (
     FUNDING,
     Books,
     Chunk,
-    ClosedWindow,
     Cleared,
+    ClosedWindow,
     Member,
     OpenWindow,
     Part,
@@ -116,9 +116,10 @@ def _at_cutoff(books: Books, name: str) -> None:
     spec, number = books.assets[name].spec, books.assets[name].window.number
     deliver_parts(books, name)
     for payment in list(books.waiting):
-        if payment.asset != name or payment not in books.waiting or payment.delivered:
+        if payment.asset != name or payment not in books.waiting:
             continue
-        if spec.at_cutoff == "DROP" or payment.asked_window == number:
+        dropped = spec.at_cutoff == "DROP" and not payment.delivered  # a fail stays open (R22)
+        if dropped or payment.asked_window == number:
             end(books, payment, Code.CUTOFF)
     left = [p for p in books.waiting if p.queued and p.asset == name]
     if left:
@@ -133,7 +134,9 @@ def _close(books: Books, names: list[str]) -> None:
         window.seal_record(books.offset)
         if window.chunks:
             chunks[name] = parts_of(books.assets[name].spec, window.chunks)
-            together.append(ClosedWindow(name, window.number, window.opened_at_ms, together=together))
+            together.append(
+                ClosedWindow(name, window.number, window.opened_at_ms, together=together)
+            )
     ids = {
         w.asset: [what(w, 1, n + 1, len(chunks[w.asset])) for n in range(len(chunks[w.asset]))]
         for w in together
@@ -202,10 +205,10 @@ def send_again(books: Books, window: ClosedWindow) -> None:
             _next_version(books, window, part, part.chunks)
 
 
-def replace_batch(books: Books, window: ClosedWindow, chunks: list[Chunk]) -> None:
+def replace_batch(books: Books, window: ClosedWindow, chunks: list[Chunk], reason: str) -> None:
     """R25: a batch that was refused is given up, and its window is netted anew."""
     (part,) = window.parts
-    say_batch(books, part, "ABORTED", sums([part]))
+    say_batch(books, part, "ABORTED", sums([part]), reason=reason)
     if chunks:
         _next_version(books, window, part, chunks)
         return

@@ -31,7 +31,7 @@ from clearing.core.commands import (
     SetValuation,
     Withdraw,
 )
-from clearing.core.registry import AtCutoff, BusinessDay, OnShortfall
+from clearing.core.registry import AtCutoff, BusinessDay, OnShortfall, SettlementModel
 from tests.core.build import DAY, NOON_MS, hkd
 from tests.core.oracle_books import DAY_MS, Books, decimal, uuid_text
 from tests.core.worlds import ASSETS, STRANGER, World
@@ -156,7 +156,9 @@ class Commands:
             max_amount=rng.choice(("", "20")),
             value_days_ahead=rng.choice((0, 2, 6)),
             at_cutoff=rng.choice([*AtCutoff]),
-            on_shortfall=rng.choice([*OnShortfall]),
+            on_shortfall=rng.choice(
+                [*OnShortfall] if spec.model == SettlementModel() else [OnShortfall.HOLD]
+            ),
         )
         return RegisterAsset(id=self.id(), by="op", asset=changed)
 

@@ -131,7 +131,9 @@ class RowMaker:
         scale = ASSETS[name].scale
         decimals = rng.randint(0, min(scale, 2) + (rng.random() < 0.03))
         whole = 10**decimals
-        amount = rng.choice((rng.randint(1, world.most) * whole, rng.randint(1, world.most * whole)))
+        amount = rng.choice(
+            (rng.randint(1, world.most) * whole, rng.randint(1, world.most * whole))
+        )
         if name == "TOK" and rng.random() < 0.2:
             decimals, amount = 0, rng.randint(1, 10**9)
         debtor = rng.choice(world.participants if rng.random() < 0.97 else (STRANGER, "NOBODY"))

@@ -1,15 +1,13 @@
 """The engine equals the plain meaning on random streams: all that is said, all that is known (R1-R33)."""
 
-import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clearing.core.state import NettingSet
 from clearing.core.step import step
 from tests.core.oracle_compare import compare, compare_state
-from tests.core.streams import MIXED, OFTEN, SCRIPTS, WORLDS, Script, Stream
+from tests.core.streams import SCRIPTS, WORLDS, Script, Stream
 
 
 def play(script: Script, stream: Stream) -> None:

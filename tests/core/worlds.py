@@ -119,9 +119,7 @@ class World:
                 )
             limits.append(SetPool(id=f"pool-{name}", by="op", asset=name, amount="1"))
             limits.append(
-                SetCollateral(
-                    id=f"coll-{name}", by="op", participant=one, asset=name, amount="2"
-                )
+                SetCollateral(id=f"coll-{name}", by="op", participant=one, asset=name, amount="2")
             )
         return limits
 
