@@ -128,9 +128,7 @@ def decode_outcomes(value: bytes) -> Outcomes:
     return Outcomes(header.log_offset, header.time_ms, codes, repeat, header.windows)
 
 
-def encode(
-    netting_set: str, log_offset: int, time_ms: int, outputs: Outputs
-) -> list[OutputRecord]:
+def encode(netting_set: str, log_offset: int, time_ms: int, outputs: Outputs) -> list[OutputRecord]:
     """Output records of the log record at `log_offset`, in their one canonical order; time_ms: engine time.
 
     Outcomes of its rows, resolutions, settlements, events, positions, rejected inputs. So in the topic `outcomes`
