@@ -5,7 +5,6 @@ A pair is tracked in both directions as soon as one of them has a limit: what co
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from clearing.core.inputs import I64
@@ -13,95 +12,103 @@ from clearing.core.inputs import I64
 if TYPE_CHECKING:
     from clearing.core.transfers import Transfers
 
-ANY_AMOUNT = 1 << 62
+ANY_AMOUNT = 1 << 62  # room where there is no limit; usage is counted as far as this
+NO_LIMIT = -1
 
 Pair = tuple[int, int, int]  # debtor, creditor, asset
 
-
-class Bilateral(msgspec.Struct):
-    """One direction. limit: -1 is none. used: paid minus received since the business day began."""
-
-    limit: int
-    used: int = 0
-
-    @property
-    def left(self) -> int:
-        return ANY_AMOUNT if self.limit < 0 else self.limit - self.used
+_DENSE_CELLS = 1 << 22  # a table over all (debtor, creditor, asset) up to here, else a search
 
 
 class BilateralLimits:
-    """The tracked pairs, and as columns what each may still pay."""
+    """Columns over the tracked pairs, ascending. used: paid minus received since the business day began."""
 
-    def __init__(self) -> None:
-        self.pairs: dict[Pair, Bilateral] = {}
-        self._tracked: list[Pair] = []
-        self._place: dict[Pair, int] = {}
+    def __init__(self, tracked: list[tuple[Pair, int, int]] | None = None) -> None:
+        self.pairs: list[Pair] = []
+        self.limit: I64 = np.empty(0, np.int64)
+        self.used: I64 = np.empty(0, np.int64)
+        self._set(tracked or [])
+
+    def _set(self, tracked: list[tuple[Pair, int, int]]) -> None:
+        tracked = sorted(tracked)
+        self.pairs = [pair for pair, _, _ in tracked]
+        self.limit = np.array([limit for _, limit, _ in tracked], np.int64)
+        self.used = np.array([used for _, _, used in tracked], np.int64)
+        self._place = {pair: i for i, pair in enumerate(self.pairs)}
+        self._opposite = np.array([self._place[c, d, a] for d, c, a in self.pairs], np.int64)
         self._shape = (0, 0)
-        self._keys: I64 = np.empty(0, np.int64)
-        self._left: I64 = np.empty(0, np.int64)
 
     def __bool__(self) -> bool:
         return bool(self.pairs)
 
+    def tracked(self) -> list[tuple[Pair, int, int]]:
+        """(pair, limit, used), ascending: what a snapshot keeps."""
+        return list(zip(self.pairs, self.limit.tolist(), self.used.tolist(), strict=True))
+
     def set_limit(self, pair: Pair, limit: int) -> None:
-        """Set a limit, or take it away (-1); a pair with none in either direction is not tracked any more."""
+        """Set a limit, or take it away; a pair with none in either direction is not tracked any more."""
         debtor, creditor, asset = pair
         opposite = creditor, debtor, asset
-        self.pairs.setdefault(pair, Bilateral(-1)).limit = limit
-        if self.pairs.setdefault(opposite, Bilateral(-1)).limit < 0 and limit < 0:
-            del self.pairs[pair], self.pairs[opposite]
-        self._shape = (0, 0)
+        known = {pair: (limit, used) for pair, limit, used in self.tracked()}
+        known[pair] = limit, known.get(pair, (NO_LIMIT, 0))[1]
+        known.setdefault(opposite, (NO_LIMIT, 0))
+        if known[pair][0] == known[opposite][0] == NO_LIMIT:
+            del known[pair], known[opposite]
+        self._set([(pair, limit, used) for pair, (limit, used) in known.items()])
+
+    def is_limited(self, pair: Pair) -> bool:
+        place = self._place.get(pair)
+        return place is not None and int(self.limit[place]) != NO_LIMIT
 
     def left(self, pair: Pair) -> int:
         """What the debtor may still pay the creditor; may be negative after a limit was lowered (R9)."""
-        found = self.pairs.get(pair)
-        return ANY_AMOUNT if found is None else found.left
+        place = self._place.get(pair)
+        if place is None or int(self.limit[place]) == NO_LIMIT:
+            return ANY_AMOUNT
+        return int(self.limit[place]) - int(self.used[place])
 
     def new_day(self) -> None:
-        for pair in self.pairs.values():
-            pair.used = 0
-        self._shape = (0, 0)
+        self.used[:] = 0
 
     def use(self, transfers: "Transfers", rows: int, width: int) -> None:
         """Count accepted transfers. rows, width: of the accounts."""
         at, place = self._find(transfers, rows, width)
-        if not len(at):
-            return
-        sums = np.zeros(len(self._keys), np.int64)
-        np.add.at(sums, place, transfers.units[at])
-        tracked = self._tracked
-        for i in np.flatnonzero(sums).tolist():
-            debtor, creditor, asset = tracked[i]
-            opposite = creditor, debtor, asset
-            paid = int(sums[i])
-            self.pairs[tracked[i]].used += paid
-            self.pairs[opposite].used -= paid
-            for pair in (tracked[i], opposite):
-                self._left[self._place[pair]] = _clipped(self.pairs[pair].left)
+        if len(at):
+            paid = np.zeros(len(self.pairs), np.int64)
+            np.add.at(paid, place, transfers.units[at])
+            used = self.used + (paid - paid[self._opposite])
+            self.used = np.clip(used, -ANY_AMOUNT, ANY_AMOUNT)
 
     def at_risk(self, transfers: "Transfers", rows: int, width: int) -> I64:
         """Rows of pairs whose limit all of the transfers together would pass, nothing coming back."""
         at, place = self._find(transfers, rows, width)
-        sums = np.zeros(len(self._keys), np.int64)
+        sums = np.zeros(len(self.pairs), np.int64)
         np.add.at(sums, place, transfers.units[at])
-        return at[(sums > self._left)[place]]
+        passed = (self.limit != NO_LIMIT) & (sums > self.limit - self.used)
+        return at[passed[place]] if passed.any() else at[:0]
 
     def _find(self, transfers: "Transfers", rows: int, width: int) -> tuple[I64, I64]:
         """Transfers between tracked pairs, and the place of each one's pair in the columns."""
-        if self._shape != (rows, width):
-            self._build(rows, width)
-        key = (transfers.debtor * rows + transfers.creditor) * width + transfers.asset
-        place = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
-        at = np.flatnonzero(self._keys.take(place) == key)
-        return at, place.take(at)
+        tracked = transfers.tracked
+        if tracked is None:
+            if self._shape != (rows, width):
+                self._build(rows, width)
+            key = (transfers.debtor * rows + transfers.creditor) * width + transfers.asset
+            if len(self._dense):
+                place = self._dense.take(key)
+                at = np.flatnonzero(place >= 0)
+            else:
+                place = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
+                at = np.flatnonzero(self._keys.take(place) == key)
+            tracked = at, place.take(at).astype(np.int64)
+            transfers.tracked = tracked
+        return tracked
 
     def _build(self, rows: int, width: int) -> None:
-        tracked = self._tracked = sorted(self.pairs)  # sorts as the keys do
-        self._place = {pair: i for i, pair in enumerate(tracked)}
-        self._keys = np.array([(d * rows + c) * width + a for d, c, a in tracked], np.int64)
-        self._left = np.array([_clipped(self.pairs[pair].left) for pair in tracked], np.int64)
+        keys = [(d * rows + c) * width + a for d, c, a in self.pairs]  # ascending as the pairs are
+        self._keys = np.array(keys, np.int64)
+        cells = rows * rows * width
+        self._dense = np.full(cells if cells <= _DENSE_CELLS else 0, -1, np.int32)
+        if len(self._dense):
+            self._dense[self._keys] = np.arange(len(keys))
         self._shape = rows, width
-
-
-def _clipped(units: int) -> int:
-    return max(min(units, ANY_AMOUNT), -1)

@@ -105,13 +105,14 @@ def _wait(lines: Lines, account: int) -> Wait:
     head = lines.first[account]
     held, limit = lines.reach[account] == head, lines.limit[head]
     need = {} if held else lines.needs(lines.together(head))
+    short = {c: max(0, units - lines.room[c]) for c, units in need.items()}
     return Wait(
         account=account,
         row=int(lines.row[head]),
         held=held,
-        lacks=max(0, need.get(account, 0) - lines.room[account]) if need else 0,
+        lacks=short.get(account, 0),
         limit=limit,
-        limit_lacks=max(0, need[limit] - lines.room[limit]) if limit in need else 0,
+        limit_lacks=short.get(limit, 0),
     )
 
 
@@ -195,72 +196,70 @@ class _Cheapest:
     """The least amount to one account with which the greatest set is not empty.
 
     With less extra the greatest set only shrinks. So for one account: give it much, take the set that leaves, see
-    what it really lacks, give it one unit less than that, and so on until nothing leaves: the last amount is its
-    least. Each step drops an item, so an account costs no more than one search. Over the accounts: what the best
-    amount so far would free if ALL had it holds whatever it could free if one has it; only that is searched.
+    what the account really lacks, give it one unit less than that, and so on until nothing leaves: the last amount
+    is its least. Each step drops an item, so this is one search. Over the accounts, by halves: what frees nothing
+    when a whole half has it frees nothing when one of them has it, and what leaves when they have it holds
+    whatever leaves when one has. No account is given more than would make it the best so far.
     """
 
     def __init__(self, everything: Trial, effort_items: int) -> None:
-        self.lines = everything.lines
-        self.accounts = _accounts(everything.first, everything.end)
+        self.lines, self.everything = everything.lines, everything
         self.best: tuple[int, int] = (UNBOUNDED, len(everything.first))  # (amount, account)
-        self.effort_items = effort_items
-        self.wide, self.given = everything.copy(), 0
+        self.floor: dict[int, int] = {}
+        self.effort_items, self.searched = effort_items, True
 
     def search(self) -> tuple[Extra | None, bool]:
-        self._head_alone()
-        self._narrow()
-        floors = sorted((self._floor(a), a) for a in self.accounts if self._in_wide(a))
-        searched = True
-        for floor, account in floors:
-            if (floor, account) >= self.best:
-                break
-            if self.effort_items <= 0:
-                searched = False
-                break
-            if self._in_wide(account) and self._try(account):
-                self._narrow()
+        accounts = _accounts(self.everything.first, self.everything.end)
+        self._head_alone(accounts)
+        trial, extra = self.everything.copy(), dict.fromkeys(accounts, self.best[0])
+        for account, units in extra.items():
+            trial.supply[account] += units
+        self.effort_items -= trial.shrink(trial.suspects())
+        for account in accounts:  # needs no less: its head alone, with all that could come in
+            head = self.lines.first[account]
+            self.floor[account] = self.lines.amount[head] - trial.supply[account] + extra[account]
+        accounts.sort(key=self.floor.__getitem__)
+        self._divide(trial, {account: extra[account] for account in accounts})
         amount, account = self.best
-        return (None if amount == UNBOUNDED else (account, amount)), searched
+        return (None if amount == UNBOUNDED else (account, amount)), self.searched
 
-    def _head_alone(self) -> None:
+    def _head_alone(self, accounts: list[int]) -> None:
         """A first bound: the cheapest head that would leave with nothing else."""
         lines = self.lines
-        for a in self.accounts:
+        for a in accounts:
             head = lines.first[a]
             if lines.group[head] == NONE and lines.amount[head] <= lines.room[lines.limit[head]]:
                 self.best = min(self.best, (lines.amount[head] - lines.room[a], a))
 
-    def _narrow(self) -> None:
-        """Gives every account what is the best so far: nothing outside of what stays is of interest."""
-        change = self.best[0] - self.given
-        for a in self.accounts:
-            self.wide.supply[a] += change
-        self.given += change
-        self._shrink(self.wide)
+    def _divide(self, trial: Trial, extra: dict[int, int]) -> None:
+        """Searches among the accounts of `extra`; `trial` is what leaves when all of them have that."""
+        self.effort_items -= len(extra)
+        if trial.count and len(extra) == 1:
+            self._descend(trial, *extra.popitem())
+        if not trial.count or not extra:
+            return
+        accounts = [a for a in extra if trial.end[a] > trial.first[a] and self._worth(a)]
+        middle = (len(accounts) + 1) // 2
+        for half in (accounts[:middle], accounts[middle:]):
+            if self.effort_items <= 0:
+                self.searched = False
+                return
+            allowed = {a: self._allowed(a) for a in half}
+            part = trial.copy()
+            for a, units in extra.items():
+                part.supply[a] -= units - allowed.get(a, 0)
+            self.effort_items -= part.shrink(list(extra))
+            self._divide(part, allowed)
 
-    def _shrink(self, trial: Trial) -> None:
-        self.effort_items -= trial.shrink(trial.suspects())
-
-    def _in_wide(self, account: int) -> bool:
-        return self.wide.end[account] > self.wide.first[account]
-
-    def _floor(self, account: int) -> int:
-        """The account needs no less: its head alone, with all that could ever come in."""
-        head = self.lines.first[account]
-        return max(1, self.lines.amount[head] - (self.wide.supply[account] - self.given))
-
-    def _try(self, account: int) -> bool:
-        """Whether this account needs less than the best so far; then it is the best."""
+    def _allowed(self, account: int) -> int:
+        """The most this account may need to be the best: of equals, the lowest account."""
         amount, rival = self.best
-        given = amount if account < rival else amount - 1
-        trial = self.wide.copy()
-        for a in self.accounts:
-            trial.supply[a] -= self.given
-        trial.supply[account] += given
-        self.effort_items -= 1
-        self._shrink(trial)
-        better = trial.count > 0
+        return amount if account <= rival else amount - 1
+
+    def _worth(self, account: int) -> bool:
+        return self._allowed(account) >= max(1, self.floor[account])
+
+    def _descend(self, trial: Trial, account: int, given: int) -> None:
         while trial.count:
             lacks = trial.out[account] - (trial.supply[account] - given)
             assert 0 < lacks <= given, "something leaves without the extra"
@@ -268,4 +267,3 @@ class _Cheapest:
             trial.supply[account] -= given - (lacks - 1)
             given = lacks - 1
             self.effort_items -= trial.shrink([account])
-        return better

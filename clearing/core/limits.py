@@ -58,9 +58,19 @@ def _at_risk(state: NettingSet, transfers: Transfers) -> Bool:
     if state.queues:
         at_risk |= state.accounts.queued_payments.reshape(-1).take(debit) > 0
     if state.short_limits:
-        at_risk |= sums > state.value_room.take(debit)
+        at_risk |= _value_at_risk(state, transfers, sums)
     if state.bilateral:
         at_risk[state.bilateral.at_risk(transfers, len(state.status), state.width)] = True
+    return at_risk
+
+
+def _value_at_risk(state: NettingSet, transfers: Transfers, sums: I64) -> Bool:
+    """Rows whose debtor could fail the value check; what is known of it is renewed where it is not enough."""
+    at_risk = sums > state.value_room.take(transfers.debit)
+    if at_risk.any():
+        for p in np.unique(transfers.debtor[at_risk]).tolist():
+            renew_room(state, p)
+        at_risk = sums > state.value_room.take(transfers.debit)
     return at_risk
 
 
@@ -88,7 +98,7 @@ class _Book:
         left = state.accounts.headroom(accounts).tolist()
         self.left: dict[int, int] = dict(zip(accounts.tolist(), left, strict=True))
         self.room = [room(state, a) for a in range(len(state.assets))]
-        self.pair_left = {pair: item.left for pair, item in state.bilateral.pairs.items()}
+        self.pair_left = {pair: state.bilateral.left(pair) for pair in state.bilateral.pairs}
         self.changes: dict[int, dict[int, int]] = {p: {} for p in state.short_limits}
         self.heads = {account: queue[0].priority for account, queue in state.queues.items()}
 
@@ -138,9 +148,6 @@ def _one_by_one(
     state: NettingSet, transfers: Transfers, priority: U8, rows: I64, result: U8
 ) -> None:
     """The plain meaning over `rows`; rows left out are accepted and touch none of these accounts' limits."""
-    for p in np.unique(transfers.debtor[rows]).tolist():
-        if p in state.short_limits:
-            renew_room(state, p)
     book = _Book(state, transfers, rows)
     columns = (transfers.debtor, transfers.creditor, transfers.asset, transfers.units, priority)
     for row, d, c, a, units, urgency in zip(

@@ -124,7 +124,7 @@ class Lines:
 
     def rows(self, positions: Iterable[int]) -> list[int]:
         """Rows of the Queue, in its order."""
-        return self.row[sorted(positions, key=self.order.__getitem__)].tolist()
+        return [int(self.row[at]) for at in sorted(positions, key=self.order.__getitem__)]
 
 
 def _check(queue: Queue, row: I64, owner: I64) -> None:
@@ -195,24 +195,27 @@ class Trial:
         payee, relief, amount = self.lines.payee, self.lines.relief, self.lines.amount
         limit, group, owner = self.lines.limit, self.lines.group, self.lines.owner
         supply, out, end, cut = self.supply, self.out, self.end, self.cut
-        fallen, before = set[int](), self.count
+        fallen, dropped = set[int](), 0
         while suspects:
             c = suspects.pop()
             q = owner[c]
             while (out[c] > supply[c] and out[c]) or end[q] > cut[q]:
                 end[q] = at = end[q] - 1
-                self.count -= 1
-                units = amount[at]
+                dropped += 1
+                units, gainer, relieved = amount[at], payee[at], relief[at]
                 out[q] -= units
                 out[limit[at]] -= units
-                for gainer in (payee[at], relief[at]):
-                    supply[gainer] -= units
-                    if out[gainer] > supply[gainer]:
-                        suspects.append(gainer)
+                supply[gainer] -= units
+                if out[gainer] > supply[gainer]:
+                    suspects.append(gainer)
+                supply[relieved] -= units
+                if out[relieved] > supply[relieved]:
+                    suspects.append(relieved)
                 if group[at] != NONE and group[at] not in fallen:
                     fallen.add(group[at])
                     suspects += self._cut(self.lines.legs[group[at]])
-        return before - self.count
+        self.count -= dropped
+        return dropped
 
     def _cut(self, legs: list[int]) -> list[int]:
         """No leg may stay; the accounts whose queues this shortens."""

@@ -64,55 +64,54 @@ class _Singles:
 
     def __init__(self, lines: Lines, queue: Queue, bypass: Bool) -> None:
         self.lines, self.room = lines, [*lines.room]
+        held, grouped = queue.held[lines.row], queue.group[lines.row] != NONE
         self.passing: list[bool] = bypass[lines.row].tolist()
-        self.gone = bytearray(len(self.passing))
+        self.alone: list[bool] = (~held & ~grouped).tolist()
+        self.gone = bytearray(len(self.alone))
         self.head, self.stop = [*lines.first], [*lines.first]  # per account, see _window()
-        self.ready: list[tuple[int, int]] = []  # (order, position)
-        # Columns, to look at a long queue at once: what a row alone asks of its payer and of its limit.
-        held, alone = queue.held[lines.row], (queue.group == NONE)[lines.row]
-        self.ask = np.where(alone & ~held, queue.amount[lines.row], _NEVER)
+        self.ready: list[tuple[int, int]] = []  # (order, position) of what fitted when looked at
+        # Columns, to look at a long queue at once: what a row alone asks of its payer and of its limit …
+        self.ask = np.where(held | grouped, _NEVER, queue.amount[lines.row])
         self.limit = queue.limit[lines.row]
-        self.space = np.array([_within_int64(room) for room in self.room])
-        # A group asks each payer for what its legs there need together; with a held leg it never fits.
-        self.needs = {g: lines.needs(legs) for g, legs in lines.legs.items()}
-        self.group_ask = np.full(len(alone), _NEVER)
-        self.linked: dict[int, I64] = {}  # account → positions of legs in its queue
-        for legs in lines.legs.values():
-            if not held[legs].any():
-                self.group_ask[legs] = [self._asked_by_group(leg) for leg in legs]
-        linked = np.flatnonzero(~alone)
-        for account in dict.fromkeys(lines.payer[at] for at in linked.tolist()):
-            low, high = np.searchsorted(linked, (lines.first[account], lines.last[account]))
-            self.linked[account] = linked[low:high]
-
-    def _asked_by_group(self, leg: int) -> int:
-        return _within_int64(self.needs[self.lines.group[leg]][self.lines.payer[leg]])
+        self.space = np.array([_within_int64(room) for room in lines.room])
+        # … and what a leg's group asks of the leg's payer: known when it was looked at once.
+        self.group_ask = np.where(grouped, -_NEVER, _NEVER)
+        for at in np.flatnonzero(held & grouped).tolist():
+            self.group_ask[lines.together(at)] = _NEVER
+        self.needs: dict[int, dict[int, int]] = {}
 
     def look_at(self, account: int) -> None:
-        """Puts on the heap what of this queue fits: the first row that goes alone, and every group."""
+        """Marks as ready what of this queue fits: the first row that goes alone, and every group."""
         head, end = self._window(account)
         if head == end:
             return
         if self._fits(head):
             heappush(self.ready, (self.lines.order[head], head))
         elif end - head > 1:
-            space = self.space[self.limit[head:end]]
             ask = self.ask[head:end]
-            fits = (ask <= _within_int64(self.room[account])) & (ask <= space)
-            at = head + int(fits.argmax())
-            if fits[at - head]:
-                heappush(self.ready, (self.lines.order[at], at))
-        if account in self.linked:
-            self._look_at_groups(account, end)
+            fits = (ask <= _within_int64(self.room[account])) & (
+                ask <= self.space[self.limit[head:end]]
+            )
+            first = int(fits.argmax())
+            if fits[first]:
+                heappush(self.ready, (self.lines.order[head + first], head + first))
+        if self.lines.legs:
+            asked = self.group_ask[head:end] <= _within_int64(self.room[account])
+            for at in (head + np.flatnonzero(asked)).tolist():
+                self._look_at_group(at)
 
-    def _look_at_groups(self, account: int, end: int) -> None:
-        linked = self.linked[account]
-        asked = self.group_ask[linked] <= _within_int64(self.room[account])
-        hits: list[int] = linked[asked & (linked < end)].tolist()
-        for at in hits:
-            if self._group_fits(self.lines.group[at]):
-                legs = self.lines.together(at)
-                heappush(self.ready, (min(self.lines.order[leg] for leg in legs), at))
+    def _look_at_group(self, leg: int) -> None:
+        legs = self.lines.together(leg)
+        if self.lines.group[leg] not in self.needs:
+            self.needs[self.lines.group[leg]] = self.lines.needs(legs)
+            self._ask_for(legs)
+        if self._group_fits(leg):
+            self.group_ask[legs] = _NEVER  # once on the heap is enough
+            heappush(self.ready, (min(self.lines.order[at] for at in legs), leg))
+
+    def _ask_for(self, legs: list[int]) -> None:
+        need = self.needs[self.lines.group[legs[0]]]
+        self.group_ask[legs] = [_within_int64(need[self.lines.payer[at]]) for at in legs]
 
     def _window(self, account: int) -> tuple[int, int]:
         """Positions that may leave if they fit: from the first still there up to the first that blocks."""
@@ -127,31 +126,32 @@ class _Singles:
     def _fits(self, at: int) -> bool:
         """Of a row that goes alone."""
         lines = self.lines
-        units = int(self.ask[at])
         room = min(self.room[lines.payer[at]], self.room[lines.limit[at]])
-        return units <= _within_int64(room)
+        return self.alone[at] and lines.amount[at] <= room
 
-    def _group_fits(self, group: int) -> bool:
-        legs = self.lines.legs[group]
+    def _group_fits(self, leg: int) -> bool:
+        lines, group = self.lines, self.lines.group[leg]
         return all(self.room[c] >= units for c, units in self.needs[group].items()) and all(
-            self.gone[at] or self.passing[at] or self.lines.group[at] == group
-            for leg in legs
-            for at in range(self.stop[self.lines.payer[leg]], leg)
+            self.gone[before] or self.passing[before] or lines.group[before] == group
+            for at in lines.legs[group]
+            for before in range(self.stop[lines.payer[at]], at)
         )
 
     def release_all(self) -> list[list[int]]:
-        released: list[list[int]] = []
+        lines, released = self.lines, list[list[int]]()
         while self.ready:
             _, at = heappop(self.ready)
-            group = self.lines.group[at]
-            # It fitted when it was put here; something of lower order may have used the room since.
-            if self.gone[at] or not (self._fits(at) if group == NONE else self._group_fits(group)):
+            if self.gone[at]:
                 continue
-            leaving = self.lines.together(at)
-            self._release(leaving)
-            released.append(self.lines.rows(leaving))
-            for account in self.lines.touched(leaving):
-                self.look_at(account)
+            # It fitted when it was looked at; something of lower order may have used the room since.
+            leaving, grouped = lines.together(at), lines.group[at] != NONE
+            if self._group_fits(at) if grouped else self._fits(at):
+                self._release(leaving)
+                released.append(lines.rows(leaving))
+                for account in lines.touched(leaving):
+                    self.look_at(account)
+            elif grouped:
+                self._ask_for(leaving)
         return released
 
     def _release(self, leaving: list[int]) -> None:
@@ -169,8 +169,8 @@ class _Singles:
 
 
 def _within_int64(units: int) -> int:
-    """A room or a need as a column can hold it; still below _NEVER."""
-    return max(-_NEVER, min(units, _NEVER - 1))
+    """A room or a need as a column can hold it, below _NEVER; amounts are further from there."""
+    return max(1 - _NEVER, min(units, _NEVER - 1))
 
 
 # --- all at once (R15) -------------------------------------------------------------------------------------------

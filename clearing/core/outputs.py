@@ -244,7 +244,8 @@ Event = (
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a payment that waited (or, code RECAST, had been accepted).
+    """What became of a payment that waited; or, code RECAST, of one that was accepted: of those kind is 0, row -1,
+    log_offset that of the record that accepted it, and source and texts are not known any more.
 
     code: see clearing.core.reasons. log_offset, row, source: where it entered. how: SINGLE, BILATERAL,
     MULTILATERAL, LINK, PARTIAL or OPERATOR for a release. amount: what was released or has ended;

@@ -249,8 +249,15 @@ def _clear_plain(work: _Work, first: int, end: int) -> None:
 
 def _transfers(work: _Work, rows: I64) -> Transfers:
     sides = work.sides
-    columns = (sides.debtor, sides.creditor, sides.asset, sides.debit, sides.credit, work.units)
-    return Transfers(_taken(work.rows.id, rows), *(_taken(column, rows) for column in columns))
+    return Transfers(
+        ids=_taken(work.rows.id, rows),
+        debtor=_taken(sides.debtor, rows),
+        creditor=_taken(sides.creditor, rows),
+        asset=_taken(sides.asset, rows),
+        debit=_taken(sides.debit, rows),
+        credit=_taken(sides.credit, rows),
+        units=_taken(work.units, rows),
+    )
 
 
 def _waiting(work: _Work, row: int) -> Waiting:

@@ -10,7 +10,7 @@ import numpy as np
 
 from clearing.core.inputs import I64, Bool
 from clearing.core.limits import headroom_of, lacking_of_set
-from clearing.core.offsetting import Queue, bilateral_sets, greatest_set
+from clearing.core.offsetting import NONE, Queue, bilateral_sets, greatest_set
 from clearing.core.outputs import Outputs
 from clearing.core.reasons import Code
 from clearing.core.registry import ParticipantStatus, QueuePolicy
@@ -167,7 +167,7 @@ class Columns:
         n = len(self.items)
         payer = self._column(self._account(item.debtor, item.asset) for item in self.items)
         payee = self._column(self._account(item.creditor, item.asset) for item in self.items)
-        limit = relief = np.full(n, -1, np.int64)
+        limit = relief = np.full(n, NONE, np.int64)
         if state.bilateral:
             limit = self._column(
                 self._limit(item.debtor, item.creditor, item.asset) for item in self.items
@@ -177,7 +177,7 @@ class Columns:
             )
         links: dict[str, int] = {}
         group = self._column(
-            links.setdefault(item.link, len(links)) if item.link else -1 for item in self.items
+            links.setdefault(item.link, len(links)) if item.link else NONE for item in self.items
         )
         self.queue = Queue(
             payer=payer,
@@ -202,11 +202,11 @@ class Columns:
         return found
 
     def _limit(self, d: int, c: int, a: int) -> int:
-        pair = self.state.bilateral.pairs.get((d, c, a))
-        if pair is None or pair.limit < 0:
-            return -1
-        found = self.constraint.get((d, c, a))
-        return self._add((d, c, a), pair.left, d) if found is None else found
+        pair, limits = (d, c, a), self.state.bilateral
+        if not limits.is_limited(pair):
+            return NONE
+        found = self.constraint.get(pair)
+        return self._add(pair, limits.left(pair), d) if found is None else found
 
     def _add(self, key: tuple[int, ...], room: int, p: int) -> int:
         self.constraint[key] = len(self.room_list)

@@ -21,7 +21,6 @@ from clearing.core.batches import (
 )
 from clearing.core.commands import Confirmation
 from clearing.core.ids import id_text
-from clearing.core.inputs import Kind
 from clearing.core.money import parse, show
 from clearing.core.outputs import Entry, Outputs, Resolution, SettlementBatch, ShortfallEvent
 from clearing.core.reasons import Code
@@ -324,7 +323,7 @@ def _recast_resolutions(state: NettingSet, a: int, taken: Piece) -> list[Resolut
         Resolution(
             id=id_text(texts[32 * i : 32 * i + 32]),
             code=Code.RECAST,
-            kind=Kind.PAYMENT,
+            kind=0,
             debtor=state.name_of(debtor),
             creditor=state.name_of(creditor),
             asset=asset.id,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from clearing.core.bilateral import Bilateral, Pair
+from clearing.core.bilateral import BilateralLimits, Pair
 from clearing.core.faults import Halt
 from clearing.core.inputs import I32, I64, U8, U64, Bool
 from clearing.core.registry import BisModel, BusinessDay
@@ -51,7 +51,7 @@ class _Header(msgspec.Struct, kw_only=True):
     requests: dict[str, Request]
     returned: dict[str, Returned]
     pairs: list[tuple[int, int, BisModel]]
-    bilateral: list[tuple[Pair, Bilateral]]
+    bilateral: list[tuple[Pair, int, int]]  # pair, limit, used
     short_limits: dict[int, int]
     proposals: dict[str, Proposal]
     members: list[tuple[int, int]]  # (asset, window), the columns of each come last
@@ -90,7 +90,7 @@ def dump(state: NettingSet) -> list[bytes]:
         requests=state.requests,
         returned=state.returned,
         pairs=[(*pair, model) for pair, model in state.pairs.items()],
-        bilateral=list(state.bilateral.pairs.items()),
+        bilateral=state.bilateral.tracked(),
         short_limits=state.short_limits,
         proposals=state.proposals,
         members=list(state.members),
@@ -129,6 +129,7 @@ def load(data: memoryview, seed: int) -> NettingSet:
         requests=header.requests,
         returned=header.returned,
         pairs={(a, b): model for a, b, model in header.pairs},
+        bilateral=BilateralLimits(header.bilateral),
         short_limits=header.short_limits,
         proposals=header.proposals,
         status=status,
@@ -146,7 +147,6 @@ def load(data: memoryview, seed: int) -> NettingSet:
         state.ids.add_generation(day, ids, bodies, codes)
     for key in header.members:
         state.members[key] = Members([Piece(*(next(columns) for _ in Piece.__slots__))])
-    state.bilateral.pairs = dict(header.bilateral)
     state.forget_value_room()
     return state
 

@@ -8,6 +8,7 @@ import numpy as np
 from clearing.core.batches import extend_members_root
 from clearing.core.inputs import I64, U64
 from clearing.core.state import Members, NettingSet, Piece, joined
+from clearing.core.value import use_room
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class Transfers:
     debit: I64
     credit: I64
     units: I64
+    tracked: tuple[I64, I64] | None = None  # found by clearing.core.bilateral
 
     def __len__(self) -> int:
         return len(self.units)
@@ -29,7 +31,8 @@ class Transfers:
         """The transfers of ascending rows; itself where that is all of them."""
         if len(rows) == len(self):
             return self
-        return Transfers(*(getattr(self, name).take(rows, axis=0) for name in self.__slots__))
+        columns = [getattr(self, name) for name in self.__slots__ if name != "tracked"]
+        return Transfers(*(column.take(rows, axis=0) for column in columns))
 
 
 def of_rows(state: NettingSet, ids: list[str], rows: list[tuple[int, int, int, int]]) -> Transfers:
@@ -62,7 +65,7 @@ def post(state: NettingSet, transfers: Transfers, offset: int, *, released: bool
     state.dirty[debit] = True
     state.dirty[credit] = True
     if state.short_limits:
-        np.subtract.at(state.value_room, debit, units)
+        use_room(state, transfers.debtor, debit, units)
     if state.bilateral:
         state.bilateral.use(transfers, len(state.status), state.width)
     if state.queues:

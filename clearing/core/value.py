@@ -9,6 +9,9 @@ b * price * (1 - haircut) where it is held and b * price * (1 + haircut) where i
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from clearing.core.inputs import I64
 from clearing.core.money import parse
 from clearing.core.state import ANY_DEBIT, NettingSet, Valuation
 
@@ -46,6 +49,16 @@ def renew_room(state: NettingSet, p: int) -> None:
         share = slack // (len(valued) * worst) if worst else ANY_DEBIT
         room = min(share, max(_short_slack(valuation, balances[a]), 0))
         state.value_room[first + a] = min(room, ANY_DEBIT)
+
+
+def use_room(state: NettingSet, debtor: I64, debit: I64, units: I64) -> None:
+    """Accepted debits take from the rooms. One that took more than its account's share has taken from the others'
+    of its participant: of them nothing is known any more.
+    """
+    np.subtract.at(state.value_room, debit, units)
+    overdrawn = debtor[state.value_room.take(debit) < 0]
+    if len(overdrawn):
+        state.value_room.reshape(-1, state.width)[overdrawn] = 0
 
 
 def _valued(state: NettingSet) -> list[tuple[int, Valuation]]:
