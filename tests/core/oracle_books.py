@@ -165,12 +165,13 @@ class Part:
 class ClosedWindow:
     """A window that is not settled. together: the windows it shares links with, itself among them (R20).
 
-    shifted: what a waterfall has moved between participants; by_scheme: what came from outside of them (R25).
+    undoable: its asset had a rule for shortfalls when it closed. shifted: what a waterfall has moved between participants; by_scheme: what came from outside of them (R25).
     """
 
     asset: str
     number: int
     opened_at_ms: int
+    undoable: bool
     parts: list[Part] = field(default_factory=list[Part])
     together: "list[ClosedWindow]" = field(default_factory=list["ClosedWindow"])
     shifted: dict[str, int] = field(default_factory=dict[str, int])

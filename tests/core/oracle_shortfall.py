@@ -4,7 +4,6 @@ from fractions import Fraction
 
 from clearing.core.commands import Confirmation
 from clearing.core.reasons import Code
-from clearing.core.registry import SettlementModel
 from tests.core.oracle_books import (
     COLLATERAL,
     POOL,
@@ -22,15 +21,9 @@ from tests.core.oracle_windows import replace_batch
 def resolve_shortfall(books: Books, window: ClosedWindow, answer: Confirmation) -> bool:
     """By the scheme's rule; False: there is none that helps, the window has FAILED."""
     spec = books.assets[window.asset].spec
-    if not answer.short or spec.model != SettlementModel() or len(window.together) > 1:
-        return False
-    nets = _nets(window)
-    lacks = {
-        name: minor(answer.short[name], spec.scale) for name in books.status if name in answer.short
-    }
-    if len(lacks) < len(answer.short):
-        return False
-    if any(not 0 < units <= -nets.get(name, 0) for name, units in lacks.items()):
+    named = {name: minor(answer.short.get(name, "0"), spec.scale) for name in books.status}
+    lacks = {name: units for name, units in named.items() if units > 0}
+    if not lacks or not window.undoable or len(window.together) > 1:
         return False
     if spec.on_shortfall == "WATERFALL":
         return _waterfall(books, window, lacks, answer.reason)
@@ -53,6 +46,8 @@ def _waterfall(books: Books, window: ClosedWindow, lacks: dict[str, int], reason
     asset, scale = window.asset, books.assets[window.asset].spec.scale
     collateral, pool = dict(books.collateral), dict(books.pool)
     nets, moves = _nets(window), dict.fromkeys(lacks, 0)
+    if any(units > -nets.get(name, 0) for name, units in lacks.items()):
+        return False  # nobody lacks more than it owes
     events: list[Event] = []
     for name, units in lacks.items():
         own = min(units, collateral.get((name, asset), 0))
@@ -96,23 +91,24 @@ def _waterfall(books: Books, window: ClosedWindow, lacks: dict[str, int], reason
 def _survivors(
     books: Books, window: ClosedWindow, name: str, rest: int, nets: dict[str, int], short: set[str]
 ) -> dict[str, int] | None:
-    """Shares of those who are to receive, pro rata to what `name` paid them, nobody more than it is to receive."""
+    """Shares of those who are to receive, pro rata to what `name` paid them. Who would give more than it is to
+    receive gives that, and the others share what is left anew."""
     paid = {
         other: sum(m.units for m in window.members if (m.debtor, m.creditor) == (name, other))
         for other in books.status
         if other not in short and nets.get(other, 0) > 0
     }
-    paid = {other: units for other, units in paid.items() if units}
-    shares = dict.fromkeys(paid, 0)
-    while rest:
-        open_ = {other: units for other, units in paid.items() if shares[other] < nets[other]}
-        if not open_:
+    all_of_it: dict[str, int] = {}
+    while True:
+        sharing = {n: units for n, units in paid.items() if units and n not in all_of_it}
+        left = rest - sum(all_of_it.values())
+        if left and not sharing:
             return None
-        for other, share in largest_remainder(rest, open_).items():
-            share = min(share, nets[other] - shares[other])
-            shares[other] += share
-            rest -= share
-    return {other: share for other, share in shares.items() if share}
+        shares = largest_remainder(left, sharing) if left else {}
+        over = [other for other, share in shares.items() if share > nets[other]]
+        if not over:
+            return {n: share for n in paid if (share := (all_of_it | shares).get(n, 0))}
+        all_of_it |= {other: nets[other] for other in over}
 
 
 def largest_remainder(total: int, weights: dict[str, int]) -> dict[str, int]:

@@ -133,10 +133,12 @@ def _close(books: Books, names: list[str]) -> None:
         window = books.assets[name].window
         window.seal_record(books.offset)
         if window.chunks:
-            chunks[name] = parts_of(books.assets[name].spec, window.chunks)
-            together.append(
-                ClosedWindow(name, window.number, window.opened_at_ms, together=together)
-            )
+            spec = books.assets[name].spec
+            chunks[name] = parts_of(spec, window.chunks)
+            ruled = spec.on_shortfall != "HOLD"
+            closed = ClosedWindow(name, window.number, window.opened_at_ms, ruled)
+            closed.together = together
+            together.append(closed)
     ids = {
         w.asset: [what(w, 1, n + 1, len(chunks[w.asset])) for n in range(len(chunks[w.asset]))]
         for w in together
