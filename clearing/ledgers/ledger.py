@@ -14,7 +14,8 @@ a class with the four methods of `Ledger` and a function that opens a session wi
 `name` is the `ledger` of the scheme's assets. What it must keep in ONE atomic step per `post`: the
 postings, the batch ids with their hashes, and the progress. A ledger that cannot (a chain) must be able to
 find out afterwards which batch ids it holds. Two processes may be alive at once: the older epoch is refused.
-clearing.ledgers.chain has the checks that are the same for every ledger.
+clearing.ledgers.chain has the checks that are the same for every ledger, clearing.ledgers.funds whether its
+accounts can carry a batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,8 +69,10 @@ class Ledger(Protocol):
         """Post records in the order of their offsets; all of it or nothing, with the progress.
 
         Records below the progress are dropped: they were read before. A batch of another ledger is only
-        followed in the chain. A batch that cannot be posted is remembered as REFUSED with its reason; a
-        batch id that is known with the same hash has no effect. Raises StaleOwner, Halt.
+        followed in the chain. A batch that cannot be posted is remembered as REFUSED with its reason and
+        everybody who is short (R25), so that the answer is the same whenever it is given; a batch id that is
+        known with the same hash has no effect. An account may have several lines in a batch: they are one
+        posting, and clearing.ledgers.funds has what it needs. Raises StaleOwner, Halt.
         """
         ...
 

@@ -176,6 +176,7 @@ async def test_batches_are_posted_and_confirmed_in_their_partition(
     assert [(c.batch, c.hash) for _, c in told[:3]] == [
         (b.id, b.hash) for b in batches_of(messages)
     ]
+    assert [c.short for _, c in told] == [{}, {}, {ALPHA: "29.00"}, {}]  # R25
     assert await confirmations(settings, 0) == []
     assert (await balances(reader, "cn"))["HKD", ALPHA] == 69_99
 

@@ -50,7 +50,8 @@ ALTER TABLE clearing.entries
     ADD PRIMARY KEY (batch, line);
 DROP INDEX clearing.entries_of_account;
 CREATE INDEX entries_of_account ON clearing.entries (account, batch, line);
-COMMENT ON COLUMN clearing.entries.line IS 'Number of the line in its batch; lines of zero are not posted';
+COMMENT ON COLUMN clearing.entries.line IS
+    'Number of the line in its batch (of batches before 0002: by account); lines of zero are not posted';
 -- No foreign key of its own: the mirroring line has it, and entries_post holds the two together.
 COMMENT ON COLUMN clearing.entries.counterparty IS 'Account of the other side, where the line is one of a pair';
 COMMENT ON COLUMN clearing.entries.payment IS 'Id of the payment, where the line is one side of it';
