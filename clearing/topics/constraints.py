@@ -263,10 +263,10 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
     ProposalEvent: {"proposal": _COMMAND_ID},
     Resolution: {
         "code": _from(0, 99),
-        "kind": _from(min(Kind), max(Kind)),
+        "kind": _from(0, max(Kind)),  # 0 and row -1: of what is taken back, not known any more
         "amount": _AMOUNT,
         "remaining": _or_empty(_AMOUNT),
-        "row": _from(0),
+        "row": _from(-1),
         "how": {
             "enum": ["", "SINGLE", "BILATERAL", "MULTILATERAL", "LINK", "PARTIAL", "OPERATOR"]
         },
