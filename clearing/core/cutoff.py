@@ -9,7 +9,7 @@ from clearing.core.outputs import DeadlockEvent, Outputs, WaitsFor
 from clearing.core.reasons import Code
 from clearing.core.recalls import end
 from clearing.core.registry import AtCutoff
-from clearing.core.release import Columns
+from clearing.core.release import Columns, offset_queues
 from clearing.core.state import NettingSet, Waiting
 
 EFFORT_ITEMS = (
@@ -18,9 +18,10 @@ EFFORT_ITEMS = (
 
 
 def process_queue(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
-    """What becomes of the payments that wait in asset `a`. Whatever could leave left with the record before."""
+    """What becomes of the payments that wait in asset `a`: what can leave does so now."""
     if not state.assets[a].waiting:
         return
+    offset_queues(state, offset, out, now=True)
     deliver_parts(state, a, offset, out)
     asset = state.assets[a]
     drops = asset.spec.at_cutoff is AtCutoff.DROP
@@ -39,7 +40,7 @@ def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> D
     scale = asset.spec.scale
     columns = Columns(state)
     found = explain(columns.room, columns.queue, EFFORT_ITEMS)
-    keys = list(columns.constraint)
+    keys = columns.keys
     extra = found.to_free_any if found else None
     mine = extra if extra and keys[extra[0]][-1] == a else None
     return DeadlockEvent(
@@ -62,7 +63,7 @@ def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> D
 
 def _waits(columns: Columns, found: Deadlock, a: int) -> list[WaitsFor]:
     """The blocked queues of asset `a`, by registration of their participants."""
-    state, keys = columns.state, list(columns.constraint)
+    state, keys = columns.state, columns.keys
     names = [state.name_of(key[0]) for key in keys]
     scale = state.assets[a].spec.scale
     waits: list[WaitsFor] = []

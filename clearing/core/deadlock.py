@@ -16,7 +16,7 @@ Extra = tuple[int, int]  # constraint, amount
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A blocked queue: its head, and what the head, with its group, lacks. All 0 and not held: see its edges."""
+    """A blocked queue: its head, and what the head lacks, with its group. Nothing: another leg cannot leave."""
 
     account: int
     row: int
@@ -50,10 +50,8 @@ class Deadlock:
     to_free_all: list[Extra]  # each constraint's shortfall if all that is not held left at once
     to_free_any: (
         Extra | None
-    )  # least amount to ONE account that lets something leave; None: no amount does
-    searched: (
-        bool  # False: the search was cut short; less might do than to_free_any, or another account
-    )
+    )  # least amount to ONE account with which something leaves, if any does
+    searched: bool  # False: the search was cut short, and less, or another account, might do
 
 
 def explain(room: I64, queue: Queue, effort_items: int = 1_000_000) -> Deadlock | None:
@@ -91,8 +89,7 @@ def _accounts(first: list[int], end: list[int]) -> list[int]:
 def _not_held(lines: Lines, queue: Queue) -> Trial:
     """The largest set with neither a held item nor half a group, whatever it lacks."""
     trial = Trial.of_all(lines, queue)
-    supply = trial.supply
-    trial.supply = [units + UNBOUNDED for units in supply]
+    trial.supply = [units + UNBOUNDED for units in trial.supply]
     trial.shrink(trial.suspects())
     trial.supply = [units - UNBOUNDED for units in trial.supply]
     return trial

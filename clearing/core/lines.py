@@ -32,16 +32,12 @@ UNBOUNDED = 1 << 100  # room of "no constraint": above every sum there can be
 class Queue:
     """n waiting items as columns, in any order of rows. All items that use a constraint have the same payer."""
 
-    payer: (
-        I64  # (n,) constraint: the account that covers the item; also names the queue it stands in
-    )
+    payer: I64  # (n,) constraint: the account that covers the item, and whose queue it stands in
     payee: I64  # (n,) constraint: the account that gains
     amount: I64  # (n,) 1 … 2^62 − 1, minor units
     order: I64  # (n,) distinct; the items of a payer leave in ascending order (R12)
     limit: I64  # (n,) constraint used besides the payer's account (a bilateral limit), or NONE
-    relief: (
-        I64  # (n,) constraint that gains besides the payee's account (the opposite one), or NONE
-    )
+    relief: I64  # (n,) constraint that gains besides the payee's account (the opposite), or NONE
     group: I64  # (n,) items of the same group leave together or not at all (R20), NONE: alone
     held: Bool  # (n,) may not leave now, and blocks those behind it
 

@@ -19,21 +19,36 @@ from clearing.core.transfers import of_rows, post
 from clearing.core.value import passes
 from clearing.core.waiting import resolve
 
+SEARCHED_PER_MS = (
+    50  # of log time: with 10,000 waiting, a search that found nothing is repeated 200 ms later
+)
+
 SINGLE, BILATERAL, MULTILATERAL, LINK = "SINGLE", "BILATERAL", "MULTILATERAL", "LINK"
 
 
-def offset_queues(state: NettingSet, offset: int, out: Outputs) -> None:
-    """R14: until nothing can leave any more. Nothing is looked at that could not have become free."""
-    while state.stirred:
+def offset_queues(state: NettingSet, offset: int, out: Outputs, *, now: bool = False) -> None:
+    """R14: until nothing can leave any more. Nothing is looked at that could not have become free.
+
+    A search for sets that found nothing is not repeated for a while, longer the more there is (now: it is).
+    """
+    counters = state.counters
+    while True:
         candidates = state.stirred & state.queues.keys()
         state.stirred = set()
-        if not candidates:
+        if candidates:
+            _release_singles(state, candidates, offset, out)
+            stirred = {*candidates, *state.stirred} & state.queues.keys()
+            state.stirred = set()
+            counters.search_due |= any(_may_lead(state, account) for account in stirred)
+        if not state.queues:
+            counters.search_due = False
+        if not counters.search_due or (counters.time_ms < counters.search_at_ms and not now):
             return
-        _release_singles(state, candidates, offset, out)
-        stirred = {*candidates, *state.stirred} & state.queues.keys()
-        state.stirred = set()
-        if any(_may_lead(state, account) for account in stirred):
-            _release_sets(state, offset, out)
+        counters.search_due = False
+        waiting = len(state.waiting)
+        _release_sets(state, offset, out)
+        if len(state.waiting) == waiting:
+            counters.search_at_ms = counters.time_ms + waiting // SEARCHED_PER_MS
 
 
 def _may_lead(state: NettingSet, account: tuple[int, int]) -> bool:
@@ -153,66 +168,66 @@ def is_at_turn(state: NettingSet, leg: Waiting, group: list[Waiting]) -> bool:
 class Columns:
     """What waits in queues as columns: `items` in the order of R12, `queue` and `room` for the search.
 
-    Constraints are the accounts that appear, then the bilateral limits between debtors and creditors that do.
+    keys: what each constraint is: an account (participant, asset), then limits (debtor, creditor, asset).
     """
 
     def __init__(self, state: NettingSet) -> None:
         self.state = state
-        self.items = sorted(
-            (item for queue in state.queues.values() for item in queue), key=lambda i: i.place
-        )
-        self.constraint: dict[tuple[int, ...], int] = {}
-        self.room_list: list[int] = []
-        self.party_list: list[int] = []
-        n = len(self.items)
-        payer = self._column(self._account(item.debtor, item.asset) for item in self.items)
-        payee = self._column(self._account(item.creditor, item.asset) for item in self.items)
-        limit = relief = np.full(n, NONE, np.int64)
-        if state.bilateral:
-            limit = self._column(
-                self._limit(item.debtor, item.creditor, item.asset) for item in self.items
+        items: list[Waiting] = [item for queue in state.queues.values() for item in queue]
+        order = np.lexsort(
+            (
+                _column([item.leg for item in items]),
+                _column([item.arrival for item in items]),
+                _column([-item.priority for item in items]),
             )
-            relief = self._column(
-                self._limit(item.creditor, item.debtor, item.asset) for item in self.items
-            )
-        links: dict[str, int] = {}
-        group = self._column(
-            links.setdefault(item.link, len(links)) if item.link else NONE for item in self.items
         )
+        self.items: list[Waiting] = [items[i] for i in order.tolist()]
+        debtor = _column([item.debtor for item in self.items])
+        creditor = _column([item.creditor for item in self.items])
+        asset = _column([item.asset for item in self.items])
+        n, width = len(items), state.width
+        accounts: I64
+        place: I64
+        accounts, place = np.unique(
+            np.concatenate((debtor * width + asset, creditor * width + asset)), return_inverse=True
+        )
+        self.keys: list[tuple[int, ...]] = [divmod(flat, width) for flat in accounts.tolist()]
+        self._room: list[int] = state.accounts.headroom(accounts).tolist()
         self.queue = Queue(
-            payer=payer,
-            payee=payee,
-            amount=self._column(item.units for item in self.items),
+            payer=place[:n],
+            payee=place[n:],
+            amount=_column([item.units for item in self.items]),
             order=np.arange(n),
-            limit=limit,
-            relief=relief,
-            group=group,
+            limit=self._limits(debtor, creditor, asset),
+            relief=self._limits(creditor, debtor, asset),
+            group=self._groups(),
             held=self._held(),
         )
-        self.room: I64 = np.array(self.room_list, np.int64)
-        self.party: I64 = np.array(self.party_list, np.int64)
+        self.room: I64 = np.array(self._room, np.int64)
+        self.party: I64 = _column([key[0] for key in self.keys])
 
-    def _column(self, values: Iterable[int]) -> I64:
-        return np.fromiter(values, np.int64, len(self.items))
+    def _limits(self, debtor: I64, creditor: I64, asset: I64) -> I64:
+        """The constraint of each pair's bilateral limit, NONE where there is none."""
+        limits = self.state.bilateral
+        if not limits:
+            return np.full(len(debtor), NONE, np.int64)
+        known = {key: c for c, key in enumerate(self.keys) if len(key) > 2}
+        found: list[int] = []
+        for pair in zip(debtor.tolist(), creditor.tolist(), asset.tolist(), strict=True):
+            if limits.is_limited(pair) and pair not in known:
+                known[pair] = len(self.keys)
+                self.keys.append(pair)
+                self._room.append(limits.left(pair))
+            found.append(known.get(pair, NONE))
+        return _column(found)
 
-    def _account(self, p: int, a: int) -> int:
-        found = self.constraint.get((p, a))
-        if found is None:
-            found = self._add((p, a), headroom_of(self.state, p, a), p)
-        return found
-
-    def _limit(self, d: int, c: int, a: int) -> int:
-        pair, limits = (d, c, a), self.state.bilateral
-        if not limits.is_limited(pair):
-            return NONE
-        found = self.constraint.get(pair)
-        return self._add(pair, limits.left(pair), d) if found is None else found
-
-    def _add(self, key: tuple[int, ...], room: int, p: int) -> int:
-        self.constraint[key] = len(self.room_list)
-        self.room_list.append(room)
-        self.party_list.append(p)
-        return len(self.room_list) - 1
+    def _groups(self) -> I64:
+        if not self.state.links:
+            return np.full(len(self.items), NONE, np.int64)
+        links: dict[str, int] = {}
+        return _column(
+            [links.setdefault(i.link, len(links)) if i.link else NONE for i in self.items]
+        )
 
     def _held(self) -> Bool:
         held = np.zeros(len(self.items), np.bool_)
@@ -222,6 +237,10 @@ class Columns:
 
     def taken(self, mask: Bool) -> list[Waiting]:
         return [self.items[i] for i in np.flatnonzero(mask).tolist()]
+
+
+def _column(values: list[int]) -> I64:
+    return np.array(values, np.int64)
 
 
 def _release_sets(state: NettingSet, offset: int, out: Outputs) -> None:

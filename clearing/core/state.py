@@ -292,6 +292,8 @@ class Counters(msgspec.Struct):
     groups: int = 0  # of batches that are final together
     next_expiry_ms: int = 0  # nothing that waits expires before; 0: nothing expires
     approval_required: bool = False  # R33
+    search_at_ms: int = 0  # see clearing.core.release: no search for sets before,
+    search_due: bool = False  # although one is due
 
 
 @dataclass(slots=True)
@@ -468,6 +470,8 @@ class NettingSet:
         due = [asset.window.cutoff_ms for asset in self.assets if asset.window.cutoff_ms]
         if self.counters.next_expiry_ms:
             due.append(self.counters.next_expiry_ms)
+        if self.counters.search_due:
+            due.append(self.counters.search_at_ms)
         if self.dirty.any():
             due.append(self.counters.positions_at_ms + self.positions_interval_ms)
         return min(due, default=0)

@@ -15,7 +15,7 @@ def enqueue(state: NettingSet, item: Waiting) -> None:
     item.is_queued = True
     insort(state.queues.setdefault(item.account, []), item, key=_place)
     _count(state, item, item.units, 1)
-    state.stirred.update((item.account, (item.creditor, item.asset)))
+    state.stirred.add(item.account)  # its payee can leave only in a set with it: that begins here
 
 
 def dequeue(state: NettingSet, item: Waiting) -> None:
