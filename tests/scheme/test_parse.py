@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.core.registry import AssetKind
+from clearing.core.registry import (
+    AssetKind,
+    AtCutoff,
+    BisModel,
+    Delay,
+    Granularity,
+    Interchange,
+    OnShortfall,
+    QueuePolicy,
+)
 from clearing.scheme.model import Account, Scheme
 from clearing.scheme.parse import parse
 
@@ -111,6 +120,26 @@ def test_the_demo_is_a_good_scheme() -> None:
         [a for a in scheme.assets.values() if not a.spec.every_s and not a.schedule],
     )
     assert (len(every), len(cutoffs), len(command)) == (3, 2, 1)
+
+
+def test_the_demo_shows_what_a_scheme_can_say() -> None:
+    """Every model of settling, of waiting and of a shortfall, each kind of limit: a place to start from."""
+    scheme = parse((resources.files("clearing.dev") / "demo.toml").read_bytes())
+    assert isinstance(scheme, Scheme)
+    specs = [asset.spec for asset in scheme.assets.values()]
+    assert {spec.model.granularity for spec in specs} == set(Granularity)
+    assert {spec.model.interchange for spec in specs} == set(Interchange)
+    assert {spec.model.delay for spec in specs} == set(Delay)
+    assert {spec.queue for spec in specs} == set(QueuePolicy)
+    assert {spec.at_cutoff for spec in specs} == set(AtCutoff)
+    assert {spec.on_shortfall for spec in specs} == set(OnShortfall)
+    assert any(spec.set_off for spec in specs)
+    assert {pair.model for pair in scheme.pairs} == {BisModel.GROSS_NET, BisModel.NET_NET}
+    assert any(account.limits for account in scheme.accounts)
+    assert any(account.reserved for account in scheme.accounts)
+    assert any(account.collateral for account in scheme.accounts)
+    assert any(participant.short_limit for participant in scheme.participants.values())
+    assert [home.four_eyes for home in scheme.netting_sets.values()] == [None, True]
 
 
 # Each row: a line of GOOD, what stands there instead, and the problem, which is in that line.
