@@ -349,11 +349,24 @@ def _settle_window(
             opened_at_ms=old.batch.opened_at_ms,
             number=old.batch.part,
             parts=old.batch.parts,
-            linked=old.batch.linked,
+            linked=_linked(state, old),
         )
         send(state, batch, out, old.cutoff_ms, old.group)
         out.events.append(batch_event(state, [batch], offset, WindowState.PENDING_SETTLEMENT))
     return None
+
+
+def _linked(state: NettingSet, old: Pending) -> list[str]:
+    """The batches of other windows that are final together with this one, as they are now."""
+    others = [
+        item.batch
+        for item in state.pending.values()
+        if item.group == old.group
+        and (item.batch.asset, item.batch.window) != (old.batch.asset, old.batch.window)
+        and item.batch.kind != "funding"
+    ]
+    others.sort(key=lambda batch: (state.asset_index[batch.asset], batch.part))
+    return [batch.id for batch in others]
 
 
 def _batches(

@@ -44,7 +44,7 @@ def _judge(
         return "REFUSED", f"the batch belongs to ledger {pending.batch.ledger}"
     if pending.batch.hash != answer.hash:
         return "REFUSED", "the hash is not the batch's"
-    if pending.state == WindowState.FAILED and answer.status == "REFUSED":
+    if pending.state in (WindowState.FAILED, WindowState.ABORTED) and answer.status == "REFUSED":
         return "REPEATED", "the ledger has refused the batch before"
     if pending.state == WindowState.POSTED and answer.status == "POSTED":
         return "REPEATED", "the ledger has posted the batch before"

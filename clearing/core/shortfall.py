@@ -132,13 +132,18 @@ class Bearing:
 def _plan(
     state: NettingSet, a: int, batch: SettlementBatch, short: dict[int, int]
 ) -> dict[int, Bearing] | None:
-    """R25's order for each that is short; None if the survivors' credits do not reach."""
+    """R25's order for each that is short; None if the survivors' credits do not reach, or if the ledger says that
+    somebody lacks more than it owes.
+    """
     members = state.members[a, batch.window].joined()
-    receives = {
-        state.participant_index[name]: net
+    owing = {
+        state.participant_index[name]: -net
         for name, net in nets(batch).items()
-        if net > 0 and name in state.participant_index
+        if name in state.participant_index
     }
+    if any(units > owing.get(p, 0) for p, units in short.items()):
+        return None
+    receives = {p: -units for p, units in owing.items() if units < 0}
     pool = state.assets[a].pool
     plan: dict[int, Bearing] = {}
     for p in sorted(short):
