@@ -148,10 +148,7 @@ class Processor:
                 outputs: list[OutputRecord] = []
                 with metrics.step_seconds.labels(self.netting_set).time():
                     for record in records:
-                        caused = machine.apply(
-                            record.key, record.value, record.offset, record.timestamp
-                        )
-                        outputs += caused
+                        outputs += await self._apply(machine, record)
                         await asyncio.sleep(0)  # heartbeats and the producer get their turn
                 await self._transact(producer, machine, outputs)
                 count(self.netting_set, machine, outputs, len(records))
@@ -163,6 +160,21 @@ class Processor:
                 self._snapshot_if_due(machine)
         finally:
             await ticker.close()
+
+    async def _apply(self, machine: Machine, record: kafka.RawRecord) -> list[OutputRecord]:
+        """What a log record causes. A broken invariant leaves the state behind, for people to look at."""
+        try:
+            return machine.apply(record.key, record.value, record.offset, record.timestamp)
+        except (Halt, AssertionError) as error:
+            name = f"halted-{record.offset}"
+            try:
+                path = await asyncio.to_thread(self.store.write_halted, name, machine.dump())
+                _log.error(
+                    "halted", netting_set=self.netting_set, state=str(path), error=str(error)
+                )
+            except OSError as fault:  # the halt counts, not its dump
+                _log.error("no_state_dump", netting_set=self.netting_set, error=repr(fault))
+            raise
 
     async def _transact(
         self, producer: AIOKafkaProducer, machine: Machine, outputs: list[OutputRecord]

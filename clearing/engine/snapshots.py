@@ -32,6 +32,16 @@ class SnapshotStore:
 
     def write(self, name: str, chunks: list[bytes]) -> None:
         """Write a snapshot so that it either is whole under its name or is not there; prune older ones."""
+        self._write(name, chunks)
+        for old in self._names()[_KEPT:]:
+            (self.folder / old).unlink(missing_ok=True)
+
+    def write_halted(self, name: str, chunks: list[bytes]) -> Path:
+        """Keep the state of a machine that has halted; it is never taken for a snapshot. Its path."""
+        self._write(name, chunks)
+        return self.folder / name
+
+    def _write(self, name: str, chunks: list[bytes]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{name}.{os.getpid()}.part"
         digest = hashlib.sha256(_MAGIC)
@@ -52,8 +62,6 @@ class SnapshotStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        for old in self._names()[_KEPT:]:
-            (self.folder / old).unlink(missing_ok=True)
 
     def read(self, name: str, seed: int) -> Machine:
         """The machine of a snapshot. Raises BadSnapshot."""
