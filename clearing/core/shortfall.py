@@ -147,21 +147,29 @@ def _plan(
     pool = state.assets[a].pool
     plan: dict[int, Bearing] = {}
     for p in sorted(short):
-        secured = min(short[p], int(state.accounts.collateral[p, a]))
-        pooled = min(short[p] - secured, pool)
-        rest = short[p] - secured - pooled
         owed = members.taken(np.flatnonzero(members.debtor == p))
-        losses = share_loss(rest, _by_creditor(owed, receives), receives)
-        if losses is None:
+        collateral = int(state.accounts.collateral[p, a])
+        bearing = bear(short[p], collateral, pool, credits_from(owed, receives), receives)
+        if bearing is None:
             return None
-        pool -= pooled
-        for q, loss in losses.items():
+        pool -= bearing.pool
+        for q, loss in bearing.survivors.items():
             receives[q] -= loss
-        plan[p] = Bearing(secured, pooled, losses)
+        plan[p] = bearing
     return plan
 
 
-def _by_creditor(owed: Piece, receives: dict[int, int]) -> dict[int, int]:
+def bear(
+    lacking: int, collateral: int, pool: int, weights: dict[int, int], most: dict[int, int]
+) -> Bearing | None:
+    """R25's order: collateral, then the pool, then survivors by `weights`, none more than `most`."""
+    secured = min(lacking, collateral)
+    pooled = min(lacking - secured, pool)
+    losses = share_loss(lacking - secured - pooled, weights, most)
+    return None if losses is None else Bearing(secured, pooled, losses)
+
+
+def credits_from(owed: Piece, receives: dict[int, int]) -> dict[int, int]:
     """What each creditor that is to receive something gets from the payments, gross."""
     sums: dict[int, int] = {}
     for q, units in zip(owed.creditor.tolist(), owed.units.tolist(), strict=True):
