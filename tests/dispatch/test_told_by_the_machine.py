@@ -84,7 +84,7 @@ class Banks:
         self.heard: dict[str, list[Told]] = {bank: [] for bank in BANKS}
         self.followers = {bank: Follower(10_000) for bank in BANKS}
         self.batches: list[SettlementBatch] = []
-        self._places = dict.fromkeys(BANKS, (-1, -1))
+        self._places: dict[str, tuple[int, int]] = dict.fromkeys(BANKS, (-1, -1))
         self._number = 0
         self.simulation = Simulation("hk", START_MS, [self._read], confirm=confirm)
         today = datetime.fromtimestamp(START_MS / 1000, UTC).date()
