@@ -41,21 +41,28 @@ def passes(state: NettingSet, p: int, changes: Mapping[int, int]) -> bool:
 def renew_room(state: NettingSet, p: int) -> None:
     """What each account of p may surely be debited, whatever else is debited: an equal share of the slack."""
     valued, balances = _valued(state), _balances(state, p)
-    slack = max(_slack(state, p, balances), 0)
+    slack = _slack(state, p, balances)
+    short = {a: _short_slack(valuation, balances[a]) for a, valuation in valued}
+    fails = slack < 0 or any(units < 0 for units in short.values())  # no debit can mend that
     first = p * state.width
     state.value_room[first : first + state.width] = ANY_DEBIT
     for a, valuation in valued:
         worst = _weight(state, a, valuation, _WHOLE_BP + valuation.haircut_bp)
         share = slack // (len(valued) * worst) if worst else ANY_DEBIT
-        room = min(share, max(_short_slack(valuation, balances[a]), 0))
-        state.value_room[first + a] = min(room, ANY_DEBIT)
+        state.value_room[first + a] = 0 if fails else min(share, short[a], ANY_DEBIT)
 
 
 def use_room(state: NettingSet, debtor: I64, debit: I64, units: I64) -> None:
     """Accepted debits take from the rooms. One that took more than its account's share has taken from the others'
     of its participant: of them nothing is known any more.
     """
-    np.subtract.at(state.value_room, debit, units)
+    checked = np.zeros(len(state.status), np.bool_)
+    checked[list(state.short_limits)] = True
+    rows = np.flatnonzero(checked.take(debtor))
+    if not len(rows):
+        return
+    debtor, debit = debtor.take(rows), debit.take(rows)
+    np.subtract.at(state.value_room, debit, units.take(rows))
     overdrawn = debtor[state.value_room.take(debit) < 0]
     if len(overdrawn):
         state.value_room.reshape(-1, state.width)[overdrawn] = 0
