@@ -243,8 +243,13 @@ def _priorities(values: list[str | UnsetType], sound: Bool, quotes: I64) -> U8:
     return priority
 
 
+def text_of(value: Raw) -> str:
+    """JSON text as it was written. The decoder has passed over it: it may be no UTF-8, and then no number."""
+    return bytes(value).decode("ascii", "replace")
+
+
 def _window(value: Raw) -> int | None:
-    return fields.window_of(bytes(value).decode("utf-8"))
+    return fields.window_of(text_of(value))
 
 
 def _version(value: Raw) -> int | None:

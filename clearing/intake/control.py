@@ -23,6 +23,7 @@ MAX_NUMBER = (
 MAX_TEXT = 500  # characters
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,35}", re.ASCII)  # a field's name, or a participant
 _PLAIN = re.compile(rf"[ -~]{{0,{MAX_TEXT}}}", re.ASCII)
 # Free text for people: any script, but nothing that moves a cursor, hides or turns what stands beside it.
 _FREE = re.compile(
@@ -32,10 +33,13 @@ _FREE = re.compile(
 _ALPHABETS = {
     "id": _ID,
     "by": re.compile(r"[!-~]{1,64}", re.ASCII),
+    "proposal": _ID,
     "participant": names.PARTICIPANT,
+    "counterparty": names.PARTICIPANT,
     "name": _FREE,
     "reason": _FREE,
 }
+_FOREIGN = Unreadable(Code.CHARACTER, "a text with a character or a length not allowed")
 _TYPES = frozenset(str(kind.__struct_config__.tag) for kind in typing.get_args(ControlMessage))
 _decode = msgspec.json.Decoder(ControlMessage).decode
 
@@ -74,11 +78,13 @@ def _message(value: bytes) -> ControlMessage | Unreadable:
 
 
 def _value_fault(document: dict[str, object]) -> Unreadable | None:
-    """FIELD where a number is out of range, CHARACTER where a text has one that its field does not allow."""
+    """FIELD where a number is out of range, CHARACTER where a key or text has one that is not allowed there."""
     nodes: list[tuple[str, object]] = list(document.items())
     while nodes:
         name, node = nodes.pop()
         if isinstance(node, dict):
+            if not all(map(_KEY.fullmatch, node)):
+                return _FOREIGN
             nodes += node.items()
         elif isinstance(node, list):
             nodes += [(name, item) for item in node]
@@ -86,5 +92,5 @@ def _value_fault(document: dict[str, object]) -> Unreadable | None:
             if len(node.text) > 16 or abs(int(node.text)) > MAX_NUMBER:
                 return Unreadable(Code.FIELD, "a number is out of range")
         elif isinstance(node, str) and not _ALPHABETS.get(name, _PLAIN).fullmatch(node):
-            return Unreadable(Code.CHARACTER, "a text with a character or a length not allowed")
+            return _FOREIGN
     return None

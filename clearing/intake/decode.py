@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from clearing.core.inputs import I32, I64, Bool
 from clearing.intake import exact
-from clearing.intake.columns import Line, columns
+from clearing.intake.columns import Line, columns, text_of
 from clearing.intake.fields import UUID4, VERSION
 from clearing.intake.strict import Unreadable
 from clearing.log.rows import RowBatch, Run, assemble
@@ -187,7 +187,7 @@ def _doubt_bulks(read: _Lines, rows: RowBatch, apart: dict[int, exact.Rows]) -> 
             and (bulk.version is UNSET or bytes(bulk.version) == VERSION.encode())
             and UUID4.fullmatch(bulk.id)
             and 0 < len(bulk.items) <= exact.MAX_BULK_ITEMS
-            and exact.count_holds(bytes(bulk.count).decode("utf-8"), len(bulk.items))
+            and exact.count_holds(text_of(bulk.count), len(bulk.items))
             and exact.sum_of(bulk.control_sum) == total + exact.sum_of_rows(others)
         )
 

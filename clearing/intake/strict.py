@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from clearing.core.reasons import Code
 
-MAX_DEPTH = 8  # a bulk needs 3 levels, the deepest command 4
+MAX_DEPTH = 8  # the deepest: bulk, items, cancel, its return, the return's payment, link, legs, leg
 _WHITESPACE = b" \t\n\r"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")

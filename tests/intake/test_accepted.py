@@ -12,18 +12,24 @@ from clearing.core.inputs import Kind, SourceSpan
 from clearing.core.reasons import Code
 from clearing.intake import exact
 from clearing.intake.decode import decode
-from clearing.intake.fields import instant_ms_of
-from clearing.log import payments
+from clearing.intake.fields import Row, instant_ms_of
+from clearing.intake.strict import Unreadable
+from clearing.log import content, payments
 from tests.intake.build import (
     ID,
     OTHER_ID,
     PAYMENT,
     REFERENCE,
+    answer,
     bulk,
+    cancel,
     lines,
     lines_of,
+    link,
     payment,
+    priority,
     raw,
+    refund,
     refusal,
     transfer,
 )
@@ -35,7 +41,7 @@ def test_a_payment_is_read_field_by_field() -> None:
     [line] = lines(raw(PAYMENT))
     assert line.id == ID.replace("-", "")
     assert line[1:9] == ("ALPHHKHH", "BETAHKHH", "HKD", 1250, 2, DAY, 0, Kind.PAYMENT)
-    assert line[9:] == ("INV 2026/17", "", 0, 0, -1, 0, None)
+    assert line[9:] == ("INV 2026/17", "", 0, 0, None, None, "", -1, 0, None)
 
 
 def test_a_token_transfer_has_its_chain_reference() -> None:
@@ -115,7 +121,7 @@ def test_how_it_is_written_does_not_matter(record: bytes) -> None:
 
 
 def body_hashes(*records: bytes) -> list[int]:
-    return payments.body_hashes(decode(list(records)).rows).tolist()
+    return content.body_hashes(decode(list(records)).rows).tolist()
 
 
 def test_a_payment_in_a_bulk_is_the_payment_alone() -> None:
@@ -146,6 +152,7 @@ BULKS = [
     ("count 0", bulk([PAYMENT], "12.50", count=0), Code.ITEM_COUNT),
     ("no items", bulk([], "0"), Code.ITEM_COUNT),
     ("count 1.0", bulk([PAYMENT], "12.50", count=1.0), Code.ITEM_COUNT),
+    ("count as text that is no UTF-8", bulk([PAYMENT], "12.50", count="@"), Code.ENCODING),
     ("count as text", bulk([PAYMENT], "12.50", count="1"), Code.FIELD),
     ("items no array", bulk([], "0", items={}), Code.FIELD),
     ("control sum differs", bulk([PAYMENT], "12.51"), Code.CONTROL_SUM),
@@ -171,7 +178,9 @@ BULKS = [
 def test_a_bulk_whose_envelope_does_not_hold_is_refused_as_a_whole(
     document: dict[str, object], code: Code
 ) -> None:
-    assert refusal(raw(document)) == (code, "" if code == Code.ID else OTHER_ID)
+    found, told = refusal(raw(document).replace(b'"@"', b'"\xed\xa0\x80"'))
+    assert found == code
+    assert told == ("" if code in (Code.ID, Code.ENCODING) else OTHER_ID)
 
 
 def test_an_item_that_cannot_be_read_is_refused_alone() -> None:
@@ -205,17 +214,17 @@ _VALUES = st.sampled_from(
     ["payment", "token_transfer", "bulk", ID, OTHER_ID, ID.upper(), "ALPHHKHH", "x", "HKD", "", " ",
      "12.50", "0", "0.00", "1", "01", "-1", "1e2", "9" * 18, "9" * 19, "0." + "1" * 18, "0." + "1" * 19,
      "2026-03-02", "2026-02-30", "2026-03-02T12:00:00Z", "0001-01-01T00:00:00+14:00",
-     "NORM", "HIGH", "LOW", REFERENCE, "é", "\0", "\u200b", "a b", " a", '"', "\\", "\ud800",
+     "NORM", "HIGH", "LOW", "AC04", "AGREED", REFERENCE, PAYMENT, link(),
+     "é", "\0", "\u200b", "a b", " a", '"', "\\", "\ud800",
      1, 0, -1, 1.0, 2**31, 2**64, True, None, [], {}, ["x"], {"a": 1}]
 )  # fmt: skip
 _NAMES = st.sampled_from(
     [*PAYMENT, "chain_reference", "priority", "expires_at", "window", "version", "count",
-     "control_sum", "items", "x"]
+     "control_sum", "items", "x", "link", "original", "reason", "payment", "request", "decision"]
 )  # fmt: skip
 _CHANGES = st.dictionaries(_NAMES, st.one_of(st.just(...), _VALUES), max_size=3)
-_SINGLES = st.builds(
-    lambda kind, changes: kind(**changes), st.sampled_from([payment, transfer]), _CHANGES
-)
+_KINDS = st.sampled_from([payment, payment, transfer, refund, cancel, priority, answer])
+_SINGLES = st.builds(lambda kind, changes: kind(**changes), _KINDS, _CHANGES)
 
 
 _INDENTS = st.sampled_from([None, 1])
@@ -224,7 +233,8 @@ _INDENTS = st.sampled_from([None, 1])
 @st.composite
 def _bulks(draw: st.DrawFn) -> dict[str, object]:
     items = draw(st.lists(_SINGLES, max_size=4))
-    total = sum(1250 for item in items if item.get("amount") == "12.50")
+    worth = {"12.50": 1250, "5": 500}
+    total = sum(worth.get(str(item.get("amount")), 0) for item in items)
     changes = draw(st.dictionaries(_NAMES, st.one_of(st.just(...), _VALUES), max_size=1))
     return bulk(items, f"{total // 100}.{total % 100:02d}", **changes)
 
@@ -253,6 +263,10 @@ def _records(draw: st.DrawFn) -> bytes:
 @example([b"", raw(PAYMENT)])
 @example([raw(PAYMENT), raw(transfer()), raw(bulk([PAYMENT], "12.50")), b"x"])
 @example([raw(bulk([payment(window=1)] * 2, "25.00"))[:-1] + b',"version":1}'])
+@example([raw(bulk([PAYMENT, cancel(), payment(link=link()), priority()], "25.0"))])
+@example([raw(PAYMENT), raw(bulk([refund(), answer()], "5")), raw(payment(link=link()))])
+@example([raw(PAYMENT), raw(bulk([PAYMENT, cancel(reason="x")], "12.50"))])
+@example([raw(bulk([PAYMENT, cancel()], "12.50")).replace(b'"HKD"', b'"HKD","asset":"HKD"', 1)])
 def test_both_ways_of_decoding_give_the_same_rows(records: list[bytes]) -> None:
     """Plain meaning: the rows of each record, one after the other, as exact.read gives them."""
     decoded = decode(records)
@@ -287,6 +301,30 @@ def test_good_payments_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> Non
     rows = decode(records).rows
     assert len(rows) == 53
     assert not np.any(rows.reject)
+
+
+def test_others_do_not_keep_payments_from_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One linked leg or cancellation among many payments costs what it costs, and nothing for the others."""
+    others = [raw(cancel()), raw(payment(link=link())), raw(refund()), raw(priority())]
+    mixed = raw(bulk([PAYMENT, *map(json.loads, others), PAYMENT], "42.50"))
+    seen: list[bytes] = []
+    read, read_item = exact.read, exact.read_item
+
+    def spied(value: bytes) -> exact.Rows:
+        seen.append(value)
+        return read(value)
+
+    def spied_item(value: bytes) -> Row | Unreadable:
+        seen.append(value)
+        return read_item(value)
+
+    monkeypatch.setattr(exact, "read", spied)
+    monkeypatch.setattr(exact, "read_item", spied_item)
+    found = lines(raw(PAYMENT), *others[:2], raw(PAYMENT), mixed, *others[2:])
+    assert sorted(map(len, seen)) == sorted(2 * list(map(len, others)))
+    assert [line.kind for line in found] == [1, 4, 1, 1, 1, 4, 1, 3, 5, 1, 3, 5]
+    assert [line.item for line in found] == [-1, -1, -1, -1, 0, 1, 2, 3, 4, 5, -1, -1]
+    assert not any(line.reject for line in found)
 
 
 def test_an_instant_is_exact_to_the_millisecond() -> None:

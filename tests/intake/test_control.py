@@ -6,7 +6,14 @@ import msgspec
 import pytest
 import xxhash
 
-from clearing.core.commands import Confirmation, ControlMessage, RegisterParticipant, SetCutoffs
+from clearing.core.commands import (
+    Confirmation,
+    ControlMessage,
+    Propose,
+    RegisterParticipant,
+    SetCap,
+    SetCutoffs,
+)
 from clearing.core.inputs import ControlItem
 from clearing.core.reasons import Code
 from clearing.intake.control import MAX_NUMBER, read
@@ -23,6 +30,31 @@ CONFIRMATION = {
     "batch": "b1",
     "hash": "00ff",
     "status": "POSTED",
+}
+
+
+LIMIT = {
+    "type": "set_bilateral_limit",
+    "id": "l:1",
+    "by": "alice@ops",
+    "participant": "ALPHHKHH",
+    "counterparty": "BETAHKHH",
+    "asset": "HKD",
+    "limit": None,
+}
+APPROVAL = {"type": "approve", "id": "a:1", "by": "bob@ops", "proposal": "p:1", "hash": "00"}
+PROPOSAL = {
+    "type": "propose",
+    "id": "p:1",
+    "by": "alice@ops",
+    "command": {
+        "type": "set_cap",
+        "id": "c:1",
+        "by": "alice@ops",
+        "participant": "ALPHHKHH",
+        "asset": "HKD",
+        "net_debit_cap": "5",
+    },
 }
 
 
@@ -44,6 +76,22 @@ def test_a_command_and_a_confirmation_are_read() -> None:
     assert accepted(encoded(CONFIRMATION)) == Confirmation(
         ledger="postgres", batch="b1", hash="00ff", status="POSTED"
     )
+
+
+def test_a_proposal_carries_a_command() -> None:
+    """R33."""
+    message = accepted(encoded(PROPOSAL))
+    assert isinstance(message, Propose)
+    assert message.command == SetCap(
+        id="c:1", by="alice@ops", participant="ALPHHKHH", asset="HKD", net_debit_cap="5"
+    )
+
+
+def test_who_is_short_is_named_by_participant() -> None:
+    """R25."""
+    message = accepted(encoded(CONFIRMATION, status="REFUSED", short={"ALPHHKHH": "12.50"}))
+    assert isinstance(message, Confirmation)
+    assert message.short == {"ALPHHKHH": "12.50"}
 
 
 def test_a_name_may_be_of_any_script() -> None:
@@ -93,6 +141,14 @@ def test_a_number_as_large_as_any_time_is_read() -> None:
         (encoded(COMMAND, name="a\u202eb"), Code.CHARACTER),
         (encoded(COMMAND, name="a" * 501), Code.CHARACTER),
         (encoded(CONFIRMATION, ledger="pöstgres"), Code.CHARACTER),
+        (encoded(CONFIRMATION, short={"A\n": "1"}), Code.CHARACTER),
+        (encoded(CONFIRMATION, short={"<script>": "1"}), Code.CHARACTER),
+        (encoded(CONFIRMATION, short={"ALPHHKHH": 1}), Code.FIELD),
+        (encoded(LIMIT, counterparty="BETA.HKHH"), Code.CHARACTER),
+        (encoded(PROPOSAL, command=PROPOSAL), Code.FIELD),
+        (encoded(PROPOSAL, command={**COMMAND, "note": 1}), Code.FIELD),
+        (encoded(PROPOSAL, command={**COMMAND, "by": "a b"}), Code.CHARACTER),
+        (encoded(APPROVAL, proposal="p 1"), Code.CHARACTER),
         (encoded(COMMAND) + b" " * (1 << 20), Code.TOO_LARGE),
     ],
     ids=lambda value: "" if isinstance(value, Code) else None,

@@ -36,6 +36,7 @@ SYNTAX: list[tuple[str, bytes, Code]] = [
     ("bad UTF-8", GOOD.replace(b"INV", b"\xff\xfe"), Code.ENCODING),
     ("overlong UTF-8", GOOD.replace(b"INV", b"\xc0\xaf"), Code.ENCODING),
     ("surrogate as UTF-8", GOOD.replace(b"INV", b"\xed\xa0\x80"), Code.ENCODING),
+    ("bad UTF-8 for a number", with_text("window", '"\ud800"'), Code.ENCODING),
     ("lone high surrogate", GOOD.replace(b"INV", b"\\ud800"), Code.ENCODING),
     ("lone low surrogate", GOOD.replace(b"INV", b"\\uDFFF"), Code.ENCODING),
     ("lone surrogate in a key", GOOD[:-1] + b',"\\ud8ff":1}', Code.ENCODING),
@@ -256,6 +257,7 @@ def test_a_reject_row_says_where_and_what_but_never_in_the_senders_words() -> No
         assert line.detail.hash == xxhash.xxh3_128_hexdigest(record)
         assert "script" not in line.detail.detail
         assert line[:13] == ("00" * 16, "", "", "", 0, 0, 0, 0, 0, "", "", 0, 0)
+        assert line[13:16] == (None, None, "")
 
 
 def test_the_first_reason_in_a_fixed_order_is_given() -> None:
