@@ -1,6 +1,6 @@
 """Refusals: one row = one payment, the expected code last; and which of two wins where both apply.
 
-Precedence is the order of the codes (clearing.core.reasons), so that every replay gives the same reason.
+Precedence is the order of REASONS (clearing.core.reasons), so that every replay gives the same reason.
 """
 
 from collections.abc import Iterator
@@ -10,16 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clearing.core.commands import RegisterParticipant, SetStatus
+from clearing.core.commands import (
+    RegisterParticipant,
+    SetBilateralLimit,
+    SetShortLimit,
+    SetStatus,
+    SetValuation,
+)
+from clearing.core.inputs import Kind
 from clearing.core.money import MAX_UNSETTLED
 from clearing.core.reasons import FIRST_REFUSAL, REASONS, Code, Status, status_of
 from clearing.core.registry import AssetSpec
 from tests.core.build import ALPHA, BETA, DAY, NOON_MS, Bench, Row, hkd, opening
 
-CLOSED, SUSPENDED, STRANGER = (("CLS", "CLT"), ("SUS", "SUT"), ("STR", "STS"))
-POOR = "POOR"
+CLOSED, DEFAULTED = ("CLS", "CLT"), ("DEF", "DEG")
+SUSPENDED, STRANGER = ("SUS", "SUT"), ("STR", "STS")
+POOR, SHORT = "POOR", "SHORT"  # has nothing; may owe nothing by the value check
+LIMITED = "LIMITED"  # nobody may pay it more than it got
 GIANTS = ("GIANTA", "GIANTB")
-USED_ID = 1
+ENDED_LINK, OPEN_LINK, TERMS = 1, 2, 77
+ACCEPTED = Row(901, BETA, ALPHA, 50)
+REFUSED = Row(902, ALPHA, BETA, 20_000)
+UNKNOWN = Row(903, BETA, ALPHA, 50)
 FULL = "BIG"  # an asset in which no more can be unsettled
 
 
@@ -27,18 +39,39 @@ FULL = "BIG"  # an asset in which no more can be unsettled
 def bench() -> Bench:
     """Everything a payment can be refused for, side by side. Refused rows leave it as it is."""
     assets = hkd(max_amount="500"), hkd(id=FULL, code=FULL, scale=0)
-    bench = Bench(*opening((ALPHA, BETA, *CLOSED, *SUSPENDED), assets))
+    banks = (ALPHA, BETA, SHORT, LIMITED, *CLOSED, *DEFAULTED, *SUSPENDED)
+    bench = Bench(*opening(banks, assets))
     bench.control(
         *opening((POOR,), assets, cap="0")[2:],
         *(RegisterParticipant(id=name, by="op", participant=name) for name in STRANGER),
     )
     _fill(bench, FULL, assets[1])
-    assert bench.pay(Row(USED_ID, ALPHA, BETA, 1)) == [Code.ACCEPTED]
-    bench.control(
-        *(SetStatus(id=f"c-{n}", by="op", participant=n, status="CLOSED") for n in CLOSED),
-        *(SetStatus(id=f"s-{n}", by="op", participant=n, status="SUSPENDED") for n in SUSPENDED),
-    )
+    assert bench.pay(ACCEPTED, REFUSED) == [Code.ACCEPTED, Code.NET_DEBIT_CAP]
+    legs = [Row(910 + link, ALPHA, BETA, 1, **leg(link)) for link in (ENDED_LINK, OPEN_LINK)]
+    assert bench.pay(*legs, legs[0].cancel(920)) == [Code.QUEUED, Code.QUEUED, Code.DONE]
+    bench.control(*_statuses(), *_limits())
     return bench
+
+
+def leg(link: int, number: int = 0, terms: int = TERMS) -> dict[str, Any]:
+    return {"link": link, "leg": number, "legs": 2, "terms": terms}
+
+
+def _statuses() -> Iterator[SetStatus]:
+    for name in CLOSED:
+        yield SetStatus(id=f"c-{name}", by="op", participant=name, status="CLOSED")
+    for name in DEFAULTED:
+        yield SetStatus(id=f"d-{name}", by="op", participant=name, status="DEFAULTED")
+    for name in SUSPENDED:
+        yield SetStatus(id=f"s-{name}", by="op", participant=name, status="SUSPENDED")
+
+
+def _limits() -> Iterator[SetBilateralLimit | SetValuation | SetShortLimit]:
+    for name in (ALPHA, POOR, SHORT):
+        parties = {"participant": name, "counterparty": LIMITED}
+        yield SetBilateralLimit(id=f"l-{name}", by="op", asset="HKD", limit="0", **parties)
+    yield SetValuation(id="v", by="op", asset="HKD", price="1", haircut_bp=0)
+    yield SetShortLimit(id="v-short", by="op", participant=SHORT, limit="0")
 
 
 def _fill(bench: Bench, asset: str, spec: AssetSpec) -> None:
@@ -61,13 +94,15 @@ def ids() -> Iterator[int]:
 # What can be wrong with a payment of 1.00 from ALPHA to BETA, in the order of precedence.
 FLAWS: dict[Code, dict[str, Any]] = {
     Code.NOT_OWNER: {"topic": f"payments.hk.{POOR}", "debtor": ALPHA},
-    Code.DUPLICATE_ID: {"id": USED_ID},
+    Code.DUPLICATE_ID: {"id": ACCEPTED.id},
     Code.UNKNOWN_DEBTOR: {"debtor": "NOBODYHH"},
     Code.UNKNOWN_CREDITOR: {"creditor": "NOBODYHH"},
     Code.SAME_PARTY: {"debtor": ALPHA, "creditor": ALPHA},
     Code.UNKNOWN_ASSET: {"asset": "XYZ"},
     Code.DEBTOR_CLOSED: {"debtor": CLOSED[0]},
     Code.CREDITOR_CLOSED: {"creditor": CLOSED[1]},
+    Code.DEBTOR_DEFAULTED: {"debtor": DEFAULTED[0]},
+    Code.CREDITOR_DEFAULTED: {"creditor": DEFAULTED[1]},
     Code.DEBTOR_SUSPENDED: {"debtor": SUSPENDED[0]},
     Code.CREDITOR_SUSPENDED: {"creditor": SUSPENDED[1]},
     Code.DEBTOR_NO_ACCOUNT: {"debtor": STRANGER[0]},
@@ -77,10 +112,21 @@ FLAWS: dict[Code, dict[str, Any]] = {
     Code.VALUE_DATE: {"value_date": DAY - 1},
     Code.WINDOW_CLOSED: {"window": 7},
     Code.EXPIRED: {"expires_at_ms": NOON_MS},
+    Code.NO_ORIGINAL: {"kind": Kind.RETURN, "about": UNKNOWN},
+    Code.NOT_WAITING: {"kind": Kind.CANCEL, "about": REFUSED},
+    Code.RETURN_EXCEEDS: {"kind": Kind.RETURN, "about": ACCEPTED},
+    Code.NO_REQUEST: {"kind": Kind.ANSWER, "about": UNKNOWN},
+    Code.LINK_ENDED: leg(ENDED_LINK),
+    Code.LINK_MISMATCH: leg(OPEN_LINK, 1, TERMS + 1),
     Code.POSITION_RANGE: {"asset": FULL, "decimals": 0},
+    Code.BILATERAL_LIMIT: {"creditor": LIMITED},
     Code.LIQUIDITY: {"debtor": POOR},
-    Code.NET_DEBIT_CAP: {"debtor": ALPHA, "amount": 10_001},
+    Code.NET_DEBIT_CAP: {"amount": 20_000},
+    Code.VALUE_CHECK: {"debtor": SHORT},
 }
+# Outcomes of a row only where other legs are there, see test_links.py; and never outcomes of a row.
+OF_LINKS = {Code.LINK_PAIR, Code.LINK_REFUSED}
+LATER = {Code.CANCELLED, Code.CUTOFF, Code.RECAST}
 GOOD: dict[str, Any] = {"id": 0, "debtor": ALPHA, "creditor": BETA, "amount": 100}
 
 
@@ -92,16 +138,26 @@ def flawed(id_: int, *flaws: dict[str, Any]) -> Row:
 
 
 def pairs() -> Iterator[tuple[Code, Code]]:
-    """Flaws that one payment can have at once: no field has to say two things."""
+    """Flaws that one row can have at once: no field has to say two things, and a leg is about no other payment.
+
+    A cancellation and an answer have no amount, date or party to be refused for.
+    """
     for first, second in combinations(FLAWS, 2):
         one, other = FLAWS[first], FLAWS[second]
-        if all(one[key] == other[key] for key in one.keys() & other.keys()):
-            yield first, second
+        both = one | other
+        if any(one[key] != other[key] for key in one.keys() & other.keys()):
+            continue
+        if {"link", "kind"} <= both.keys():
+            continue
+        if both.get("kind", 0) > Kind.RETURN and first > Code.DUPLICATE_ID:
+            continue
+        yield first, second
 
 
-def test_flaws_stand_in_the_order_of_their_codes_and_none_is_missing() -> None:
-    assert list(FLAWS) == sorted(FLAWS)
-    assert set(FLAWS) == {code for code in Code if code >= FIRST_REFUSAL}
+def test_flaws_stand_in_the_order_of_reasons_and_none_is_missing() -> None:
+    refusals = [code for code in REASONS if code >= FIRST_REFUSAL]
+    assert list(FLAWS) == [code for code in refusals if code not in OF_LINKS | LATER]
+    assert set(REASONS) == {code for code in Code if code > Code.REQUESTED}
 
 
 @pytest.mark.parametrize("code", FLAWS, ids=lambda code: code.name)
@@ -109,10 +165,12 @@ def test_refused_for_one_reason_and_nothing_changes(
     bench: Bench, ids: Iterator[int], code: Code
 ) -> None:
     before = [column.copy() for column in bench.state.accounts.columns()]
+    waits = bench.state.waiting.copy(), bench.state.requests.copy(), bench.state.returned.copy()
     row = flawed(next(ids), FLAWS[code])
     assert bench.pay(row) == [code]
     after = bench.state.accounts.columns()
     assert all((old == new).all() for old, new in zip(before, after, strict=True))
+    assert (bench.state.waiting, bench.state.requests, bench.state.returned) == waits
     assert status_of(code) is Status.RJCT
     assert code in REASONS
 
