@@ -198,8 +198,10 @@ def set_bilateral_limit(
     account, other = (
         state.flat(name, command.asset) for name in (command.participant, command.counterparty)
     )
-    if account is None or other is None or account == other:
-        return _NO_ACCOUNT if account != other else "a limit is between two participants"
+    if account is None or other is None:
+        return _NO_ACCOUNT
+    if account == other:
+        return "a limit is between two participants"
     a = state.asset_index[command.asset]
     scale = state.assets[a].spec.scale
     units = -1 if command.limit is None else _limit(command.limit, scale)

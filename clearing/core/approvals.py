@@ -19,7 +19,8 @@ from clearing.core.commands import (
     Withdraw,
 )
 from clearing.core.outputs import Outputs, ProposalEvent
-from clearing.core.state import NettingSet, Proposal
+from clearing.core.state import NettingSet
+from clearing.core.waiting import Proposal
 
 _encode = msgspec.json.Encoder().encode
 _SINGLE_HANDED = (SetCalendar, SetCutoffs, CloseWindow, Propose, Approve, Withdraw)

@@ -15,10 +15,11 @@ import numpy as np
 
 from clearing.core.ids import id_text
 from clearing.core.inputs import I64, U64
+from clearing.core.members import Piece
 from clearing.core.money import parse, show
 from clearing.core.outputs import Entry, SettlementBatch
 from clearing.core.setoff import set_off
-from clearing.core.state import Asset, NettingSet, Piece
+from clearing.core.state import Asset, NettingSet
 
 MAX_PART_PAYMENTS = 1_000  # a part of a gross window is full with as many; see parts_of
 

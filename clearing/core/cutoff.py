@@ -10,7 +10,8 @@ from clearing.core.reasons import Code
 from clearing.core.recalls import end
 from clearing.core.registry import AtCutoff
 from clearing.core.release import Columns, offset_queues
-from clearing.core.state import NettingSet, Waiting
+from clearing.core.state import NettingSet
+from clearing.core.waiting import Waiting
 
 EFFORT_ITEMS = (
     20_000  # what an explanation may cost while payments wait for the cut-off: about 10 ms

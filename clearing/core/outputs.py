@@ -249,7 +249,8 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     code: see clearing.core.reasons. log_offset, row, source: where it entered. how: SINGLE, BILATERAL,
     MULTILATERAL, LINK, PARTIAL or OPERATOR for a release. amount: what was released or has ended;
-    remaining: what still waits of a partial delivery (R22). source: topic, partition, offset, item.
+    remaining: what still waits of a partial delivery (R22). window: that accepted it. return_of: id of what a
+    return gives back. source: topic, partition, offset, item.
     """
 
     id: str
@@ -267,6 +268,7 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     how: str = ""
     window: int = 0
     remaining: str = ""
+    return_of: str = ""
 
 
 class Resolutions(msgspec.Struct, frozen=True, kw_only=True):

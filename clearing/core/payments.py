@@ -16,6 +16,7 @@ from clearing.core.limits import admit
 from clearing.core.links import add_leg
 from clearing.core.money import MAX_AMOUNT
 from clearing.core.outputs import Outcomes, Outputs
+from clearing.core.queueing import enqueue, hold
 from clearing.core.reasons import Code
 from clearing.core.recalls import (
     Original,
@@ -26,9 +27,9 @@ from clearing.core.recalls import (
     untake_return,
 )
 from clearing.core.registry import ParticipantStatus
-from clearing.core.state import NettingSet, Waiting
+from clearing.core.state import NettingSet
 from clearing.core.transfers import Transfers, post
-from clearing.core.waiting import enqueue, hold
+from clearing.core.waiting import Waiting
 
 _Column = TypeVar("_Column", U8, I64, U64)
 

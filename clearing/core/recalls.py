@@ -10,9 +10,10 @@ from clearing.core.ids import id_hex
 from clearing.core.inputs import References
 from clearing.core.links import refuse_link
 from clearing.core.outputs import Outputs
+from clearing.core.queueing import dequeue, enqueue, resolve
 from clearing.core.reasons import Code
-from clearing.core.state import NettingSet, Request, Returned, Waiting
-from clearing.core.waiting import dequeue, enqueue, resolve
+from clearing.core.state import NettingSet
+from clearing.core.waiting import Request, Returned, Waiting
 
 
 class Original(NamedTuple):

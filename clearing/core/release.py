@@ -12,12 +12,13 @@ from clearing.core.inputs import I64, Bool
 from clearing.core.limits import headroom_of, lacking_of_set
 from clearing.core.offsetting import NONE, Queue, bilateral_sets, greatest_set
 from clearing.core.outputs import Outputs
+from clearing.core.queueing import resolve
 from clearing.core.reasons import Code
 from clearing.core.registry import ParticipantStatus, QueuePolicy
-from clearing.core.state import NettingSet, Waiting
+from clearing.core.state import NettingSet
 from clearing.core.transfers import of_rows, post
 from clearing.core.value import passes
-from clearing.core.waiting import resolve
+from clearing.core.waiting import Waiting
 
 SEARCHED_PER_MS = (
     50  # of log time: with 10,000 waiting, a search that found nothing is repeated 200 ms later

@@ -21,11 +21,12 @@ from clearing.core.batches import (
 )
 from clearing.core.commands import Confirmation
 from clearing.core.ids import id_text
+from clearing.core.members import Piece
 from clearing.core.money import parse, show
 from clearing.core.outputs import Entry, Outputs, Resolution, SettlementBatch, ShortfallEvent
 from clearing.core.reasons import Code
 from clearing.core.registry import OnShortfall
-from clearing.core.state import NO_HASH, NettingSet, Pending, Piece
+from clearing.core.state import NO_HASH, NettingSet, Pending
 from clearing.core.windows import (
     WindowState,
     batch_event,
@@ -300,7 +301,7 @@ def _recast(
     state.lower_floor(slice(a, None, state.width))
     members.pieces = [rest]
     _abort(state, pending, reason, offset, out)
-    out.resolutions += _recast_resolutions(state, a, taken)
+    out.resolutions += _recast_resolutions(state, a, batch.window, taken)
     state.ids.mark([words.tobytes() for words in taken.ids.astype("<u8")], Code.RECAST)
     if len(rest):
         _send_next(state, pending, _renetted(state, a, rest), offset, out)
@@ -327,7 +328,7 @@ def _renetted(state: NettingSet, a: int, rest: Piece) -> Part:
     )
 
 
-def _recast_resolutions(state: NettingSet, a: int, taken: Piece) -> list[Resolution]:
+def _recast_resolutions(state: NettingSet, a: int, window: int, taken: Piece) -> list[Resolution]:
     """The payments taken out, as far as a window knows them: without their texts and their place in a topic."""
     asset = state.assets[a].spec
     texts = taken.ids.astype("<u8").tobytes().hex()
@@ -344,6 +345,7 @@ def _recast_resolutions(state: NettingSet, a: int, taken: Piece) -> list[Resolut
             log_offset=offset,
             row=-1,
             source=("", 0, -1, -1),
+            window=window,
         )
         for i, (debtor, creditor, units, offset) in enumerate(
             zip(*(column.tolist() for column in columns), strict=True)

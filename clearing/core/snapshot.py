@@ -11,22 +11,10 @@ import numpy as np
 from clearing.core.bilateral import BilateralLimits, Pair
 from clearing.core.faults import Halt
 from clearing.core.inputs import I32, I64, U8, U64, Bool
+from clearing.core.members import Members, Piece
 from clearing.core.registry import BisModel, BusinessDay
-from clearing.core.state import (
-    Accounts,
-    Asset,
-    Counters,
-    Link,
-    Members,
-    NettingSet,
-    Participant,
-    Pending,
-    Piece,
-    Proposal,
-    Request,
-    Returned,
-    Waiting,
-)
+from clearing.core.state import Accounts, Asset, Counters, NettingSet, Participant, Pending
+from clearing.core.waiting import Link, Proposal, Request, Returned, Waiting
 
 FORMAT = 2
 

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from clearing.core.bilateral import BilateralLimits
-from clearing.core.commands import Proposable
 from clearing.core.ids import Remembered
-from clearing.core.inputs import I32, I64, U8, U64, Bool
+from clearing.core.inputs import I32, I64, U8, Bool
+from clearing.core.members import Members, Piece
 from clearing.core.money import MAX_AMOUNT, parse
 from clearing.core.outputs import SettlementBatch
 from clearing.core.registry import (
@@ -26,6 +26,7 @@ from clearing.core.registry import (
     ParticipantStatus,
     QueuePolicy,
 )
+from clearing.core.waiting import Link, Proposal, Request, Returned, Waiting
 
 NO_HASH = "0" * 64
 DAY_MS = 86_400_000
@@ -104,125 +105,6 @@ class Pending(msgspec.Struct):
     state: str
     cutoff_ms: int = 0
     group: int = 0
-
-
-class Waiting(msgspec.Struct):
-    """A payment that waits: in the queue of its debtor's account, or (is_queued False) for its link's other legs.
-
-    id: 32 hex digits. units: what is still open. day: business date on which it entered. arrival: number
-    in the order of arrival (R12). source: topic, partition, offset, item. original: id of what a return gives back.
-    """
-
-    id: str
-    day: int
-    debtor: int
-    creditor: int
-    asset: int
-    units: int
-    priority: int
-    arrival: int
-    kind: int
-    expires_at_ms: int
-    window: int
-    log_offset: int
-    row: int
-    source: tuple[str, int, int, int]
-    end_to_end_id: str
-    chain_reference: str
-    link: str = ""
-    leg: int = 0
-    original: str = ""
-    is_queued: bool = False
-    is_fail: bool = False  # the rest of a partial delivery (R22)
-
-    @property
-    def place(self) -> tuple[int, int, int]:
-        """R12: sorts as the queue does."""
-        return -self.priority, self.arrival, self.leg
-
-    @property
-    def account(self) -> tuple[int, int]:
-        return self.debtor, self.asset
-
-
-class Link(msgspec.Struct):
-    """Legs that are accepted in one step or not at all (R19). present: leg → id of the payment that waits."""
-
-    id: str
-    terms: str
-    legs: int
-    partial: bool
-    present: dict[int, str] = {}
-
-    @property
-    def is_complete(self) -> bool:
-        return len(self.present) == self.legs
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A cancellation of an accepted payment that its creditor has not answered (R23)."""
-
-    original: str
-    requester: int
-    responder: int
-    day: int
-
-
-class Returned(msgspec.Struct):
-    """What was given back of a payment, or is about to be (R5)."""
-
-    units: int
-    day: int
-
-
-class Proposal(msgspec.Struct, frozen=True):
-    """A command before a second pair of eyes (R33). content: its JSON."""
-
-    command: Proposable
-    hash: str
-    by: str
-
-
-class Members:
-    """The payments of a window one by one, in canonical order: columns in pieces, one per log record."""
-
-    def __init__(self, pieces: "list[Piece] | None" = None) -> None:
-        self.pieces = pieces or []
-
-    def joined(self) -> "Piece":
-        """All of them as one piece."""
-        if len(self.pieces) != 1:
-            self.pieces = [joined(self.pieces)]
-        return self.pieces[0]
-
-
-@dataclass(slots=True)
-class Piece:
-    """n payments: ids (n, 2); debtor, creditor: participants; units; offset: log record that accepted them."""
-
-    ids: U64
-    debtor: I64
-    creditor: I64
-    units: I64
-    offset: I64
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def taken(self, rows: I64) -> "Piece":
-        return Piece(*(getattr(self, name).take(rows, axis=0) for name in self.__slots__))
-
-    def columns(self) -> list[U64 | I64]:
-        return [getattr(self, name) for name in self.__slots__]
-
-
-def joined(pieces: list[Piece]) -> Piece:
-    """The pieces one after the other; of none, an empty one."""
-    if not pieces:
-        empty = np.empty(0, np.int64)
-        return Piece(np.empty((0, 2), np.uint64), empty, empty, empty, empty)
-    columns = zip(*(piece.columns() for piece in pieces), strict=True)
-    return Piece(*(np.concatenate(parts) for parts in columns))
 
 
 class Participant(msgspec.Struct):

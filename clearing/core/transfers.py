@@ -7,7 +7,8 @@ import numpy as np
 
 from clearing.core.batches import extend_members_root
 from clearing.core.inputs import I64, U64
-from clearing.core.state import Members, NettingSet, Piece, joined
+from clearing.core.members import Members, Piece, joined
+from clearing.core.state import NettingSet
 from clearing.core.value import use_room
 
 

@@ -1,112 +1,82 @@
-"""Payments that wait: into a queue, out of it, and how each one ends (R12, R17, R20). No decision is made here."""
+"""What waits, and what is remembered of it: payments in queues, links, requests, returns, proposals. Data only."""
 
-from bisect import insort
+import msgspec
 
-from clearing.core.ids import id_of, id_text
-from clearing.core.inputs import Kind
-from clearing.core.money import show
-from clearing.core.outputs import Outputs, Resolution
-from clearing.core.reasons import Code
-from clearing.core.state import NettingSet, Waiting
+from clearing.core.commands import Proposable
 
 
-def enqueue(state: NettingSet, item: Waiting) -> None:
-    """Into the queue of its debtor's account."""
-    item.is_queued = True
-    insort(state.queues.setdefault(item.account, []), item, key=_place)
-    _count(state, item, item.units, 1)
-    state.stirred.add(item.account)  # its payee can leave only in a set with it: that begins here
+class Waiting(msgspec.Struct):
+    """A payment that waits: in the queue of its debtor's account, or (is_queued False) for its link's other legs.
+
+    id: 32 hex digits. units: what is still open. day: business date on which it entered. arrival: number
+    in the order of arrival (R12). source: topic, partition, offset, item. original: id of what a return gives back.
+    """
+
+    id: str
+    day: int
+    debtor: int
+    creditor: int
+    asset: int
+    units: int
+    priority: int
+    arrival: int
+    kind: int
+    expires_at_ms: int
+    window: int
+    log_offset: int
+    row: int
+    source: tuple[str, int, int, int]
+    end_to_end_id: str
+    chain_reference: str
+    link: str = ""
+    leg: int = 0
+    original: str = ""
+    is_queued: bool = False
+    is_fail: bool = False  # the rest of a partial delivery (R22)
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """R12: sorts as the queue does."""
+        return -self.priority, self.arrival, self.leg
+
+    @property
+    def account(self) -> tuple[int, int]:
+        return self.debtor, self.asset
 
 
-def dequeue(state: NettingSet, item: Waiting) -> None:
-    """Out of its queue; those behind it move up."""
-    queue = state.queues[item.account]
-    queue.remove(item)
-    if not queue:
-        del state.queues[item.account]
-    _count(state, item, -item.units, -1)
-    item.is_queued = False
-    state.stirred.add(item.account)
+class Link(msgspec.Struct):
+    """Legs that are accepted in one step or not at all (R19). present: leg → id of the payment that waits."""
+
+    id: str
+    terms: str
+    legs: int
+    partial: bool
+    present: dict[int, str] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.present) == self.legs
 
 
-def _place(item: Waiting) -> tuple[int, int, int]:
-    return item.place
+class Request(msgspec.Struct, frozen=True):
+    """A cancellation of an accepted payment that its creditor has not answered (R23)."""
+
+    original: str
+    requester: int
+    responder: int
+    day: int
 
 
-def _count(state: NettingSet, item: Waiting, units: int, payments: int) -> None:
-    accounts = state.accounts
-    accounts.queued[item.account] += units
-    accounts.queued_payments[item.account] += payments
-    accounts.incoming[item.creditor, item.asset] += units
-    state.dirty[item.debtor * state.width + item.asset] = True
+class Returned(msgspec.Struct):
+    """What was given back of a payment, or is about to be (R5)."""
+
+    units: int
+    day: int
 
 
-def hold(state: NettingSet, item: Waiting) -> None:
-    """Remember a payment that is to wait; its value counts against what the asset can hold."""
-    assert item.id not in state.waiting, f"payment {item.id} waits already"
-    state.waiting[item.id] = item
-    state.assets[item.asset].waiting += item.units
-    expires, next_ms = item.expires_at_ms, state.counters.next_expiry_ms
-    if expires and (not next_ms or expires < next_ms):
-        state.counters.next_expiry_ms = expires
+class Proposal(msgspec.Struct, frozen=True):
+    """A command before a second pair of eyes (R33). content: its JSON."""
 
-
-def forget(state: NettingSet, item: Waiting) -> None:
-    """It waits no more."""
-    if item.is_queued:
-        dequeue(state, item)
-    del state.waiting[item.id]
-    state.assets[item.asset].waiting -= item.units
-
-
-def deliver_part(state: NettingSet, item: Waiting, units: int) -> None:
-    """A part of it has left (R22); the rest waits on as a fail."""
-    assert 0 < units < item.units
-    state.assets[item.asset].waiting -= units
-    if item.is_queued:
-        _count(state, item, -units, 0)
-    item.units -= units
-    item.is_fail = True
-
-
-def resolve(
-    state: NettingSet, items: list[Waiting], code: Code, out: Outputs, how: str = ""
-) -> None:
-    """Each of the payments has ended with `code`: it waits no more and its id answers so from now on."""
-    for item in items:
-        forget(state, item)
-        if code != Code.ACCEPTED:
-            give_back_return(state, item)
-        out.resolutions.append(resolution(state, item, code, item.units, how))
-    state.ids.mark([id_of(item.id) for item in items], code)
-
-
-def resolution(
-    state: NettingSet, item: Waiting, code: Code, units: int, how: str = "", remaining: int = 0
-) -> Resolution:
-    """What became of `units` of a payment that waits."""
-    asset = state.assets[item.asset]
-    scale = asset.spec.scale
-    return Resolution(
-        id=id_text(item.id),
-        code=code,
-        kind=item.kind,
-        debtor=state.name_of(item.debtor),
-        creditor=state.name_of(item.creditor),
-        asset=asset.spec.id,
-        amount=show(units, scale),
-        log_offset=item.log_offset,
-        row=item.row,
-        source=item.source,
-        end_to_end_id=item.end_to_end_id,
-        chain_reference=item.chain_reference,
-        how=how,
-        window=asset.window.number if code == Code.ACCEPTED else 0,
-        remaining=show(remaining, scale) if remaining else "",
-    )
-
-
-def give_back_return(state: NettingSet, item: Waiting) -> None:
-    """R5: a return that did not happen may be made again."""
-    if item.kind == Kind.RETURN and item.original in state.returned:
-        state.returned[item.original].units -= item.units
+    command: Proposable
+    hash: str
+    by: str

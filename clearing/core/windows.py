@@ -10,9 +10,10 @@ from enum import StrEnum
 from clearing.core.batches import Part, batch_id, gross_units, nets, parts_of, seal
 from clearing.core.cutoff import process_queue
 from clearing.core.invariants import check_asset, check_parts
+from clearing.core.members import joined
 from clearing.core.money import show
 from clearing.core.outputs import Entry, Outputs, SettlementBatch, WindowEvent
-from clearing.core.state import Asset, NettingSet, Pending, Window, joined
+from clearing.core.state import Asset, NettingSet, Pending, Window
 from clearing.core.transfers import take_in_members
 
 

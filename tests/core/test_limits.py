@@ -12,12 +12,13 @@ from clearing.core.commands import CloseWindow, Fund
 from clearing.core.limits import admit
 from clearing.core.money import MAX_AMOUNT, MAX_UNSETTLED
 from clearing.core.outputs import SettlementBatch
+from clearing.core.queueing import enqueue, hold
 from clearing.core.reasons import Code
 from clearing.core.registry import QueuePolicy
-from clearing.core.state import NettingSet, Valuation, Waiting
+from clearing.core.state import NettingSet, Valuation
 from clearing.core.transfers import of_rows, post
 from clearing.core.value import UNIT_SCALE
-from clearing.core.waiting import enqueue, hold
+from clearing.core.waiting import Waiting
 from tests.core.build import ALPHA, BETA, GAMMA, Bench, Row, batches, hkd
 from tests.core.scenes import BANKS, BYPASS, FIFO, asset
 

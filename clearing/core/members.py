@@ -1,0 +1,49 @@
+"""The payments of a window one by one, where its model or a shortfall asks for them (R6, R25)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clearing.core.inputs import I64, U64
+
+
+class Members:
+    """The payments of a window one by one, in canonical order: columns in pieces, one per log record."""
+
+    def __init__(self, pieces: "list[Piece] | None" = None) -> None:
+        self.pieces = pieces or []
+
+    def joined(self) -> "Piece":
+        """All of them as one piece."""
+        if len(self.pieces) != 1:
+            self.pieces = [joined(self.pieces)]
+        return self.pieces[0]
+
+
+@dataclass(slots=True)
+class Piece:
+    """n payments: ids (n, 2); debtor, creditor: participants; units; offset: log record that accepted them."""
+
+    ids: U64
+    debtor: I64
+    creditor: I64
+    units: I64
+    offset: I64
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def taken(self, rows: I64) -> "Piece":
+        return Piece(*(getattr(self, name).take(rows, axis=0) for name in self.__slots__))
+
+    def columns(self) -> list[U64 | I64]:
+        return [getattr(self, name) for name in self.__slots__]
+
+
+def joined(pieces: list[Piece]) -> Piece:
+    """The pieces one after the other; of none, an empty one."""
+    if not pieces:
+        empty = np.empty(0, np.int64)
+        return Piece(np.empty((0, 2), np.uint64), empty, empty, empty, empty)
+    columns = zip(*(piece.columns() for piece in pieces), strict=True)
+    return Piece(*(np.concatenate(parts) for parts in columns))
