@@ -15,6 +15,7 @@ async for offset, batch in settlements("localhost:9092", "hk"):
 
 from clearing.client.bank import Bank, UnknownParticipant
 from clearing.client.following import Answer, Request, Status, Told
+from clearing.client.orders import dvp, pvp
 from clearing.client.settlements import BrokenChain, settlements
 
 __all__ = [
@@ -25,5 +26,7 @@ __all__ = [
     "Status",
     "Told",
     "UnknownParticipant",
+    "dvp",
+    "pvp",
     "settlements",
 ]

@@ -18,10 +18,20 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from clearing import kafka
 from clearing.client import orders
-from clearing.client.following import Follower, Status, Told, decode_status
-from clearing.client.orders import Amount, Fields
+from clearing.client.following import Follower, Request, Status, Told, decode_status
+from clearing.client.orders import Amount, Fields, LinkedTerms, Priority, Terms
 from clearing.kafka import RawRecord
-from clearing.messages import Bulk, FinalRecord, Payment, StatusRecord, TokenTransfer
+from clearing.messages import (
+    Bulk,
+    FinalRecord,
+    Instruction,
+    Item,
+    Link,
+    Payment,
+    Return,
+    StatusRecord,
+    TokenTransfer,
+)
 from clearing.names import Topics
 
 POLL_MS = 1_000
@@ -88,8 +98,8 @@ class Bank:
         """A payment order of this bank that is not sent yet; amount: an exact decimal, never a float."""
         return orders.payment(self.name, to, asset, amount, **fields)
 
-    def bulk(self, items: Sequence[Payment | TokenTransfer]) -> Bulk:
-        """Many payments as one record, with count and control sum."""
+    def bulk(self, items: Sequence[Item]) -> Bulk:
+        """Many messages as one record, with count and control sum."""
         return orders.bulk(items)
 
     async def pay(self, to: str, asset: str, amount: Amount, **fields: Unpack[Fields]) -> str:
@@ -98,11 +108,65 @@ class Bank:
         To be safe against a KafkaError here, make the order with payment() and publish() it again: the same id
         with the same content has no second effect (R28).
         """
-        order = self.payment(to, asset, amount, **fields)
-        await self._entered().send_and_wait(self._payments, _encode(order), partition=0)
-        return order.id
+        return await self._send(self.payment(to, asset, amount, **fields))
 
-    async def publish(self, instructions: Iterable[Payment | TokenTransfer | Bulk]) -> int:
+    async def transfer(
+        self,
+        to: str,
+        asset: str,
+        amount: Amount,
+        chain_reference: str,
+        **terms: Unpack[LinkedTerms],
+    ) -> str:
+        """Publish one transfer of tokens; its id. As pay()."""
+        return await self.pay(to, asset, amount, chain_reference=chain_reference, **terms)
+
+    async def settle(self, trade: Link, **terms: Unpack[Terms]) -> list[str]:
+        """Publish every leg of a trade that this bank owes (R19); the payments' ids.
+
+        Every other sender does the same with the same Link: all legs settle, or none. See orders.dvp, orders.pvp.
+        """
+        legs = orders.own_legs(trade, self.name, **terms)
+        await self.publish(legs)
+        return [leg.id for leg in legs]
+
+    async def give_back(
+        self,
+        original: Payment | TokenTransfer,
+        amount: Amount | None = None,
+        *,
+        reason: str,
+        **terms: Unpack[Terms],
+    ) -> str:
+        """Return what `original` brought to this bank, or a part of it (R5); the return's id. reason: e.g. AC04."""
+        return await self._send(orders.give_back(original, amount, reason=reason, **terms))
+
+    async def cancel(
+        self,
+        original: Payment | TokenTransfer | Return,
+        *,
+        reason: str = orders.REQUESTED_BY_CUSTOMER,
+    ) -> str:
+        """Take a payment of this bank back; the cancellation's id.
+
+        A payment that waits is cancelled (its own status is CANC). Of an accepted one the creditor is asked to
+        give it back: an Answer follows in told(), and if it agrees, a return (R23).
+        """
+        return await self._send(orders.cancellation(original, reason=reason))
+
+    async def prioritise(self, payment_id: str, priority: Priority) -> str:
+        """Give a payment of this bank that waits another priority (R12); the instruction's id."""
+        return await self._send(orders.reprioritisation(self.name, payment_id, priority))
+
+    async def answer(self, request: Request, *, agreed: bool, reason: str = "") -> str:
+        """Answer a bank that asks for its payment back (R23); the answer's id. Agreed: give_back() follows."""
+        return await self._send(orders.answer(self.name, request, agreed=agreed, reason=reason))
+
+    async def _send(self, message: Item) -> str:
+        await self._entered().send_and_wait(self._payments, _encode(message), partition=0)
+        return message.id
+
+    async def publish(self, instructions: Iterable[Instruction]) -> int:
         """Publish many, in order; how many, once Kafka has them all.
 
         Raises KafkaError, after which some may be published: publishing the same again is harmless (R28).
@@ -118,7 +182,7 @@ class Bank:
         return count
 
     def _batches(
-        self, producer: AIOKafkaProducer, instructions: Iterable[Payment | TokenTransfer | Bulk]
+        self, producer: AIOKafkaProducer, instructions: Iterable[Instruction]
     ) -> Iterator[BatchBuilder]:
         """Full batches and what is left, each closed: Kafka takes it as one."""
         batch = producer.create_batch()

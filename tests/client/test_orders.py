@@ -5,10 +5,29 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import msgspec
+import numpy as np
 import pytest
 
-from clearing.client.orders import amount_text, bulk, payment
-from clearing.messages import Instruction, Payment, TokenTransfer
+from clearing.client.following import Request
+from clearing.client.orders import (
+    amount_text,
+    answer,
+    bulk,
+    cancellation,
+    dvp,
+    give_back,
+    leg,
+    link,
+    own_legs,
+    payment,
+    pvp,
+    reprioritisation,
+)
+from clearing.core.inputs import Decision, Kind
+from clearing.intake.decode import decode
+from clearing.log.content import body_hashes
+from clearing.log.rows import RowBatch, strings
+from clearing.messages import Instruction, Payment, Return, TokenTransfer
 
 TEN = timezone(timedelta(hours=10))
 
@@ -95,3 +114,128 @@ def test_bulk_counts_and_sums_exactly() -> None:
     assert (order.count, order.control_sum) == (5, "1000000000000007.300")
     assert bulk([]).control_sum == "0"
     assert msgspec.json.decode(msgspec.json.encode(order), type=Instruction) == order
+
+
+TRADE = dvp("ALPHA", "BRAVO", delivery=("BOND", 1000), against=("HKD", "99.00"), partial=True)
+DAY = date(2026, 3, 1)
+
+
+def read(*messages: Instruction) -> RowBatch:
+    """As intake reads them: every one of them sound."""
+    rows, _ = decode([msgspec.json.encode(message) for message in messages])
+    assert not rows.rejects
+    return rows
+
+
+def test_a_trade_is_delivery_against_payment() -> None:
+    """R19."""
+    assert [(leg.debtor, leg.creditor, leg.asset, leg.amount) for leg in TRADE.legs] == [
+        ("ALPHA", "BRAVO", "BOND", "1000"),
+        ("BRAVO", "ALPHA", "HKD", "99.00"),
+    ]
+    assert TRADE.partial
+    currencies = pvp("ALPHA", "BRAVO", gives=("HKD", "7.80"), gets=("USD", "1"))
+    assert [(leg.debtor, leg.asset) for leg in currencies.legs] == [
+        ("ALPHA", "HKD"),
+        ("BRAVO", "USD"),
+    ]
+    assert not currencies.partial
+    assert currencies.id != TRADE.id
+
+
+def test_each_sender_pays_its_own_legs_and_intake_sees_one_trade() -> None:
+    """R19: same link, same terms, each leg once."""
+    [delivery] = own_legs(TRADE, "ALPHA", value_date=DAY)
+    [against] = own_legs(TRADE, "BRAVO", value_date=DAY, priority="URGT")
+    rows = read(
+        delivery, against, payment("ALPHA", "BRAVO", "BOND", 1000, link=TRADE, chain_reference="c")
+    )
+    assert rows.links is not None
+    assert rows.links.leg.tolist() == [0, 1, 0]
+    assert len(np.unique(rows.links.terms, axis=0)) == len(np.unique(rows.links.link, axis=0)) == 1
+    assert (delivery.link, against.priority) == (TRADE, "URGT")
+
+
+def test_a_bank_may_owe_several_legs_or_none() -> None:
+    trade = link(
+        leg("ALPHA", "BRAVO", "HKD", 1),
+        leg("ALPHA", "CHARL", "HKD", 2),
+        leg("BRAVO", "ALPHA", "CNH", 3),
+    )
+    assert [order.amount for order in own_legs(trade, "ALPHA")] == ["1", "2"]
+    with pytest.raises(ValueError, match="one id"):
+        own_legs(trade, "ALPHA", id="i")
+    with pytest.raises(ValueError, match="pays no leg"):
+        own_legs(trade, "CHARL")
+
+
+@pytest.mark.parametrize("amount", [None, "0.50"])
+def test_a_return_goes_the_other_way(amount: str | None) -> None:
+    """R5: all of it, or a part."""
+    original = payment("ALPHA", "BRAVO", "HKD", "12.50", end_to_end_id="INV 1", value_date=DAY)
+    back = give_back(original, amount, reason="AC04", priority="HIGH")
+    assert (back.debtor, back.creditor, back.asset, back.amount) == (
+        "BRAVO", "ALPHA", "HKD", amount or "12.50",
+    )  # fmt: skip
+    assert (back.end_to_end_id, back.priority, back.original) == ("INV 1", "HIGH", original)
+    rows = read(original, back)
+    assert rows.references is not None
+    assert rows.references.body_hash[1] == body_hashes(read(original))[0]
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        payment("ALPHA", "BRAVO", "HKD", 1, priority="HIGH", window=3),
+        payment("ALPHA", "BRAVO", "HKD", 1, chain_reference="c", expires_at=datetime.now(UTC)),
+        own_legs(TRADE, "ALPHA")[0],
+        give_back(payment("BRAVO", "ALPHA", "HKD", 1), reason="AC04"),
+    ],
+    ids=["payment", "transfer", "leg", "return"],
+)
+def test_a_cancellation_quotes_what_it_takes_back(
+    original: Payment | TokenTransfer | Return,
+) -> None:
+    """R12, R23."""
+    rows = read(original, cancellation(original))
+    assert rows.references is not None
+    assert rows.references.body_hash[1] == body_hashes(read(original))[0]
+    assert cancellation(original).reason == "CUST"
+
+
+def test_priorities_and_answers_are_read_as_meant() -> None:
+    """R12, R23."""
+    change = reprioritisation("ALPHA", payment("ALPHA", "BRAVO", "HKD", 1).id, "URGT")
+    request = Request(
+        id=cancellation(payment("BRAVO", "ALPHA", "HKD", 1)).id,
+        original=change.payment,
+        counterparty="BRAVO",
+        asset="HKD",
+        amount="1",
+        end_to_end_id="E",
+        reason="DUPL",
+        netting_set="hk",
+        log_offset=1,
+        time_ms=1,
+        offset=1,
+    )
+    rows = read(
+        change,
+        answer("ALPHA", request, agreed=True),
+        answer("ALPHA", request, agreed=False, reason="LEGL"),
+    )
+    assert rows.references is not None
+    assert rows.kind.tolist() == [Kind.PRIORITY, Kind.ANSWER, Kind.ANSWER]
+    assert rows.references.decision.tolist() == [0, Decision.AGREED, Decision.DECLINED]
+    assert strings(rows.debtor).to_pylist() == ["ALPHA"] * 3
+    assert strings(rows.creditor).to_pylist() == ["", "BRAVO", "BRAVO"]
+
+
+def test_a_bulk_may_hold_all_of_them() -> None:
+    """What moves no money counts as nothing in the control sum."""
+    order = payment("ALPHA", "BRAVO", "HKD", "12.50", value_date=DAY)
+    back = give_back(payment("BRAVO", "ALPHA", "HKD", "0.001"), reason="AC04", value_date=DAY)
+    change = reprioritisation("ALPHA", order.id, "HIGH")
+    made = bulk([order, cancellation(order), back, change, *own_legs(TRADE, "ALPHA")])
+    assert (made.count, made.control_sum) == (5, "1012.501")
+    assert len(read(made)) == 5

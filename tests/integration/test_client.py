@@ -11,9 +11,28 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import OffsetOutOfRangeError
 
 from clearing import kafka
-from clearing.client import Bank, BrokenChain, Status, UnknownParticipant, settlements
+from clearing.client import (
+    Bank,
+    BrokenChain,
+    Request,
+    Status,
+    UnknownParticipant,
+    dvp,
+    settlements,
+)
+from clearing.client.orders import payment
 from clearing.core.outputs import LedgerAccount, SettlementBatch
-from clearing.messages import FinalRecord, Instruction, StatusRecord
+from clearing.messages import (
+    Answer,
+    Cancellation,
+    FinalRecord,
+    Instruction,
+    Payment,
+    PriorityChange,
+    Return,
+    StatusRecord,
+    TokenTransfer,
+)
 from clearing.names import Topics
 from clearing.scheme.directory import publish_directory
 from tests.client.test_chain import FIRST, SECOND, batch
@@ -52,16 +71,64 @@ async def test_what_a_bank_publishes_is_what_intake_reads(bootstrap: str, topics
         assert await bank.publish([]) == 0
         bulk = bank.bulk(many[:3])
         assert await bank.publish([bulk]) == 1
-    partition = TopicPartition(topics.payments("hk", "ALPHA"), 0)
-    async with kafka.started(kafka.consumer(bootstrap)) as reader:
-        reader.assign([partition])
-        read = [
-            msgspec.json.decode(record.value or b"", type=Instruction)
-            async for record in kafka.read_to_end(reader, partition)
-        ]
+    read = await published(bootstrap, topics, "ALPHA")
     assert read[0].id == first
     assert read[1:-1] == many
     assert read[-1] == bulk
+
+
+async def published(bootstrap: str, topics: Topics, bank: str) -> list[Instruction]:
+    """All that stands in a bank's payments topic."""
+    partition = TopicPartition(topics.payments("hk", bank), 0)
+    async with kafka.started(kafka.consumer(bootstrap)) as reader:
+        reader.assign([partition])
+        return [
+            msgspec.json.decode(record.value or b"", type=Instruction)
+            async for record in kafka.read_to_end(reader, partition)
+        ]
+
+
+async def test_all_that_a_bank_may_say_is_published(bootstrap: str, topics: Topics) -> None:
+    """R5, R12, R19, R23: trades, returns, cancellations, priorities, answers; each method gives the id."""
+    trade = dvp("ALPHA", "BRAVO", delivery=("BOND", 10), against=("HKD", "990.00"))
+    asked = Request(
+        id=str(uuid.uuid4()),
+        original=str(uuid.uuid4()),
+        counterparty="BRAVO",
+        asset="HKD",
+        amount="1.00",
+        end_to_end_id="E",
+        reason="DUPL",
+        netting_set="hk",
+        log_offset=1,
+        time_ms=1,
+        offset=1,
+    )
+    async with Bank(bootstrap, "ALPHA", "hk", topics.prefix) as bank:
+        received = payment("BRAVO", "ALPHA", "HKD", "1.00")
+        order = bank.payment("BRAVO", "HKD", 5)
+        ids = [
+            *await bank.settle(trade, priority="HIGH"),
+            await bank.transfer("BRAVO", "USDX", 3, "eip155:1:0xab:0"),
+            await bank.give_back(received, "0.40", reason="AC04"),
+            await bank.cancel(order),
+            await bank.prioritise(order.id, "URGT"),
+            await bank.answer(asked, agreed=False, reason="LEGL"),
+        ]
+    read = await published(bootstrap, topics, "ALPHA")
+    assert [message.id for message in read] == ids
+    leg, transfer, back, cancellation, change, answer = read
+    assert isinstance(leg, Payment)
+    assert (leg.link, leg.asset, leg.priority) == (trade, "BOND", "HIGH")
+    assert isinstance(transfer, TokenTransfer)
+    assert isinstance(back, Return)
+    assert (back.original, back.amount) == (received, "0.40")
+    assert isinstance(cancellation, Cancellation)
+    assert cancellation.original == order
+    assert isinstance(change, PriorityChange)
+    assert (change.payment, change.priority) == (order.id, "URGT")
+    assert isinstance(answer, Answer)
+    assert (answer.request, answer.creditor, answer.decision) == (asked.id, "BRAVO", "DECLINED")
 
 
 async def test_a_bank_hears_of_its_payments_up_to_finality(bootstrap: str, topics: Topics) -> None:
