@@ -1,4 +1,4 @@
-"""Payments in files: JSON lines as banks publish them, or CSV with the fields as columns. Checked as intake would.
+"""What banks send, in files: JSON lines as they publish it, or CSV with fields as columns. Checked as intake would.
 
 Files are read twice, once to check and once to publish, so that nothing leaves before all of it is sound.
 """
@@ -7,25 +7,29 @@ import csv
 import io
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from clearing.core.reasons import REASONS, Code
 from clearing.failures import ExitCode, Failure
 from clearing.intake.decode import decode
+from clearing.log.rows import strings
 
 CHUNK_RECORDS = 5_000
 STDIN = Path("(stdin)")
-_NUMBERS = frozenset({"window", "version"})  # the only fields of a payment that are no strings
+# The fields that are no strings: numbers, and what a cell holds as JSON.
+_NUMBERS, _OBJECTS = frozenset({"window", "version"}), frozenset({"link", "original"})
 
 
 class Address(NamedTuple):
-    """Whose payment it is, in which asset: of a bulk's first item; "" where a line is not sound."""
+    """Whose message it is, in which asset: of a bulk's first item that has one. "" where a line is not sound.
+
+    What is about a payment without quoting it has no asset.
+    """
 
     owner: str
     asset: str
@@ -48,7 +52,7 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 def read_file(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(line number, JSON record) of each payment in a file; STDIN has JSON lines. Raises Failure."""
+    """(line number, JSON record) of each message in a file; STDIN has JSON lines. Raises Failure."""
     if path == STDIN:
         yield from _json_lines(sys.stdin.buffer)
     elif path.suffix.lower() == ".csv":
@@ -81,13 +85,15 @@ def _csv(path: Path, file: io.TextIOWrapper) -> Iterator[tuple[int, bytes]]:
 
 def _from_cells(row: dict[str, str]) -> bytes:
     """A record of the cells that are not empty; without a `type` it is what its fields say it is."""
-    fields: dict[str, str | int] = {
-        name: int(cell) if name in _NUMBERS and cell.isdecimal() and cell.isascii() else cell
-        for name, cell in row.items()
-        if cell != ""
-    }
+    fields = {name: _value(name, cell) for name, cell in row.items() if cell != ""}
     kind = "token_transfer" if "chain_reference" in fields else "payment"
     return msgspec.json.encode({"type": kind} | fields)
+
+
+def _value(name: str, cell: str) -> str | int | msgspec.Raw:
+    if name in _NUMBERS and cell.isdecimal() and cell.isascii():
+        return int(cell)
+    return msgspec.Raw(cell) if name in _OBJECTS else cell
 
 
 class Checked(NamedTuple):
@@ -108,15 +114,15 @@ def checked(path: Path) -> Iterator[Checked]:
 
 def _check(file: str, numbers: list[int], values: list[bytes]) -> Checked:
     rows, record = decode(list(values))
-    first = np.searchsorted(record, np.arange(len(values))).tolist()
-    debtors, assets = (_texts(column) for column in (rows.debtor, rows.asset))
+    bounds = np.searchsorted(record, np.arange(len(values) + 1)).tolist()
+    debtors, assets = (strings(column).to_pylist() for column in (rows.debtor, rows.asset))
     bad: list[BadLine] = []
     for row, reject in sorted(rows.rejects.items()):
         reason = REASONS[Code(reject.code)]
         number = numbers[int(record[row])]
         bad.append(BadLine(file, number, reject.item, reason.iso, reason.text, reject.detail))
-    return Checked(numbers, values, [Address(debtors[row], assets[row]) for row in first], bad)
-
-
-def _texts(column: pa.Array | list[str]) -> list[str]:
-    return column if isinstance(column, list) else column.to_pylist()
+    addresses = [
+        Address(debtors[first], next(filter(None, assets[first:stop]), ""))
+        for first, stop in pairwise(bounds)
+    ]
+    return Checked(numbers, values, addresses, bad)

@@ -1,4 +1,4 @@
-"""`clearing publish`: payments from files into the banks' topics, checked first, each acknowledged."""
+"""`clearing publish`: what banks send, from files into the banks' topics, checked first, each acknowledged."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ def publish(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     session: Given,
 ) -> ExitCode:
-    """Publish payments from JSONL or CSV files, each into the topic of its debtor.
+    """Publish payments, and what banks say about them, from JSONL or CSV files, each into the topic of its debtor.
 
     Everything is checked first, as intake will: every line that would be rejected is shown with its reason, and
     then nothing is published (exit code 2). Ends when the brokers have acknowledged every record.
@@ -37,13 +37,15 @@ def publish(
 
         id,debtor,creditor,asset,amount,value_date,end_to_end_id
 
+    with `type` among them for what is no payment; `link` and `original` hold JSON.
+
     Parameters
     ----------
     files
-        JSON lines (payment, token_transfer, bulk), or CSV if the name ends in .csv. Default: JSON lines from
-        stdin.
+        JSON lines (payment, token_transfer, return, cancel, priority, answer, bulk), or CSV if the name ends in
+        .csv. Default: JSON lines from stdin.
     netting_set
-        Where to publish. Default: where the payment's asset is cleared.
+        Where to publish. Default: where the asset is cleared; what names no asset, to the only one there is.
     sender
         Publish as this participant. Default: the payment's debtor.
     skip_bad

@@ -95,22 +95,25 @@ def check_files(files: Sequence[Path], session: Session) -> Batch:
     return batch
 
 
-async def _topics(
+async def topics_of(
     settings: Settings, batch: Batch, netting_set: str | None, sender: str | None
 ) -> list[str]:
     """Topic of each address. Raises Failure, with file and line, where there is none."""
-    if netting_set is not None:
-        await netting_sets(settings, netting_set)
+    known = await netting_sets(settings, netting_set)
+    only = next(iter(known)) if len(known) == 1 else None
     by_asset = {} if netting_set else await netting_sets_of_assets(settings)
     async with kafka.administration(settings.bootstrap, client="clearing-publish") as admin:
         existing = set(await admin.list_topics())
     topics: list[str] = []
     for (owner, asset), where in zip(batch.addresses, batch.places, strict=True):
-        name = netting_set or by_asset.get(asset)
+        name = netting_set or (by_asset.get(asset) if asset else only)
         if name is None:
+            what = (
+                f"no netting set clears {asset}" if asset else "names no asset: which netting set?"
+            )
             raise Failure(
-                f"{where}: no netting set clears {asset}",
-                "clearing status, or --netting-set NAME to publish it anyway",
+                f"{where}: {what}",
+                "clearing status, or --netting-set NAME to publish it there",
                 ExitCode.USAGE,
             )
         topics.append(settings.topics.payments(name, sender or owner))
@@ -131,7 +134,7 @@ async def send(
     Every line's topic is found before the first record leaves. Order within a topic is that of the files.
     """
     settings = session.settings
-    topics = await _topics(settings, batch, netting_set, sender)
+    topics = await topics_of(settings, batch, netting_set, sender)
     counts = dict.fromkeys(topics, 0)
     producer = kafka.producer(settings.bootstrap, client="clearing-publish", linger_ms=LINGER_MS)
     with _bar(session, "publishing", batch.sound) as (progress, task):
