@@ -53,7 +53,6 @@ def _may_begin(room: I64, queue: Queue, bypass: Bool, changed: Collection[int] |
     if changed is not None:
         looked_at = np.zeros(len(space), np.bool_)
         looked_at[list(changed)] = True
-        looked_at[NONE] = False
         looked_at[payer[looked_at[queue.limit]]] = True
         fits &= looked_at[payer]
     return np.unique(payer[fits]).tolist()

@@ -1,6 +1,6 @@
 """Payments that wait: into a queue, out of it, and how each one ends (R12, R17, R20). No decision is made here."""
 
-from bisect import insort
+from bisect import bisect_left, insort
 
 from clearing.core.ids import id_of, id_text
 from clearing.core.inputs import Kind
@@ -22,7 +22,7 @@ def enqueue(state: NettingSet, item: Waiting) -> None:
 def dequeue(state: NettingSet, item: Waiting) -> None:
     """Out of its queue; those behind it move up."""
     queue = state.queues[item.account]
-    queue.remove(item)
+    del queue[bisect_left(queue, item.place, key=_place)]
     if not queue:
         del state.queues[item.account]
     _count(state, item, -item.units, -1)

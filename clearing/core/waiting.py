@@ -5,7 +5,7 @@ import msgspec
 from clearing.core.commands import Proposable
 
 
-class Waiting(msgspec.Struct):
+class Waiting(msgspec.Struct, eq=False):
     """A payment that waits: in the queue of its debtor's account, or (is_queued False) for its link's other legs.
 
     id: 32 hex digits. units: what is still open. day: business date on which it entered. arrival: number
