@@ -1,15 +1,27 @@
 """The stored formats of the log: what is packed is what is opened, in the same bytes every time."""
 
+from dataclasses import fields
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from clearing.core.commands import CloseWindow
-from clearing.core.inputs import ControlItem, Kind, LogRecord, Reject, SourceSpan
+from clearing.core.inputs import (
+    ControlItem,
+    Decision,
+    Kind,
+    Links,
+    LogRecord,
+    References,
+    Reject,
+    SourceSpan,
+)
 from clearing.core.reasons import Code
 from clearing.log import control, payments, records
 from clearing.log.content import body_hashes
-from clearing.log.payments import open_batch, pack
-from clearing.log.rows import RowBatch, assemble
+from clearing.log.payments import open_batch, pack, unpack
+from clearing.log.rows import RowBatch, assemble, strings
 
 SPANS = [SourceSpan("payments.hk.ALPHHKHH", 0, 7, 12), SourceSpan("payments.hk.BETAHKHH", 0, 0, 1)]
 
@@ -39,6 +51,50 @@ def rows(**changes: object) -> RowBatch:
     return RowBatch(**{**columns, **changes})  # type: ignore[arg-type]
 
 
+def about(**changes: object) -> RowBatch:
+    """A leg that is not linked, a linked one, a return, an answer."""
+    words = np.arange(8, dtype=np.uint64).reshape(4, 2)
+    nothing = np.zeros(4, np.uint8)
+    linked, referring = np.array([0, 1, 0, 0], np.uint8), np.array([0, 0, 1, 1], np.uint8)
+    links = Links(
+        link=words * linked[:, None],
+        terms=(words + np.uint64(9)) * linked[:, None],
+        leg=linked * np.uint8(2),
+        legs=linked * np.uint8(16),
+        partial=linked,
+    )
+    references = References(
+        id=words * referring[:, None],
+        body_hash=np.array([0, 0, 2**63, 0], np.uint64),
+        amount=np.array([0, 0, 10**17, 0], np.int64),
+        decimals=np.array([0, 0, 18, 0], np.uint8),
+        decision=np.array([0, 0, 0, Decision.AGREED], np.uint8),
+    )
+    columns: dict[str, object] = {
+        "id": np.arange(64, dtype=np.uint8).reshape(4, 16),
+        "debtor": ["ALPHHKHH"] * 4,
+        "creditor": ["BETAHKHH"] * 4,
+        "asset": ["HKD", "HKD", "HKD", ""],
+        "amount": np.array([1, 1, 1, 0], np.int64),
+        "decimals": nothing,
+        "value_date": np.full(4, 20514, np.int32),
+        "priority": nothing,
+        "kind": np.array([Kind.PAYMENT, Kind.PAYMENT, Kind.RETURN, Kind.ANSWER], np.uint8),
+        "end_to_end_id": ["A", "B", "C", ""],
+        "chain_reference": None,
+        "expires_at_ms": np.zeros(4, np.int64),
+        "window": np.zeros(4, np.int32),
+        "source": np.zeros(4, np.int32),
+        "source_offset": np.arange(4),
+        "item": np.full(4, -1, np.int32),
+        "reject": nothing,
+        "links": links,
+        "references": references,
+        "reason": ["", "", "AC04", ""],
+    }
+    return RowBatch(**{**columns, **changes})  # type: ignore[arg-type]
+
+
 def part(batch: RowBatch, first: int, stop: int) -> RowBatch:
     """Some of the rows, as arrays that may be changed."""
     return assemble([batch], [(0, first, stop)])
@@ -62,6 +118,81 @@ def test_a_packed_batch_opens_as_what_it_was() -> None:
         assert getattr(found, name).dtype == getattr(wanted, name).dtype, name
     assert found.body_hash.tolist() == body_hashes(wanted).tolist()
     assert found.rejects == wanted.rejects
+
+
+def test_links_and_references_open_as_what_they_were() -> None:
+    """R19, R5, R23."""
+    found = unpack(pack(about(), SPANS), 4, 5).payments
+    assert found is not None
+    for kind, name in ((Links, "links"), (References, "references")):
+        wanted, got = getattr(about(), name), getattr(found, name)
+        assert isinstance(got, kind)
+        for column in fields(kind):
+            values = getattr(got, column.name)
+            assert values.tolist() == getattr(wanted, column.name).tolist(), column.name
+            assert values.dtype == getattr(wanted, column.name).dtype, column.name
+    assert open_batch(pack(about(), SPANS)).texts("reason") == ["", "", "AC04", ""]
+
+
+def test_rows_without_links_and_references_have_none() -> None:
+    found = unpack(pack(rows(), SPANS), 4, 5).payments
+    assert found is not None
+    assert (found.links, found.references) == (None, None)
+
+
+@pytest.mark.parametrize("kept", [(0, 1), (0, 2), (2, 4), (0, 4)])
+def test_columns_that_no_row_needs_are_left_out(kept: tuple[int, int]) -> None:
+    """What a log record is does not depend on what was read with it."""
+    names = set(open_batch(pack(part(about(), *kept), SPANS)).batch.schema.names)
+    links = {"link", "terms", "leg", "legs", "partial"}
+    references = {
+        "reference",
+        "reference_hash",
+        "reference_amount",
+        "reference_decimals",
+        "decision",
+        "reason",
+    }
+    assert names & links == (links if kept in ((0, 2), (0, 4)) else set())
+    assert names & references == (references if kept in ((2, 4), (0, 4)) else set())
+
+
+@pytest.mark.parametrize("name", ["link", "terms", "legs", "reference"])
+def test_half_of_what_belongs_together_is_no_log_record(name: str) -> None:
+    batch = open_batch(pack(about(), SPANS)).batch
+    sink = pa.BufferOutputStream()
+    without = batch.drop_columns([name])
+    with pa.ipc.new_stream(sink, without.schema) as writer:
+        writer.write_batch(without)
+    with pytest.raises(ValueError, match="not the columns of a log record"):
+        open_batch(sink.getvalue().to_pybytes())
+
+
+def test_texts_of_a_row_are_read_when_asked_for() -> None:
+    found = unpack(pack(rows(), SPANS), 4, 5).payments
+    assert found is not None
+    assert [found.texts(row) for row in range(3)] == [
+        ("INV 1", ""), ("INV 2", "eip155:1:0xab:0"), ("", ""),
+    ]  # fmt: skip
+    plain = unpack(pack(part(rows(), 0, 1), SPANS), 4, 5).payments
+    assert plain is not None
+    assert plain.texts(0) == ("INV 1", "")
+
+
+def test_batches_are_put_together_by_runs() -> None:
+    """Plain meaning: the rows one after the other, each with its reject, whatever columns its batch has."""
+    whole = assemble([rows(), about()], [(1, 3, 4), (0, 1, 3), (1, 1, 3), (0, 0, 1)])
+    one_by_one = [(about(), 3), (rows(), 1), (rows(), 2), (about(), 1), (about(), 2), (rows(), 0)]
+    assert len(whole) == 6
+    assert whole.rejects == {2: rows().rejects[2]}
+    hashes = [body_hashes(part(batch, row, row + 1))[0] for batch, row in one_by_one]
+    assert body_hashes(whole).tolist() == hashes
+    assert strings(whole.end_to_end_id).to_pylist() == ["", "INV 2", "", "B", "C", "INV 1"]
+    assert [bytes(one) for one in whole.id] == [bytes(batch.id[row]) for batch, row in one_by_one]
+    assert whole.links is not None
+    assert whole.links.legs.tolist() == [0, 0, 0, 16, 0, 0]
+    assert whole.references is not None
+    assert whole.references.decision.tolist() == [Decision.AGREED, 0, 0, 0, 0, 0]
 
 
 def test_texts_are_kept_for_those_who_want_them() -> None:
@@ -93,8 +224,10 @@ def test_the_same_rows_give_the_same_bytes() -> None:
 def test_content_hashes_are_a_stored_format() -> None:
     """R28: an id that comes again years later is compared with these. A change is a new version of the format."""
     assert [f"{h:016x}" for h in body_hashes(part(rows(), 0, 2)).tolist()] == GOLDEN
+    assert [f"{h:016x}" for h in body_hashes(about()).tolist()] == GOLDEN_ABOUT
 
 
+GOLDEN_ABOUT = ["225d2dd7cc8184b3", "832b2f6230f5c7d5", "bd19f15d3545706f", "b2cb7d4ba47ac995"]
 GOLDEN = ["c0e86a56b130e9ed", "b10595a068be6b99"]
 
 
@@ -121,6 +254,51 @@ def test_every_part_of_the_content_counts_in_its_hash(name: str, value: object) 
     before = body_hashes(plain)
     setattr(plain, name, value)
     assert body_hashes(plain) != before
+
+
+LINKED, RETURNED, ANSWERED = 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "value"),
+    [
+        (LINKED, "links.link", [8, 9]),
+        (LINKED, "links.terms", [8, 9]),
+        (RETURNED, "references.id", [8, 9]),
+        (RETURNED, "references.body_hash", 8),
+        (RETURNED, "reason", ["AC01"]),
+        (RETURNED, "reason", None),
+        (ANSWERED, "references.id", [8, 9]),
+        (ANSWERED, "references.decision", Decision.DECLINED),
+        (ANSWERED, "reason", ["AC01"]),
+    ],
+)
+def test_every_part_of_what_a_row_is_about_counts_in_its_hash(
+    row: int, name: str, value: object
+) -> None:
+    """R28."""
+    batch = part(about(), row, row + 1)
+    before = body_hashes(batch)
+    group, _, column = name.partition(".")
+    if column:
+        getattr(getattr(batch, group), column)[0] = value
+    else:
+        setattr(batch, group, value)
+    assert body_hashes(batch) != before
+
+
+def test_a_link_and_a_reference_of_the_same_words_are_not_the_same() -> None:
+    """R28: nor is a row that has neither."""
+    linked, plain = part(about(), LINKED, 2), part(about(), LINKED, 2)
+    plain.links = None
+    assert linked.links is not None
+    referring = part(about(), LINKED, 2)
+    referring.links = None
+    nothing = np.zeros(1, np.uint8)
+    referring.references = References(
+        linked.links.link, linked.links.terms[:, 0], np.zeros(1, np.int64), nothing, nothing
+    )
+    assert len({int(body_hashes(batch)[0]) for batch in (linked, plain, referring)}) == 3
 
 
 @pytest.mark.parametrize("name", ["id", "source", "source_offset", "item"])
