@@ -1,5 +1,6 @@
 """The contract in any language: schemas as the types are, golden samples that hold them, and one list of both."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from clearing.core.inputs import Kind
 from clearing.core.outputs import SettlementBatch
 from clearing.intake import control, exact, links
 from clearing.intake.fields import Row
-from clearing.messages import Bulk, Payment, TokenTransfer
+from clearing.messages import Bulk, Link, Payment, TokenTransfer
 from clearing.topics import constraints
 from clearing.topics.contract import contract_folder, read_contract
 from clearing.topics.schemas import MESSAGES, documents, schema_of, write
@@ -211,6 +212,56 @@ def test_schema_and_intake_agree_on_payments(sample: str, field: str, value: obj
         value = value[:-1]  # Python's $ matches before it, that of ECMA-262 does not
     document = json.loads(SAMPLES[sample]) | {field: value}
     assert VALIDATORS[kind_of(sample)].is_valid(document) == read_by_intake(document)
+
+
+@given(
+    st.sampled_from(["priority", "answer", "answer.agreed"]),
+    st.sampled_from(
+        [
+            "debtor",
+            "creditor",
+            "payment",
+            "request",
+            "decision",
+            "reason",
+            "priority",
+            "version",
+            "type",
+        ]
+    ),
+    VALUES | st.sampled_from(["AGREED", "AC04"]),
+)
+def test_schema_and_intake_agree_on_instructions(sample: str, field: str, value: object) -> None:
+    if isinstance(value, str) and value.endswith("\n"):
+        value = value[:-1]
+    document = json.loads(SAMPLES[sample]) | {field: value}
+    assert VALIDATORS[kind_of(sample)].is_valid(document) == read_by_intake(document)
+
+
+@given(
+    st.sampled_from(
+        ["payment.linked", "token_transfer.linked", "return", "cancel", "cancel.linked"]
+    ),
+    st.lists(st.sampled_from(["link", "original", "legs", 0, 1]), max_size=3),
+    st.sampled_from(
+        [*Payment.__struct_fields__, *Link.__struct_fields__, "original", "chain_reference"]
+    ),
+    VALUES,
+)
+def test_what_intake_reads_is_valid(
+    sample: str, path: list[str | int], field: str, value: object
+) -> None:
+    """The other way does not hold: no schema says that a payment is one of the legs, or fits what it quotes."""
+    document = json.loads(SAMPLES[sample])
+    place: Any = document
+    for step in path:
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            place = place[step]
+    if isinstance(place, list):
+        place = place[0]
+    place[field] = value[:-1] if isinstance(value, str) and value.endswith("\n") else value
+    if read_by_intake(document):
+        assert [error.message for error in VALIDATORS[kind_of(sample)].iter_errors(document)] == []
 
 
 @pytest.mark.parametrize(
