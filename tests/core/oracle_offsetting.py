@@ -12,6 +12,8 @@ import numpy as np
 
 from clearing.core.offsetting import NONE, Queue
 
+SCALES = (1, 10**9 + 7, 1 << 58)  # 2^58: a handful of amounts is more than an int64 holds
+
 
 class Item(NamedTuple):
     payer: int
@@ -69,6 +71,22 @@ def random_system(random: Random, accounts: int = 4, most: int = 8, scale: int =
     room += [random.randint(low, 9) * scale for _ in range(2 * accounts * accounts)]
     bypass = [random.random() < passing for _ in items]
     return System(room, items, bypass, [a % ((accounts + 1) // 2) for a in range(accounts)])
+
+
+def systems(
+    seed: int, count: int, scales: tuple[int, ...] = SCALES
+) -> Iterator[tuple[Random, System]]:
+    for k in range(count):
+        random = Random(f"{seed} {k}")
+        accounts, scale = random.randint(2, 5), random.choice(scales)
+        yield random, random_system(random, accounts=accounts, scale=scale)
+
+
+def after(system: System, released: list[list[int]]) -> tuple[list[int], list[Item]]:
+    rows = {row for rows in released for row in rows}
+    assert len(rows) == sum(map(len, released)), "released twice"
+    room = ends(system.room, system.items, rows)[:-1]
+    return room, [item for i, item in enumerate(system.items) if i not in rows]
 
 
 # --- sets (R15, R20) ---------------------------------------------------------------------------------------------
