@@ -266,6 +266,7 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "kind": _from(0, max(Kind)),  # 0 and row -1: of what is taken back, not known any more
         "amount": _AMOUNT,
         "remaining": _or_empty(_AMOUNT),
+        "return_of": _or_empty(_ID),
         "row": _from(-1),
         "how": {
             "enum": ["", "SINGLE", "BILATERAL", "MULTILATERAL", "LINK", "PARTIAL", "OPERATOR"]
