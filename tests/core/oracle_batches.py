@@ -8,10 +8,7 @@ from typing import Any
 
 from clearing.core.registry import AssetSpec
 from tests.core.oracle_books import (
-    COLLATERAL,
-    FUNDING,
     NO_HASH,
-    POOL,
     Batch,
     Books,
     Chunk,
@@ -84,8 +81,10 @@ def parts_of(spec: AssetSpec, chunks: list[Chunk]) -> list[list[Chunk]]:
     return parts
 
 
-def content(books: Books, spec: AssetSpec, chunks: list[Chunk], advice: Debts | None) -> Batch:
-    """The part of a batch that its members decide."""
+def content(
+    books: Books, spec: AssetSpec, chunks: list[Chunk], advice: Debts | None, *, as_one: bool
+) -> Batch:
+    """The part of a batch that its members decide. as_one: they are chained as if of one log record."""
     members = [m for _, of_record in chunks for m in of_record]
     net = spec.model.granularity == "NET"
     return {
@@ -95,7 +94,7 @@ def content(books: Books, spec: AssetSpec, chunks: list[Chunk], advice: Debts | 
         "entries": entries(books, spec, members, advice),
         "log_first": chunks[0][0],
         "log_last": chunks[-1][0],
-        "members_root": root(chunks, list(books.status)),
+        "members_root": root([(0, members)] if as_one else chunks, list(books.status)),
     }
 
 
@@ -206,8 +205,7 @@ def summed(entries: Iterable[dict[str, Any]], order: list[str], scale: int) -> l
     return [
         {"participant": name}
         | {field: decimal(v, scale) if field in amounts else v for field, v in total[name].items()}
-        for name in [*order, FUNDING, COLLATERAL, POOL]
-        if name in total
+        for name in sorted(total, key=lambda name: [*order, name].index(name))
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the oracle of the core keeps: accounts, waiting payments, links, windows with their members, and what was said.
+"""What the oracle of the core keeps: accounts, waiting payments, links, windows with their members, what was said.
 
 Dicts, lists and Python integers; nothing of clearing.core but the types that its inputs are made of. The rest of
 the oracle changes these books, one thing at a time: oracle.py says in which order.
@@ -36,6 +36,7 @@ class Account:
 class Seen:
     """What is remembered of an id: when it came, its content, what became of it, what of it was returned."""
 
+    id: int
     day: int
     body: int
     code: int
@@ -165,7 +166,8 @@ class Part:
 class ClosedWindow:
     """A window that is not settled. together: the windows it shares links with, itself among them (R20).
 
-    undoable: its asset had a rule for shortfalls when it closed. shifted: what a waterfall has moved between participants; by_scheme: what came from outside of them (R25).
+    undoable: its asset had a rule for shortfalls when it closed. rechained: after a recast. shifted: what a
+    waterfall has moved between participants; by_scheme: what came from outside of them (R25).
     """
 
     asset: str
@@ -174,6 +176,7 @@ class ClosedWindow:
     undoable: bool
     parts: list[Part] = field(default_factory=list[Part])
     together: "list[ClosedWindow]" = field(default_factory=list["ClosedWindow"])
+    rechained: bool = False
     shifted: dict[str, int] = field(default_factory=dict[str, int])
     by_scheme: dict[str, int] = field(default_factory=dict[str, int])
 

@@ -51,7 +51,7 @@ from tests.core.oracle_waiting import end, is_held, release
 from tests.core.oracle_windows import (
     FAILED,
     abort,
-    close_commanded,
+    close_at_cutoff,
     fund,
     open_window,
     reschedule,
@@ -295,7 +295,7 @@ def _set_cutoffs(books: Books, asked: SetCutoffs) -> bool:
 
 
 def _close_window(books: Books, asked: CloseWindow) -> bool:
-    close_commanded(books, [asked.asset] if asked.asset else list(books.assets))
+    close_at_cutoff(books, [asked.asset] if asked.asset else list(books.assets))
     return True
 
 

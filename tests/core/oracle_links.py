@@ -1,4 +1,4 @@
-"""Linked legs in the oracle (R19-R22): they gather, and when all are there leave together, queue together or end."""
+"""Linked legs in the oracle (R19-R22): they gather; when all are there, they leave, queue or end together."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -7,7 +7,7 @@ from math import gcd
 from clearing.core.reasons import Code
 from tests.core.oracle_books import Books, Link, Payment
 from tests.core.oracle_limits import fits, has_room, is_blocked, lack
-from tests.core.oracle_release import may_leave
+from tests.core.oracle_release import may_leave, queued
 from tests.core.oracle_waiting import (
     accept,
     end_legs,
@@ -79,23 +79,23 @@ def _paired(books: Books, one: str, other: str) -> bool:
 
 
 def deliver_parts(books: Books, asset: str) -> None:
-    """R22 at a cut-off: of every link that may be delivered in part, the most that fits, less than all."""
-    for payment in list(books.waiting):
-        link = payment.link
-        if not (payment.queued and link and link.declared[2] and payment is link.in_order()[0]):
-            continue
-        legs = link.in_order()
-        if any(leg.asset == asset for leg in legs) and may_leave(books, legs):
-            _deliver_part(books, legs)
+    """R22 at a cut-off: of every link that may be delivered in part, the most that fits, less than all. One after
+    the other, in the turn of their first legs."""
+    for payment in queued(books):
+        if payment.link and payment.link.declared[2] and payment is payment.group[0]:
+            legs = payment.group
+            if any(leg.asset == asset for leg in legs) and may_leave(books, legs):
+                _deliver_part(books, legs)
 
 
 def _deliver_part(books: Books, legs: list[Payment]) -> None:
-    whole = gcd(*(leg.units for leg in legs))
-    for part in range(whole - 1, 0, -1):
-        if fits(books, [_part(leg, part, whole) for leg in legs]):
-            for leg in legs:
-                release_part(books, leg, leg.units // whole * part)
-            return
+    """From the smallest part on, as long as it fits: a debt that only a larger part would cover is no reason."""
+    whole, part = gcd(*(leg.units for leg in legs)), 0
+    while part + 1 < whole and fits(books, [_part(leg, part + 1, whole) for leg in legs]):
+        part += 1
+    if part:
+        for leg in legs:
+            release_part(books, leg, leg.units // whole * part)
 
 
 def _part(leg: Payment, part: int, whole: int) -> Payment:

@@ -1,4 +1,4 @@
-"""The rows of a log record in the oracle, one by one: checks in their order, then payments, returns, instructions."""
+"""The rows of a log record in the oracle, one by one: checks in their order, payments, returns, instructions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +111,7 @@ def _outcome(books: Books, line: Line) -> tuple[int, bool]:
         first = books.seen[line.id]
         same = first.body == line.body
         return (first.code, True) if same else (Code.DUPLICATE_ID, False)
-    seen = books.seen[line.id] = Seen(books.date, line.body, code=-1)
+    seen = books.seen[line.id] = Seen(line.id, books.date, line.body, code=-1)
     seen.code = int(
         _instruction(books, line) if line.kind in ABOUT_ANOTHER else _pay(books, line, seen)
     )

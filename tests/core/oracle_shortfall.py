@@ -8,6 +8,7 @@ from tests.core.oracle_books import (
     COLLATERAL,
     POOL,
     Books,
+    Chunk,
     ClosedWindow,
     Event,
     Member,
@@ -124,16 +125,18 @@ def largest_remainder(total: int, weights: dict[str, int]) -> dict[str, int]:
 
 
 def _recast(books: Books, window: ClosedWindow, short: set[str], reason: str) -> None:
-    """What the short ones sent or received in this window is taken out of it."""
-    kept: list[tuple[int, list[Member]]] = []
-    for offset, members in window.parts[0].chunks:
-        stay = [m for m in members if not short & {m.debtor, m.creditor}]
-        for m in members:
-            if m not in stay:
-                _take_out(books, window, m, offset)
-        if stay:
-            kept.append((offset, stay))
-    replace_batch(books, window, kept, reason)
+    """What the short ones sent or received in this window is taken out of it. What is left is chained as one."""
+    chunks = window.parts[0].chunks
+    kept = [(at, m) for at, m in placed(chunks) if not short & {m.debtor, m.creditor}]
+    for at, m in placed(chunks):
+        if short & {m.debtor, m.creditor}:
+            _take_out(books, window, m, at)
+    window.rechained = True
+    replace_batch(books, window, [(at, [m]) for at, m in kept], reason)
+
+
+def placed(chunks: list[Chunk]) -> list[tuple[int, Member]]:
+    return [(at, m) for at, members in chunks for m in members]
 
 
 def _take_out(books: Books, window: ClosedWindow, m: Member, offset: int) -> None:
@@ -145,6 +148,13 @@ def _take_out(books: Books, window: ClosedWindow, m: Member, offset: int) -> Non
     m.seen.code = int(Code.RECAST)
     if m.payment.original:
         m.payment.original.returned -= m.units
+    unknown = {
+        "row": -1,
+        "source": ("", 0, -1, -1),
+        "end_to_end_id": "",
+        "kind": 0,
+        "return_of": "",
+    }
+    known = {"log_offset": offset, "window": window.number}
     resolution = resolution_of(books, m.payment, Code.RECAST, m.units)
-    resolution |= {"log_offset": offset, "row": -1, "source": ("", 0, -1, -1), "end_to_end_id": "", "kind": 0}
-    books.said.resolutions.append(resolution)
+    books.said.resolutions.append(resolution | unknown | known)

@@ -134,6 +134,7 @@ def resolution_of(books: Books, payment: Payment, code: Code, units: int) -> dic
         "how": "",
         "window": 0,
         "remaining": "",
+        "return_of": uuid_text(payment.original.id) if payment.original else "",
     }
 
 

@@ -21,6 +21,7 @@ from tests.core.oracle_books import (
     minor,
 )
 from tests.core.oracle_links import deliver_parts
+from tests.core.oracle_release import offset
 from tests.core.oracle_waiting import end
 
 FAILED = ("FAILED", "ABORTED")
@@ -67,38 +68,32 @@ def say(books: Books, asset: str, number: int, version: int, state: str, **more:
 
 
 def close_due(books: Books) -> None:
-    for name, asset in books.assets.items():
-        if asset.window.cutoff_ms and asset.window.cutoff_ms <= books.time_ms:
-            due = [
-                other
-                for other, a in books.assets.items()
-                if a.window.cutoff_ms and a.window.cutoff_ms <= books.time_ms
-            ]
-            _close_with_linked(books, name, due)
+    due = [n for n, a in books.assets.items() if 0 < a.window.cutoff_ms <= books.time_ms]
+    close_at_cutoff(books, due)
 
 
-def close_commanded(books: Books, names: list[str]) -> None:
+def close_at_cutoff(books: Books, names: list[str]) -> None:
+    """First the queues of all of them, then the windows; one that closed with another does not close again."""
+    for name in names:
+        _at_cutoff(books, name)
     numbers = {name: books.assets[name].window.number for name in names}
     for name in names:
-        if books.assets[name].window.number == numbers[name]:  # not closed with another one
-            still = [n for n in names if books.assets[n].window.number == numbers[n]]
-            _close_with_linked(books, name, still)
+        if books.assets[name].window.number == numbers[name]:
+            _close_with_linked(books, name)
 
 
 def close_immediate(books: Books) -> None:
+    """Nothing happens to the queue: it is no cut-off."""
     for name, asset in books.assets.items():
         if asset.spec.model.delay == "IMMEDIATE" and asset.window.members:
-            _close_with_linked(books, name, [])
+            _close_with_linked(books, name)
 
 
-def _close_with_linked(books: Books, name: str, due: list[str]) -> None:
-    """One window and all that share links with it, directly or through others. The queue is touched (R17) only
-    in those that are due."""
+def _close_with_linked(books: Books, name: str) -> None:
+    """One window and all that share links with it, directly or through others."""
     closing = [name]
-    for asset in closing:  # grows while it is gone through
-        if asset in due:
-            _at_cutoff(books, asset)
-        closing += [other for other in _linked_with(books, closing) if other not in closing]
+    while more := [other for other in _linked_with(books, closing) if other not in closing]:
+        closing += more
     closing.sort(key=list(books.assets).index)
     _close(books, closing)
 
@@ -113,7 +108,11 @@ def _linked_with(books: Books, closing: list[str]) -> list[str]:
 
 
 def _at_cutoff(books: Books, name: str) -> None:
+    """R14, R22, R17: what can leave does so, also in part; what may not roll ends; what is left is told (R16)."""
     spec, number = books.assets[name].spec, books.assets[name].window.number
+    if not any(p.asset == name for p in books.waiting):
+        return
+    offset(books)
     deliver_parts(books, name)
     for payment in list(books.waiting):
         if payment.asset != name or payment not in books.waiting:
@@ -173,7 +172,8 @@ def _send_part(
     linked: list[str],
 ) -> Part:
     spec = books.assets[window.asset].spec
-    made = content(books, spec, chunks, books.advice.get((window.asset, window.number)))
+    advice = books.advice.get((window.asset, window.number))
+    made = content(books, spec, chunks, advice, as_one=window.rechained)
     if window.shifted or window.by_scheme:
         made["entries"] = shifted(made["entries"], window.shifted | window.by_scheme, spec.scale)
     batch = seal(
@@ -220,8 +220,9 @@ def replace_batch(books: Books, window: ClosedWindow, chunks: list[Chunk], reaso
 
 
 def _next_version(books: Books, window: ClosedWindow, old: Part, chunks: list[Chunk]) -> None:
+    """It names the batches that the linked windows have by now."""
     del books.pending[old.batch["id"]]
-    others = [p.batch["id"] for w in window.together if w is not window for p in w.parts]
+    others = [part.batch["id"] for w in window.together if w is not window for part in w.parts]
     number, parts = old.batch.get("part", 1), old.batch.get("parts", 1)
     new = _send_part(books, window, chunks, number, parts, old.batch["version"] + 1, others)
     say_batch(books, new, "PENDING_SETTLEMENT", sums([new]))
