@@ -1,158 +1,202 @@
-"""Deadlocks explain themselves: against counting up, and against their plain meaning (R16)."""
+"""Deadlocks at a cut-off: who waits for whom, for which limit, and what would free something (R16)."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from random import Random
 
-import numpy as np
 import pytest
 
-from clearing.core.deadlock import Deadlock, Edge, Wait, explain
-from clearing.core.offsetting import NONE
-from tests.core import oracle_offsetting as oracle
-from tests.core.oracle_offsetting import Item, after, queue_of, random_system, systems
+from clearing.core.commands import (
+    Fund,
+    SetBilateralLimit,
+    SetCap,
+    SetShortLimit,
+    SetStatus,
+    SetValuation,
+)
+from clearing.core.outputs import DeadlockEvent, WaitsFor
+from tests.core.build import linked
+from tests.core.scenes import (
+    BANKS,
+    BYPASS,
+    DROP,
+    FIFO,
+    QUEUED,
+    A,
+    B,
+    C,
+    D,
+    Scene,
+    asset,
+    number,
+    row,
+)
 
 
-def why(room: list[int], items: list[Item]) -> Deadlock:
-    deadlock = explain(np.array(room, np.int64), queue_of(items))
-    assert deadlock is not None
-    return deadlock
+def fund(scene: Scene, bank: str, amount: int, asset: str = "HKD") -> None:
+    assert scene.do(Fund, participant=bank, asset=asset, amount=str(amount)) == ""
 
 
-def test_no_deadlock_while_something_can_leave() -> None:  # R16
-    for _, system in systems(11, 300):
-        deadlock = explain(np.array(system.room, np.int64), queue_of(system.items))
-        assert (deadlock is None) == bool(oracle.one_at_a_time(system.room, system.items))
+def deadlock(scene: Scene, asset: str = "HKD") -> DeadlockEvent:
+    scene.close(asset)
+    (event,) = scene.events(DeadlockEvent)
+    return event
 
 
-def deadlocks(
-    seed: int, count: int, accounts: int = 4, most: int = 8
-) -> Iterator[tuple[list[int], list[Item]]]:
-    random = Random(seed)
-    while count:
-        system = random_system(random, random.randint(2, accounts), most)
-        room, items = after(system, [sorted(oracle.one_at_a_time(system.room, system.items))])
-        if items:
-            count -= 1
-            yield room, items
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_smallest_extra_liquidity_for_one_account(seed: int) -> None:  # R16
-    found: list[tuple[int, int] | None] = []
-    for room, items in deadlocks(seed, 100):
-        deadlock = why(room, items)
-        assert deadlock.searched
-        assert deadlock.to_free_any == oracle.cheapest(room, items)
-        found.append(deadlock.to_free_any)
-    assert None in found
-    assert len(set(found)) > 10
-
-
-def test_with_the_extra_liquidity_for_all_everything_leaves() -> None:  # R16
-    for room, items in deadlocks(21, 300):
-        free = [item for item in items if not item.held]
-        enough = list(room)
-        for constraint, amount in why(room, items).to_free_all:
-            assert amount > 0
-            enough[constraint] += amount
-        everything = oracle.one_at_a_time([1 << 40] * len(room), items)
-        assert oracle.one_at_a_time(enough, items) == everything
-        assert len(everything) <= len(free)
-        for constraint, _ in why(room, items).to_free_all:
-            enough[constraint] -= 1
-            assert oracle.one_at_a_time(enough, items) != everything
-            enough[constraint] += 1
-
-
-@pytest.mark.parametrize("most", [8, 24])
-def test_edges_and_cycles_are_their_plain_meaning(most: int) -> None:  # R16, R20
-    circles = linked = 0
-    for room, items in deadlocks(most, 300, accounts=most // 2, most=most):
-        deadlock = why(room, items)
-        assert [wait.account for wait in deadlock.waits] == sorted({item.payer for item in items})
-        for wait in deadlock.waits:
-            head = min(
-                (item for item in items if item.payer == wait.account), key=lambda i: i.order
-            )
-            assert (items[wait.row], wait.held, wait.limit) == (head, head.held, head.limit)
-            if head.group == NONE and not head.held:
-                assert wait.lacks == max(0, head.amount - room[head.payer])
-                assert wait.lacks or wait.limit_lacks
-            found = {
-                why: {
-                    edge.waits_for: edge.amount
-                    for edge in deadlock.edges
-                    if (edge.account, edge.why) == (wait.account, why)
-                }
-                for why in ("money", "limit", "group")
-            }
-            assert found["money"] == (oracle.brought(items, wait.account) if wait.lacks else {})
-            assert bool(found["limit"]) <= bool(wait.limit_lacks)
-            legs = {} if head.held else oracle.stuck_legs(room, items, wait.row)
-            assert found["group"] == legs
-            linked += len(legs)
-        assert deadlock.cycles == oracle.circles([(e.account, e.waits_for) for e in deadlock.edges])
-        circles += len(deadlock.cycles)
-    assert circles > 50
-    assert linked > 50
-
-
-def test_a_search_that_is_cut_short_says_so() -> None:  # R16
-    """A ring in which only the last account lacks something: others are tried before it."""
-    room = np.array([0] * 49 + [-5], np.int64)
-    queue = queue_of([Item(i % 50, (i + 1) % 50, 100, i) for i in range(500)])
-    whole, cut = explain(room, queue), explain(room, queue, effort_items=1000)
-    assert whole is not None
-    assert cut is not None
-    assert (whole.to_free_any, whole.searched) == ((49, 5), True)
-    assert (cut.to_free_any, cut.searched) == ((0, 100), False)  # enough, if not the least
-
-
-def test_who_waits_for_whom() -> None:  # R16
-    """The ring of Ubin 7.1: each waits for the one before it, and 1 is the cheapest to help."""
-    items = [
-        Item(0, 1, 8, 0),
-        Item(1, 2, 10, 1),
-        Item(2, 3, 20, 2),
-        Item(3, 4, 30, 3),
-        Item(4, 0, 40, 4),
+def told(event: DeadlockEvent) -> list[tuple[str, int, str, str, list[str]]]:
+    """(who waits, with which payment, lacks what, of which limit, for whom)."""
+    return [
+        (item.participant, number(item.payment), item.lacks, item.limit, item.waits_for)
+        for item in event.waits
     ]
-    deadlock = why([3, 4, 5, 4, 3], items)
-    assert deadlock.waits == [
-        Wait(account=a, row=a, held=False, lacks=lacks, limit=NONE, limit_lacks=0)
-        for a, lacks in enumerate((5, 6, 15, 26, 37))
-    ]
-    assert deadlock.edges == [
-        Edge(0, 4, 40, "money"),
-        Edge(1, 0, 8, "money"),
-        Edge(2, 1, 10, "money"),
-        Edge(3, 2, 20, "money"),
-        Edge(4, 3, 30, "money"),
-    ]
-    assert deadlock.cycles == [[0, 1, 2, 3, 4]]
-    assert deadlock.to_free_all == [(2, 5), (3, 6), (4, 7)]
-    assert deadlock.to_free_any == (0, 5)
 
 
-def test_waiting_for_a_limit_a_leg_and_a_hold() -> None:  # R16, R20
-    items = [
-        Item(0, 1, 5, 0, limit=4, relief=5),
-        Item(1, 0, 9, 1, limit=5, relief=4),
-        Item(2, 1, 1, 2, group=7),
-        Item(0, 2, 1, 3, group=7),
-        Item(3, 2, 1, 4, held=True),
+def test_a_chain_says_who_waits_for_whom_and_the_least_that_helps() -> None:  # R16
+    scene = Scene(held="1")
+    rows = [row(1, A, B, 5), row(2, B, C, 8), row(3, C, D, 9), row(4, B, A, 1)]
+    assert scene.pay(*rows) == [QUEUED] * 4
+    event = deadlock(scene)
+    assert told(event) == [
+        (A, 1, "4", "LIQUIDITY", [B]),
+        (B, 2, "7", "LIQUIDITY", [A]),
+        (C, 3, "8", "LIQUIDITY", [B]),
     ]
-    deadlock = why([9, 0, 9, 9, 2, 99], items)
-    assert deadlock.waits == [
-        Wait(account=0, row=0, held=False, lacks=0, limit=4, limit_lacks=3),
-        Wait(account=1, row=1, held=False, lacks=9, limit=5, limit_lacks=0),
-        Wait(account=2, row=2, held=False, lacks=0, limit=NONE, limit_lacks=0),
-        Wait(account=3, row=4, held=True, lacks=0, limit=NONE, limit_lacks=0),
+    assert (event.asset, event.payments, event.value) == ("HKD", 4, "23")
+    assert (event.extra_participant, event.extra) == (A, "4")
+    assert event.all_extra == {A: "3", B: "3"}
+
+
+def test_two_that_wait_for_each_other() -> None:  # R16
+    scene = Scene()
+    assert scene.pay(row(1, A, B, 9), row(2, B, A, 6)) == [QUEUED] * 2
+    event = deadlock(scene)
+    assert told(event) == [(A, 1, "9", "LIQUIDITY", [B]), (B, 2, "6", "LIQUIDITY", [A])]
+    assert (event.extra_participant, event.extra, event.all_extra) == (A, "3", {A: "3"})
+    fund(scene, A, 2)
+    assert scene.fates == []
+    fund(scene, A, 1)
+    assert [fate[0] for fate in scene.fates] == [1, 2]
+
+
+def waits_of(scene: Scene, participant: str) -> WaitsFor:
+    return next(item for item in deadlock(scene).waits if item.participant == participant)
+
+
+def test_a_net_debit_cap_that_binds() -> None:  # R9, R16
+    scene = Scene()
+    scene.do(SetCap, participant=A, asset="HKD", net_debit_cap="2")
+    scene.pay(row(1, A, B, 5))
+    item = waits_of(scene, A)
+    assert (item.limit, item.lacks, item.waits_for) == ("NET_DEBIT_CAP", "3", [])
+
+
+def test_a_bilateral_limit_that_binds() -> None:  # R10, R16
+    scene = Scene(held="9")
+    scene.do(SetBilateralLimit, participant=A, counterparty=B, asset="HKD", limit="2")
+    scene.pay(row(1, A, B, 5), row(2, B, C, 99), row(3, B, A, 9))
+    item = waits_of(scene, A)
+    assert (item.limit, item.lacks, item.waits_for) == ("BILATERAL_LIMIT", "3", [B])
+
+
+def test_a_suspended_party() -> None:  # R16, R32
+    scene = Scene()
+    scene.pay(row(1, A, B, 5), row(2, A, C, 1))
+    scene.do(SetStatus, participant=B, status="SUSPENDED")
+    fund(scene, A, 9)
+    event = deadlock(scene)
+    assert told(event) == [(A, 1, "0", "SUSPENDED", [])]
+    assert (event.extra_participant, event.extra, event.all_extra) == ("", "", {})
+
+
+def test_a_leg_that_waits_for_another() -> None:  # R16, R20
+    scene = Scene(asset(queue=FIFO), asset("BOND", queue=FIFO))
+    scene.pair("BOND", "HKD")
+    fund(scene, B, 5)
+    trade = linked(row(1, A, B, 7, "BOND"), row(2, B, A, 5), link=1)
+    assert scene.pay(*trade) == [QUEUED] * 2
+    cash, bonds = deadlock(scene), deadlock(scene, "BOND")
+    assert told(cash) == [(B, 2, "0", "LINK", [A])]
+    assert told(bonds) == [(A, 1, "7", "LIQUIDITY", [])]
+    for event in (cash, bonds):
+        assert (event.extra_participant, event.extra_asset, event.extra) == (A, "BOND", "7")
+
+
+def test_a_leg_of_an_incomplete_link_is_no_part_of_a_deadlock() -> None:  # R19
+    scene = Scene()
+    first, _ = linked(row(1, A, B, 7), row(2, B, A, 5), link=1)
+    assert scene.pay(first) == [QUEUED]
+    scene.close()
+    assert scene.events(DeadlockEvent) == []
+
+
+def test_a_value_check_that_binds() -> None:  # R10, R16
+    scene = Scene(cap="9")
+    scene.do(SetValuation, asset="HKD", price="1", haircut_bp=0)
+    scene.do(SetShortLimit, participant=A, limit="0")
+    assert scene.pay(row(1, A, B, 5)) == [QUEUED]
+    event = deadlock(scene)
+    # Liquidity is not what binds: nobody is waited for, and no amount would help.
+    assert (event.payments, event.value, event.waits, event.extra) == (1, "5", [], "")
+
+
+def test_each_asset_tells_of_itself() -> None:
+    scene = Scene(asset(queue=FIFO), asset("CNH", queue=BYPASS), asset("EUR", queue=FIFO))
+    scene.pay(row(1, A, B, 5), row(2, A, B, 3, "CNH"))
+    scene.close()
+    assert [(item.asset, item.value) for item in scene.events(DeadlockEvent)] == [
+        ("HKD", "5"),
+        ("CNH", "3"),
     ]
-    assert deadlock.edges == [
-        Edge(0, 1, 9, "limit"),
-        Edge(1, 0, 5, "money"),
-        Edge(1, 2, 1, "money"),
-        Edge(2, 0, 1, "group"),
-    ]
-    assert deadlock.cycles == [[0, 1, 2]]
+
+
+def test_what_is_dropped_is_no_deadlock() -> None:  # R17
+    scene = Scene(asset(queue=FIFO, at_cutoff=DROP))
+    scene.pay(row(1, A, B, 5))
+    scene.close()
+    assert scene.events(DeadlockEvent) == []
+
+
+def random_deadlock(rng: Random) -> Scene:
+    """Two to four banks that owe each other at random, with little money."""
+    scene, banks = Scene(), BANKS[: rng.randint(2, 4)]
+    for bank in banks:
+        if units := rng.randint(0, 6):
+            fund(scene, bank, units)
+    for payment in range(1, rng.randint(2, 12)):
+        debtor, creditor = rng.sample(banks, 2)
+        scene.pay(row(payment, debtor, creditor, rng.randint(1, 20), priority=rng.randrange(3)))
+    scene.close()
+    return scene
+
+
+def deadlocks(seed: int) -> Iterator[tuple[Scene, DeadlockEvent]]:
+    """Several scenes, most of them end in a deadlock."""
+    found = 0
+    for number_ in range(10):
+        scene = random_deadlock(Random(f"{seed} {number_}"))
+        for event in scene.events(DeadlockEvent):
+            found += 1
+            yield scene, event
+    assert found > 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_smallest_extra_is_enough_and_no_less_is_for_anybody(seed: int) -> None:  # R16
+    for scene, event in deadlocks(seed):
+        extra = int(event.extra)
+        for bank in BANKS:
+            less = deepcopy(scene)
+            if extra > 1:
+                fund(less, bank, extra - 1)
+                assert less.fates == [], bank
+        enough = deepcopy(scene)
+        fund(enough, event.extra_participant, extra)
+        assert enough.fates != []
+
+
+@pytest.mark.parametrize("seed", range(5, 10))
+def test_with_all_extra_everything_leaves(seed: int) -> None:  # R16
+    for scene, event in deadlocks(seed):
+        for bank, amount in event.all_extra.items():
+            fund(scene, bank, int(amount))
+        assert scene.state.waiting == {}

@@ -33,10 +33,7 @@ def release(scene: Scene, *numbers: int) -> str:
 
 
 def waiting() -> Scene:
-    """B, C and D have nothing, A has 10. In order: A to B 11, A to C 8, C to A 2, A to D 6, D to A 5.
-
-    FIFO within a set lets nothing leave: A's first one is too large for all that comes in.
-    """
+    """A has 1, the others nothing. A's first one is too large for all that comes in: no set in order helps."""
     scene = Scene(asset(queue=BYPASS), asset("STRICT", queue=FIFO))
     scene.do(Fund, participant=A, asset="HKD", amount="1")
     rows = [row(1, A, B, 30), row(2, A, C, 8), row(3, C, A, 2), row(4, A, D, 6), row(5, D, A, 5)]
