@@ -1,5 +1,7 @@
 """The queue at a cut-off (R16, R17, R22): parts are delivered, what may not roll is dropped, a deadlock is told."""
 
+import msgspec
+
 from clearing.core.deadlock import Deadlock, Wait, explain
 from clearing.core.ids import id_text
 from clearing.core.limits import liquidity_reason
@@ -38,27 +40,32 @@ def process_queue(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
 def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> DeadlockEvent:
     """Who waits for whom in asset `a`, and what would free something (R16)."""
     asset = state.assets[a]
-    scale = asset.spec.scale
     columns = Columns(state)
     found = explain(columns.room, columns.queue, EFFORT_ITEMS)
     keys = columns.keys
-    extra = found.to_free_any if found else None
-    mine = extra if extra and keys[extra[0]][-1] == a else None
-    return DeadlockEvent(
+    event = DeadlockEvent(
         netting_set=state.name,
         log_offset=offset,
         time_ms=state.counters.time_ms,
         asset=asset.spec.id,
         payments=len(queued),
-        value=show(sum(item.units for item in queued), scale),
+        value=show(sum(item.units for item in queued), asset.spec.scale),
         waits=_waits(columns, found, a) if found else [],
-        extra_participant=state.participants[keys[mine[0]][0]].id if mine else "",
-        extra=show(mine[1], scale) if mine else "",
         all_extra={
-            state.participants[keys[c][0]].id: show(units, scale)
+            state.name_of(keys[c][0]): show(units, asset.spec.scale)
             for c, units in (found.to_free_all if found else [])
             if len(keys[c]) == 2 and keys[c][1] == a
         },
+    )
+    if found is None or found.to_free_any is None:
+        return event
+    cheapest, units = found.to_free_any
+    p, other = keys[cheapest][0], state.assets[keys[cheapest][-1]].spec
+    return msgspec.structs.replace(
+        event,
+        extra_participant=state.name_of(p),
+        extra_asset=other.id,
+        extra=show(units, other.scale),
     )
 
 
@@ -68,11 +75,13 @@ def _waits(columns: Columns, found: Deadlock, a: int) -> list[WaitsFor]:
     names = [state.name_of(key[0]) for key in keys]
     scale = state.assets[a].spec.scale
     waits: list[WaitsFor] = []
+    waits_for: dict[int, list[str]] = {}
+    for edge in found.edges:
+        waits_for.setdefault(edge.account, []).append(names[edge.waits_for])
     for wait in sorted(found.waits, key=lambda wait: keys[wait.account]):
         if keys[wait.account][-1] != a:
             continue
         item = columns.items[wait.row]
-        others = [edge.waits_for for edge in found.edges if edge.account == wait.account]
         waits.append(
             WaitsFor(
                 participant=names[wait.account],
@@ -80,7 +89,7 @@ def _waits(columns: Columns, found: Deadlock, a: int) -> list[WaitsFor]:
                 payment=id_text(item.id),
                 lacks=show(wait.lacks or wait.limit_lacks, scale),
                 limit=binding_limit(state, item, wait),
-                waits_for=list(dict.fromkeys(names[other] for other in others)),
+                waits_for=list(dict.fromkeys(waits_for.get(wait.account, []))),
             )
         )
     return waits

@@ -10,7 +10,7 @@ from clearing.core.ids import id_hex
 from clearing.core.inputs import Links
 from clearing.core.limits import lacking_of_set, room
 from clearing.core.outputs import Outputs
-from clearing.core.queueing import deliver_part, enqueue, hold, resolution, resolve
+from clearing.core.queueing import LINK, deliver_part, enqueue, hold, resolution, resolve
 from clearing.core.reasons import Code
 from clearing.core.registry import BisModel, Granularity
 from clearing.core.release import close_links, end_link, is_at_turn, is_fifo, is_held, join_windows
@@ -18,7 +18,7 @@ from clearing.core.state import NettingSet
 from clearing.core.transfers import of_rows, post
 from clearing.core.waiting import Link, Waiting
 
-PARTIAL, LINK = "PARTIAL", "LINK"
+PARTIAL = "PARTIAL"
 
 
 def add_leg(

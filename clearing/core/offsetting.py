@@ -5,7 +5,7 @@ The caller, on a change of liquidity, hands in the room of each constraint and t
 back. Why there is one greatest set, and why it is found, is proved in clearing.core.lines.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from heapq import heappop, heappush
 
 import numpy as np
@@ -22,7 +22,11 @@ _NEVER = (1 << 63) - 1  # asks for more than any room
 
 
 def singles(
-    room: I64, queue: Queue, bypass: Bool, changed: Collection[int] | None = None
+    room: I64,
+    queue: Queue,
+    bypass: Bool,
+    changed: Collection[int] | None = None,
+    refuses: Callable[[list[int]], bool] | None = None,
 ) -> list[list[int]]:
     """What fits by itself, as sets of rows in order of release: one row, or all legs of a group (R13, R14, R20).
 
@@ -30,11 +34,13 @@ def singles(
     and moves the room; again, until nothing fits. A row may leave when each row before it in its queue has left,
     has `bypass` (n,), or is of its group. changed: the constraints whose room rose, and the accounts whose queue
     is new, since nothing fitted; None: all. What the rest waits for has not changed, so it is not looked at.
+    refuses: a limit that is no constraint. Asked of a set that fits and is about to leave; what it refuses is
+    passed over until something else has left.
     """
     accounts = _may_begin(room, queue, bypass, changed)
     if not accounts:
         return []
-    fitting = _Singles(Lines.of(room, queue), queue, bypass)
+    fitting = _Singles(Lines.of(room, queue), queue, bypass, refuses)
     for account in accounts:
         fitting.look_at(account)
     return fitting.release_all()
@@ -61,8 +67,14 @@ def _may_begin(room: I64, queue: Queue, bypass: Bool, changed: Collection[int] |
 class _Singles:
     """What fits now, by order. A queue is looked at again only when it has a new head or more room."""
 
-    def __init__(self, lines: Lines, queue: Queue, bypass: Bool) -> None:
-        self.lines, self.room = lines, [*lines.room]
+    def __init__(
+        self,
+        lines: Lines,
+        queue: Queue,
+        bypass: Bool,
+        refuses: Callable[[list[int]], bool] | None,
+    ) -> None:
+        self.lines, self.room, self.refuses = lines, [*lines.room], refuses
         held, grouped = queue.held[lines.row], queue.group[lines.row] != NONE
         self.passing: list[bool] = bypass[lines.row].tolist()
         self.alone: list[bool] = (~held & ~grouped).tolist()
@@ -78,6 +90,8 @@ class _Singles:
         for at in np.flatnonzero(held & grouped).tolist():
             self.group_ask[lines.together(at)] = _NEVER
         self.needs: dict[int, dict[int, int]] = {}
+        self.put_off: list[list[int]] = []  # sets of positions that were refused
+        self.off = bytearray(len(self.alone))
 
     def look_at(self, account: int) -> None:
         """Marks as ready what of this queue fits: the first row that goes alone, and every group."""
@@ -126,7 +140,7 @@ class _Singles:
         """Of a row that goes alone."""
         lines = self.lines
         room = min(self.room[lines.payer[at]], self.room[lines.limit[at]])
-        return self.alone[at] and lines.amount[at] <= room
+        return self.alone[at] and not self.off[at] and lines.amount[at] <= room
 
     def _group_fits(self, leg: int) -> bool:
         lines, group = self.lines, self.lines.group[leg]
@@ -144,14 +158,39 @@ class _Singles:
                 continue
             # It fitted when it was looked at; something of lower order may have used the room since.
             leaving, grouped = lines.together(at), lines.group[at] != NONE
-            if self._group_fits(at) if grouped else self._fits(at):
+            if not (self._group_fits(at) if grouped else self._fits(at)):
+                if grouped and not self.off[at]:
+                    self._ask_for(leaving)
+            elif self.refuses and self.refuses(lines.rows(leaving)):
+                self._put_off(leaving)
+            else:
                 self._release(leaving)
                 released.append(lines.rows(leaving))
                 for account in lines.touched(leaving):
                     self.look_at(account)
-            elif grouped:
-                self._ask_for(leaving)
+                self._bring_back()
         return released
+
+    def _put_off(self, leaving: list[int]) -> None:
+        self.put_off.append(leaving)
+        for at in leaving:
+            self.off[at] = 1
+            self.ask[at] = self.group_ask[at] = _NEVER
+        for at in leaving:
+            self.look_at(self.lines.payer[at])  # for those that may pass
+
+    def _bring_back(self) -> None:
+        refused, self.put_off = self.put_off, []
+        for leaving in refused:
+            for at in leaving:
+                self.off[at] = 0
+            if self.lines.group[leaving[0]] == NONE:
+                self.ask[leaving] = self.lines.amount[leaving[0]]
+            else:
+                self._ask_for(leaving)
+        for leaving in refused:
+            for at in leaving:
+                self.look_at(self.lines.payer[at])
 
     def _release(self, leaving: list[int]) -> None:
         lines = self.lines

@@ -194,7 +194,8 @@ class DeadlockEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     """Nothing of the queue of an asset could leave at its cut-off (R16).
 
     waits: who waits for whom. extra: the smallest extra liquidity with which something can leave, of
-    `extra_participant`. all_extra: what each would need for everything to leave, participant → amount.
+    `extra_participant` in `extra_asset` (linked assets wait for each other); with very long queues the smallest
+    that was found in time. all_extra: what each would need for everything to leave, participant → amount.
     """
 
     netting_set: str
@@ -205,6 +206,7 @@ class DeadlockEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     value: str
     waits: list[WaitsFor]
     extra_participant: str = ""
+    extra_asset: str = ""
     extra: str = ""
     all_extra: dict[str, str] = {}
 

@@ -10,6 +10,8 @@ from clearing.core.reasons import Code
 from clearing.core.state import NettingSet
 from clearing.core.waiting import Waiting
 
+SINGLE, LINK = "SINGLE", "LINK"  # how a payment, or a link, left by itself
+
 
 def enqueue(state: NettingSet, item: Waiting) -> None:
     """Into the queue of its debtor's account."""
@@ -28,6 +30,8 @@ def dequeue(state: NettingSet, item: Waiting) -> None:
     _count(state, item, -item.units, -1)
     item.is_queued = False
     state.stirred.add(item.account)
+    if state.short_limits:  # what this one had kept back for the value check may leave now, wherever it is
+        state.counters.search_due = True
 
 
 def _place(item: Waiting) -> tuple[int, int, int]:
@@ -78,7 +82,8 @@ def resolve(
         forget(state, item)
         if code != Code.ACCEPTED:
             give_back_return(state, item)
-        out.resolutions.append(resolution(state, item, code, item.units, how))
+        by = LINK if item.link and how == SINGLE else how
+        out.resolutions.append(resolution(state, item, code, item.units, by))
     state.ids.mark([id_of(item.id) for item in items], code)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from clearing.core.inputs import I64, Bool
-from clearing.core.limits import headroom_of, lacking_of_set
-from clearing.core.offsetting import NONE, Queue, bilateral_sets, greatest_set
+from clearing.core.limits import headroom_of
+from clearing.core.offsetting import NONE, Queue, bilateral_sets, greatest_set, singles
 from clearing.core.outputs import Outputs
-from clearing.core.queueing import resolve
+from clearing.core.queueing import SINGLE, resolve
 from clearing.core.reasons import Code
 from clearing.core.registry import ParticipantStatus, QueuePolicy
 from clearing.core.state import NettingSet
@@ -24,7 +24,7 @@ SEARCHED_PER_MS = (
     50  # of log time: with 10,000 waiting, a search that found nothing is repeated 200 ms later
 )
 
-SINGLE, BILATERAL, MULTILATERAL, LINK = "SINGLE", "BILATERAL", "MULTILATERAL", "LINK"
+BILATERAL, MULTILATERAL = "BILATERAL", "MULTILATERAL"
 
 
 def offset_queues(state: NettingSet, offset: int, out: Outputs, *, now: bool = False) -> None:
@@ -37,7 +37,8 @@ def offset_queues(state: NettingSet, offset: int, out: Outputs, *, now: bool = F
         candidates = state.stirred & state.queues.keys()
         state.stirred = set()
         if candidates:
-            _release_singles(state, candidates, offset, out)
+            if any(_may_begin(state, account) for account in candidates):
+                _release_singles(state, offset, out)
             stirred = {*candidates, *state.stirred} & state.queues.keys()
             state.stirred = set()
             counters.search_due |= any(_may_lead(state, account) for account in stirred)
@@ -111,44 +112,41 @@ def is_fifo(state: NettingSet, item: Waiting) -> bool:
 # --- singles -----------------------------------------------------------------------------------------------
 
 
-def _release_singles(
-    state: NettingSet, accounts: set[tuple[int, int]], offset: int, out: Outputs
-) -> None:
-    """Again and again the first payment, in the order of the queues, that can leave by itself.
-
-    accounts: those whose queues may have changed; every release adds those that it may have freed.
-    """
-    found = {account: _first_that_fits(state, account) for account in accounts}
-    while ready := [item for item in found.values() if item]:
-        item = min(ready, key=lambda item: min(leg.place for leg in group_of(state, item)))
-        if not _may_leave(state, item):  # what it had when it was found has gone to another one
-            found[item.account] = _first_that_fits(state, item.account)
-            continue
-        stirred, state.stirred = state.stirred, set()
-        release(state, group_of(state, item), offset, out, LINK if item.link else SINGLE)
-        for account in sorted({*state.stirred, item.account}):
-            found[account] = _first_that_fits(state, account)
-        state.stirred |= stirred
+def _release_singles(state: NettingSet, offset: int, out: Outputs) -> None:
+    """Again and again the first payment, in the order of the queues, that can leave by itself; links as one."""
+    columns = Columns(state)
+    bypass = np.array([not is_fifo(state, item) for item in columns.items], np.bool_)
+    refuses = _ValueCheck(state, columns).refuses if state.short_limits else None
+    sets = singles(columns.room, columns.queue, bypass, refuses=refuses)
+    items = [columns.items[row] for rows in sets for row in rows]
+    if items:
+        release(state, items, offset, out, SINGLE)
 
 
-def _first_that_fits(state: NettingSet, account: tuple[int, int]) -> Waiting | None:
+class _ValueCheck:
+    """R10 while payments leave one after the other: positions as they will be."""
+
+    def __init__(self, state: NettingSet, columns: "Columns") -> None:
+        self.state, self.items = state, columns.items
+        self.changes: dict[int, dict[int, int]] = {p: {} for p in state.short_limits}
+
+    def refuses(self, rows: list[int]) -> bool:
+        """Whether a debtor would fail; if not, the payments leave."""
+        items = [self.items[row] for row in rows]
+        changes = {p: dict(units) for p, units in self.changes.items()}
+        if failing_value_check(self.state, items, changes) is not None:
+            return True
+        self.changes = changes
+        return False
+
+
+def _may_begin(state: NettingSet, account: tuple[int, int]) -> bool:
+    """Whether something in this queue could leave by itself: its head, or what may pass it."""
     headroom = headroom_of(state, *account)
-    for item in state.queues.get(account, ()):
-        if (item.link or item.units <= headroom) and _may_leave(state, item):
-            return item
-        if is_fifo(state, item):
-            return None
-    return None
-
-
-def _may_leave(state: NettingSet, item: Waiting) -> bool:
-    """Whether a payment, with its link's other legs, is at its turn and fits."""
-    group = group_of(state, item)
-    for leg in group:
-        if not is_at_turn(state, leg, group):
-            return False
-    rows = [(leg.debtor, leg.creditor, leg.asset, leg.units) for leg in group]
-    return not any(lacking_of_set(state, rows))
+    queue = state.queues[account]
+    if is_fifo(state, queue[0]):
+        return bool(queue[0].link) or queue[0].units <= headroom
+    return any(item.link or item.units <= headroom for item in queue)
 
 
 def is_at_turn(state: NettingSet, leg: Waiting, group: list[Waiting]) -> bool:
@@ -265,7 +263,7 @@ def greatest_releasable(state: NettingSet, columns: Columns) -> list[Waiting]:
     queue = columns.queue
     while True:
         items = columns.taken(greatest_set(columns.room, queue))
-        failing = _fails_value_check(state, items)
+        failing = failing_value_check(state, items, {p: {} for p in state.short_limits})
         if failing is None:
             return items
         last = max((item for item in items if item.debtor == failing), key=lambda i: i.place)
@@ -274,9 +272,13 @@ def greatest_releasable(state: NettingSet, columns: Columns) -> list[Waiting]:
         queue.held = held
 
 
-def _fails_value_check(state: NettingSet, items: list[Waiting]) -> int | None:
-    """The first participant, by registration, that pays in this set and would fail the value check after it."""
-    changes: dict[int, dict[int, int]] = {p: {} for p in state.short_limits}
+def failing_value_check(
+    state: NettingSet, items: list[Waiting], changes: dict[int, dict[int, int]]
+) -> int | None:
+    """The first participant, by registration, that pays here and would fail the value check after it.
+
+    changes: asset → minor units of each that is under the check, so far; moved on by the items.
+    """
     payers: set[int] = set()
     for item in items:
         if item.debtor in changes and state.assets[item.asset].valuation:
