@@ -216,7 +216,8 @@ def deadlock_text(event: DeadlockEvent) -> str:
 
 def freed_text(event: DeadlockEvent) -> str:
     """The smallest extra liquidity with which something can leave; "" where none is known."""
-    return f"{event.extra} more for {event.extra_participant}" if event.extra else ""
+    more = f"{event.extra} {event.extra_asset} more for {event.extra_participant}"
+    return more if event.extra else ""
 
 
 def waits_text(one: WaitsFor) -> str:

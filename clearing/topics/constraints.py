@@ -249,6 +249,7 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "payments": _from(1),
         "value": _AMOUNT,
         "extra_participant": _or_empty(_NAME),
+        "extra_asset": _or_empty(_ASSET),
         "extra": _or_empty(_AMOUNT),
         "all_extra": _amounts_of(_NAME),
     },
@@ -268,9 +269,7 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "remaining": _or_empty(_AMOUNT),
         "return_of": _or_empty(_ID),
         "row": _from(-1),
-        "how": {
-            "enum": ["", "SINGLE", "BILATERAL", "MULTILATERAL", "LINK", "PARTIAL", "OPERATOR"]
-        },
+        "how": {"enum": ["", "SINGLE", "BILATERAL", "MULTILATERAL", "LINK", "PARTIAL", "OPERATOR"]},
     },
     Transaction: {
         "next_offset": _from(0),
