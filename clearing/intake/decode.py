@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, UnsetType
 
-from clearing.core.inputs import I32, I64, Bool
+from clearing.core.inputs import I32, I64, Bool, Kind
 from clearing.intake import exact
 from clearing.intake.columns import Line, columns, text_of
-from clearing.intake.fields import UUID4, VERSION
+from clearing.intake.fields import UUID4, VERSION, Row
+from clearing.intake.others import Other, line_of, put_in
 from clearing.intake.strict import Unreadable
 from clearing.log.rows import RowBatch, Run, assemble
 
@@ -58,49 +59,48 @@ _mixed_bulk = msgspec.json.Decoder(_MixedBulk).decode
 
 @dataclass(slots=True)
 class _Lines:
-    """What the decoders made of some records; nothing in it has been checked.
+    """What the decoders made of some records; nothing in it has been checked but what the exact path has read.
 
-    counts: number of lines of each record. doubtful: records whose rows must come from the exact path.
-    apart: (item, bytes) of the items of a mixed bulk that are no lines.
+    counts: number of lines of each record. doubtful: records whose rows must come from the exact path;
+    found: rows of those that have been there. others: what the exact path has read of a line, by line.
     """
 
     lines: list[Line]
     counts: I32
     doubtful: Bool
     bulks: dict[int, _Bulk | _MixedBulk] = field(default_factory=dict[int, _Bulk | _MixedBulk])
-    apart: dict[int, list[tuple[int, bytes]]] = field(
-        default_factory=dict[int, list[tuple[int, bytes]]]
-    )
+    others: dict[int, Other] = field(default_factory=dict[int, Other])
+    found: dict[int, exact.Rows] = field(default_factory=dict[int, exact.Rows])
+
+    def add_other(self, row: Row, value: bytes) -> None:
+        self.others[len(self.lines)] = Other(row, value.count(_QUOTE))
+        self.lines.append(line_of(row, self.lines[-1] if self.lines else None))
 
 
 def decode(records: list[bytes]) -> Decoded:
     """Rows of the records, at least one of each. Some 1.3 µs a payment at 2,000 records and more."""
     read = _decode_lines(records)
     if not read.lines:
-        return _exactly([(index, value, exact.read(value)) for index, value in enumerate(records)])
+        return _exactly(records, read, range(len(records)))
     record = np.repeat(np.arange(len(records), dtype=np.int32), read.counts)
     rows, sound, quotes = columns(read.lines)
+    if read.others:
+        put_in(read.others, rows, sound, quotes)
     read.doubtful[record[~sound]] = True
-    apart = _read_apart(read)
-    _doubt_bulks(read, rows, apart)
+    _doubt_bulks(read, rows)
     _doubt_repeats(records, read, record, quotes)
-    others = [
-        (index, records[index], exact.read(records[index]))
-        for index in np.flatnonzero(read.doubtful).tolist()
-    ]
-    others += [(i, records[i], found) for i, found in apart.items() if not read.doubtful[i]]
-    if not others:
+    if not read.doubtful.any():
         return Decoded(rows, record)
-    others.sort(key=lambda other: other[0])
     kept = np.flatnonzero(~read.doubtful[record])
-    return _interleave(Decoded(rows, record), kept, _exactly(others))
+    doubted = _exactly(records, read, np.flatnonzero(read.doubtful).tolist())
+    return _interleave(Decoded(rows, record), kept, doubted)
 
 
-def _exactly(found: list[tuple[int, bytes, exact.Rows]]) -> Decoded:
-    """What the exact path has read of some records: (index, record, rows)."""
-    rows = exact.rows_of([(value, rows) for _, value, rows in found])
-    sizes = np.array([len(rows) for _, _, rows in found], np.int64)
-    return Decoded(rows, np.repeat(np.array([index for index, _, _ in found], np.int32), sizes))
+def _exactly(records: list[bytes], read: _Lines, indexes: range | list[int]) -> Decoded:
+    """The rows of the records named, by the exact path alone."""
+    found = [(records[i], read.found.get(i) or exact.read(records[i])) for i in indexes]
+    sizes = np.array([len(rows) for _, rows in found], np.int64)
+    return Decoded(exact.rows_of(found), np.repeat(np.array(indexes, np.int32), sizes))
 
 
 def _decode_lines(records: list[bytes]) -> _Lines:
@@ -111,22 +111,34 @@ def _decode_lines(records: list[bytes]) -> _Lines:
         try:
             lines.append(_line(value))
         except (ValueError, RecursionError):
-            bulk = _decode_bulk(value)
-            if bulk is None:
-                read.doubtful[index] = True
-                counts[index] = 0
-                continue
-            read.bulks[index] = bulk
-            if isinstance(bulk, _Bulk):
-                counts[index] = len(bulk.items)
-                lines += bulk.items
-            else:
-                counts[index] = _decode_items(bulk.items, read, index)
+            before = len(lines)
+            _decode_other(read, index, value)
+            counts[index] = len(lines) - before
     if max(map(len, records), default=0) > exact.MAX_SINGLE_BYTES:
         for index, value in enumerate(records):
             limit = exact.MAX_BULK_BYTES if index in read.bulks else exact.MAX_SINGLE_BYTES
             read.doubtful[index] |= len(value) > limit
     return read
+
+
+def _decode_other(read: _Lines, index: int, value: bytes) -> None:
+    """What is no line: the lines of a bulk, another message as a line of its own, or nothing and a doubt."""
+    bulk = _decode_bulk(value)
+    match bulk:
+        case _Bulk():
+            read.bulks[index] = bulk
+            read.lines += bulk.items
+        case _MixedBulk():
+            read.bulks[index] = bulk
+            read.doubtful[index] = not _decode_items(read, bulk.items)
+        case None:
+            rows = exact.read(value)
+            item, row = rows[0]
+            if isinstance(row, Row) and item == exact.RECORD:
+                read.add_other(row, value)
+            else:
+                read.doubtful[index] = True
+                read.found[index] = rows
 
 
 def _decode_bulk(value: bytes) -> _Bulk | _MixedBulk | None:
@@ -143,52 +155,38 @@ def _decode_bulk(value: bytes) -> _Bulk | _MixedBulk | None:
     return mixed if len(mixed.items) <= exact.MAX_BULK_ITEMS else None
 
 
-def _decode_items(items: list[Raw], read: _Lines, index: int) -> int:
-    """The items of a mixed bulk, each by itself; how many of them are lines."""
-    apart: list[tuple[int, bytes]] = []
-    for item, value in enumerate(items):
+def _decode_items(read: _Lines, items: list[Raw]) -> bool:
+    """The items of a mixed bulk, each by itself; can all of them be read?"""
+    for item in items:
         try:
-            read.lines.append(_line(value))
+            read.lines.append(_line(item))
         except (ValueError, RecursionError):
-            apart.append((item, bytes(value)))
-    read.apart[index] = apart
-    return len(items) - len(apart)
-
-
-def _read_apart(read: _Lines) -> dict[int, exact.Rows]:
-    """Rows of the items that are no lines, by record. What cannot be read makes all of its record doubtful."""
-    found: dict[int, exact.Rows] = {}
-    for index, items in read.apart.items():
-        rows: exact.Rows = []
-        for item, value in items:
+            value = bytes(item)
             row = exact.read_item(value)
             if isinstance(row, Unreadable):
-                read.doubtful[index] = True
-                break
-            rows.append((item, row))
-        else:
-            found[index] = rows
-    return found
+                return False
+            read.add_other(row, value)
+    return True
 
 
-def _doubt_bulks(read: _Lines, rows: RowBatch, apart: dict[int, exact.Rows]) -> None:
+def _doubt_bulks(read: _Lines, rows: RowBatch) -> None:
     """Envelopes that do not hold. Needs the amounts of the items, as columns."""
     ends = np.cumsum(read.counts)
     for index, bulk in read.bulks.items():
         if read.doubtful[index]:
             continue
         items = slice(ends[index] - read.counts[index], ends[index])
-        others = apart.get(index, [])
-        numbers = np.arange(len(bulk.items))
-        rows.item[items] = np.delete(numbers, [i for i, _ in others]) if others else numbers
-        total = exact.total_of(rows.amount[items], rows.decimals[items])
+        rows.item[items] = np.arange(read.counts[index])
+        amount = rows.amount[items]
+        if isinstance(bulk, _MixedBulk):
+            amount = np.where(rows.kind[items] <= Kind.RETURN, amount, 0)
         read.doubtful[index] = not (
             bulk.type == "bulk"
             and (bulk.version is UNSET or bytes(bulk.version) == VERSION.encode())
             and UUID4.fullmatch(bulk.id)
             and 0 < len(bulk.items) <= exact.MAX_BULK_ITEMS
             and exact.count_holds(text_of(bulk.count), len(bulk.items))
-            and exact.sum_of(bulk.control_sum) == total + exact.sum_of_rows(others)
+            and exact.sum_of(bulk.control_sum) == exact.total_of(amount, rows.decimals[items])
         )
 
 
@@ -196,13 +194,12 @@ def _doubt_repeats(records: list[bytes], read: _Lines, record: I32, quotes: I64)
     """Records in which a key may stand twice, of which the decoder takes the last.
 
     The fields that were found say how many quotes a record must have at least, two around each text;
-    a repeated key can only add to them. So if the sums over all records are equal, each record's are.
+    a repeated key can only add to them. (What the exact path has read brings its own.) So if the sums over all
+    records are equal, each record's are.
     """
     expected = np.bincount(record, quotes, len(records)).astype(np.int64)
     for index, bulk in read.bulks.items():
         expected[index] += _BULK_QUOTES + (0 if bulk.version is UNSET else 2)
-    for index, items in read.apart.items():  # the exact path has seen that these have no key twice
-        expected[index] += sum(value.count(_QUOTE) for _, value in items)
     doubtful = np.flatnonzero(read.doubtful).tolist()
     found = _quotes(records) - sum(records[index].count(_QUOTE) for index in doubtful)
     if found != expected[~read.doubtful].sum():

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from clearing.core.inputs import U64, Kind, Links, References, Reject
+from clearing.core.inputs import U64, Links, References, Reject
 from clearing.core.reasons import Code
 from clearing.intake import fields, instructions
 from clearing.intake.fields import Link, Reference, Row
@@ -150,15 +150,6 @@ def total_of(amount: np.ndarray, decimals: np.ndarray) -> int:
     )
 
 
-def sum_of_rows(rows: Rows) -> int:
-    """What readable items add to a control sum, in units of 10^-18."""
-    return sum(
-        row.amount * 10 ** (_SUM_DECIMALS - row.decimals)
-        for _, row in rows
-        if isinstance(row, Row) and row.kind <= Kind.RETURN
-    )
-
-
 _NOTHING = Row(0, bytes(16), "")
 
 
@@ -182,7 +173,7 @@ def rows_of(records: Sequence[tuple[bytes, Rows]]) -> RowBatch:
                 )
             rows.append(_NOTHING if isinstance(row, Unreadable) else row)
             items.append(item)
-    batch = _columns(rows)
+    batch = columns_of(rows)
     batch.item[:] = items
     for index, reject in rejects.items():
         batch.reject[index] = reject.code
@@ -190,7 +181,8 @@ def rows_of(records: Sequence[tuple[bytes, Rows]]) -> RowBatch:
     return batch
 
 
-def _columns(rows: list[Row]) -> RowBatch:
+def columns_of(rows: list[Row]) -> RowBatch:
+    """Rows as columns, each as of a record of its own."""
     column: dict[str, list[Any]] = {
         name: [row[place] for row in rows] for place, name in enumerate(Row._fields)
     }
@@ -253,7 +245,7 @@ def _references(references: list[Reference | None]) -> References | None:
     amount, decimals = np.zeros(len(found), np.int64), np.zeros(len(found), np.uint8)
     quoting = [row for row, reference in enumerate(found) if reference.quoted is not None]
     if quoting:
-        originals = _columns([row for _, row, _ in found if row is not None])
+        originals = columns_of([row for _, row, _ in found if row is not None])
         body_hash[quoting] = body_hashes(originals)
         amount[quoting], decimals[quoting] = originals.amount, originals.decimals
     return References(

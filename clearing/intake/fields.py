@@ -166,6 +166,12 @@ def id_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
+def id_text(value: bytes) -> str:
+    """The UUID as it is written."""
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def party_fault(fields: dict[str, str], *roles: str) -> Unreadable | None:
     for name in roles:
         if names.PARTICIPANT.fullmatch(fields[name]) is None:
