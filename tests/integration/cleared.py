@@ -1,0 +1,368 @@
+"""A whole installation for the tests of what is cleared how (test_clearing_*.py), and the hands and eyes they have.
+
+Real Kafka and PostgreSQL, the services as processes, a netting set for each module. Banks speak by clearing.client,
+operators by the commands topic; all that is known of it comes from topics and the ledger.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import msgspec
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from clearing import kafka
+from clearing.client import Answer, Bank, Request, Status, Told
+from clearing.config import Settings
+from clearing.core.commands import CloseWindow, Command, Fund
+from clearing.core.outputs import CommandEvent, Event, Resolution, SettlementBatch
+from clearing.dev.services import Services, supervised
+from clearing.dev.setup import prepare
+from clearing.log.records import (
+    EVENT_KEY,
+    RESOLUTION_KEY,
+    decode_event,
+    decode_resolutions,
+    decode_settlement,
+)
+from clearing.messages import Instruction, Link, Payment, Return, TokenTransfer
+from clearing.observe.lag import wait_until_drained
+from clearing.reading import partitions
+from clearing.scheme.model import Scheme
+from clearing.scheme.parse import parse
+
+if TYPE_CHECKING:
+    from clearing.verify.report import Report
+
+BOUND_S = 30
+BANKS = ("ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO")
+# Of every asset, unless its module says otherwise. Accounts begin with nothing: a test says what its banks have.
+COMMON = {"issuer": "T", "ledger": "postgres", "kind": "cash", "scale": 2, "accounts": {}}
+
+E = TypeVar("E", bound=Event)
+
+
+async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
+    """Wait, within a bound, for what others bring about in this loop; `what` says what it was in the end."""
+    try:
+        async with asyncio.timeout(BOUND_S):
+            while not condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"after {BOUND_S} s: {what()}") from None
+
+
+def soon() -> Iterator[datetime]:
+    """When something may expire: ever later, for machines on which a second is too short for it to wait at all."""
+    for seconds in (1, 4, 16):
+        yield datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+# --- the installation --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Services at work; `today` is the business date, `netting_sets` the partition of each."""
+
+    settings: Settings
+    services: Services
+    netting_sets: dict[str, int]
+    today: date
+
+
+@asynccontextmanager
+async def installed(
+    settings: Settings, folder: Path, modules: Sequence[ModuleType]
+) -> AsyncIterator[Installation]:
+    """modules: each with NETTING_SET, ASSETS (id → what differs from COMMON) and, if it has any, PAIRS."""
+    now = datetime.now(UTC)
+    zone = f"Etc/GMT{now.hour - 12:+d}"  # where it is noon: no business day ends while tests run
+    netting_sets = await prepare(settings, _scheme(modules, zone), by="test")
+    counts = {"intake": 1, "engine": 1, "dispatch": 1, "sink": 1}
+    async with supervised(settings, folder, counts) as services:
+        await services.ready()
+        yield Installation(settings, services, netting_sets, now.astimezone(ZoneInfo(zone)).date())
+
+
+def _scheme(modules: Sequence[ModuleType], zone: str) -> Scheme:
+    document = {
+        "name": "Cleared in tests",
+        "calendars": {"noon": {"zone": zone, "weekend": []}},
+        "netting_sets": {module.NETTING_SET: {"calendar": "noon"} for module in modules},
+        "assets": {
+            name: COMMON | {"netting_set": module.NETTING_SET} | own
+            for module in modules
+            for name, own in module.ASSETS.items()
+        },
+        "participants": {bank: {} for bank in BANKS},
+        "pairs": [pair for module in modules for pair in getattr(module, "PAIRS", [])],
+    }
+    scheme = parse("\n".join(f"{key} = {_toml(value)}" for key, value in document.items()))
+    assert isinstance(scheme, Scheme), scheme
+    return scheme
+
+
+def _toml(value: object) -> str:
+    """Scalars and lists of scalars are the same in JSON."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+# --- a bank ------------------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """A bank as a test has it: what it says, and all that it was told since the module began."""
+
+    def __init__(self, bank: Bank, today: date) -> None:
+        self.bank = bank
+        self.today = today
+        self.told: list[Told] = []
+
+    @property
+    def name(self) -> str:
+        return self.bank.name
+
+    async def listen(self) -> None:
+        async for one in self.bank.told():
+            self.told.append(one)
+
+    async def pay(self, to: str, asset: str, amount: str, **fields: Any) -> Payment | TokenTransfer:
+        order = self.bank.payment(to, asset, amount, **{"value_date": self.today} | fields)
+        await self.bank.publish([order])
+        return order
+
+    async def settle(self, trade: Link, **terms: Any) -> str:
+        """Pay the one leg of this bank; its id."""
+        [leg] = await self.bank.settle(trade, **{"value_date": self.today} | terms)
+        return leg
+
+    async def give_back(
+        self, original: Payment | TokenTransfer, amount: str | None = None, reason: str = "AC04"
+    ) -> str:
+        """Return what was paid, or a part of it; the return's id."""
+        return await self.bank.give_back(original, amount, reason=reason, value_date=self.today)
+
+    def statuses(self, about: Payment | TokenTransfer | Return | str) -> list[Status]:
+        """What it was told of a payment, its own or received, or of an instruction, so far."""
+        id_ = about if isinstance(about, str) else about.id
+        return [one for one in self.told if isinstance(one, Status) and one.id == id_]
+
+    def heard(self, about: Payment | TokenTransfer | Return | str) -> list[str]:
+        """As words: "PDNG", "RJCT TM01"."""
+        return [f"{one.status} {one.reason}".rstrip() for one in self.statuses(about)]
+
+    async def hears(
+        self, about: Payment | TokenTransfer | Return | str, *wanted: str
+    ) -> list[Status]:
+        """Wait until it was told just this, in this order."""
+
+        def has_heard() -> bool:
+            heard = self.heard(about)
+            assert heard == list(wanted[: len(heard)]), f"{self.name} heard {heard}, not {wanted}"
+            return len(heard) == len(wanted)
+
+        await until(has_heard, lambda: f"{self.name} has heard {self.heard(about)}, not {wanted}")
+        return self.statuses(about)
+
+    async def first_heard(self, about: Payment | TokenTransfer | str) -> str:
+        await until(lambda: bool(self.heard(about)), lambda: f"{self.name} has heard nothing")
+        return self.heard(about)[0]
+
+    async def is_asked(self, cancellation: str) -> Request:
+        """Wait for another bank's request to give something back."""
+        return await self._told(Request, lambda one: one.id == cancellation)
+
+    async def is_answered(self, cancellation: str) -> Answer:
+        return await self._told(Answer, lambda one: one.request == cancellation)
+
+    async def _told(self, kind: type[Any], which: Callable[[Any], bool]) -> Any:
+        def found() -> list[Told]:
+            return [one for one in self.told if isinstance(one, kind) and which(one)]
+
+        await until(
+            lambda: bool(found()), lambda: f"{self.name} was told no such {kind.__name__}"
+        )
+        [one] = found()
+        return one
+
+
+# --- a netting set -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clearing:
+    """A netting set: its banks, its operators, what its engine has said so far, its ledger."""
+
+    installation: Installation
+    netting_set: str
+    banks: dict[str, Desk]
+    producer: AIOKafkaProducer
+    ledger: asyncpg.Connection
+    events: list[Event] = field(default_factory=list[Event])
+    resolutions: list[Resolution] = field(default_factory=list[Resolution])
+    batches: list[SettlementBatch] = field(default_factory=list[SettlementBatch])
+    commands: int = 0
+
+    @property
+    def partition(self) -> int:
+        return self.installation.netting_sets[self.netting_set]
+
+    def desks(self, *names: str) -> list[Desk]:
+        return [self.banks[name] for name in names]
+
+    async def follow(self) -> None:
+        """Take in what the engine says, from its first word."""
+        topics = self.installation.settings.topics
+        journal, outcomes, settlements = (
+            TopicPartition(topic, self.partition)
+            for topic in (topics.journal, topics.outcomes, topics.settlements)
+        )
+        async with kafka.started(kafka.consumer(self.installation.settings.bootstrap)) as reader:
+            reader.assign([journal, outcomes, settlements])
+            await reader.seek_to_beginning()
+            while True:
+                for partition, records in (await reader.getmany(timeout_ms=1_000)).items():
+                    for key, value in ((record.key, record.value or b"") for record in records):
+                        if partition == settlements:
+                            message = decode_settlement(value)
+                            if isinstance(message, SettlementBatch):
+                                self.batches.append(message)
+                        elif key == EVENT_KEY:
+                            self.events.append(decode_event(value))
+                        elif key == RESOLUTION_KEY:
+                            self.resolutions += decode_resolutions(value).items
+
+    # what operators do
+
+    async def ask(self, kind: type[Command], **terms: Any) -> CommandEvent:
+        """What the engine says to a command."""
+        self.commands += 1
+        command = kind(id=f"{self.netting_set}-{self.commands}", by="test", **terms)
+        topic = self.installation.settings.topics.commands
+        value = msgspec.json.encode(command)
+        await self.producer.send_and_wait(topic, value, partition=self.partition)
+        return await self.event(CommandEvent, id=command.id)
+
+    async def do(self, kind: type[Command], **terms: Any) -> None:
+        answer = await self.ask(kind, **terms)
+        assert answer.status == "DONE", answer
+
+    async def fund(self, asset: str, **amounts: object) -> None:
+        """Prefunding of banks by name, in or out."""
+        for bank, amount in amounts.items():
+            await self.do(Fund, participant=bank, asset=asset, amount=str(amount))
+
+    async def close(self, asset: str) -> None:
+        await self.do(CloseWindow, asset=asset)
+
+    # what can be seen
+
+    def seen(self, kind: type[E], **fields: object) -> list[E]:
+        """Events with these fields, so far."""
+        return [
+            event
+            for event in self.events
+            if isinstance(event, kind)
+            and all(getattr(event, name) == value for name, value in fields.items())
+        ]
+
+    async def event(self, kind: type[E], **fields: object) -> E:
+        """Wait for the first event with these fields."""
+        what = f"no {kind.__name__} with {fields}"
+        await until(lambda: bool(self.seen(kind, **fields)), lambda: what)
+        return self.seen(kind, **fields)[0]
+
+    async def how(self, payment: Payment | TokenTransfer | str) -> str:
+        """How a payment that waited was released."""
+        id_ = payment if isinstance(payment, str) else payment.id
+
+        def found() -> list[str]:
+            return [each.how for each in self.resolutions if each.id == id_ and each.how]
+
+        await until(lambda: bool(found()), lambda: f"{id_} was not released")
+        [how] = found()
+        return how
+
+    def batches_of(self, asset: str) -> list[SettlementBatch]:
+        """All but funding."""
+        return [each for each in self.batches if each.asset == asset and each.kind != "funding"]
+
+    async def balances(self, asset: str) -> dict[str, str]:
+        """What the ledger holds for each bank, and the scheme, if it is anything."""
+        rows = await self.ledger.fetch(
+            "SELECT participant, balance::text FROM clearing.balances WHERE netting_set = $1 "
+            "AND asset = $2 AND participant <> '$FUNDING' AND balance <> 0 ORDER BY participant",
+            self.netting_set,
+            asset,
+        )
+        return {row["participant"]: row["balance"] for row in rows}
+
+    async def lines(self, asset: str, bank: str) -> list[tuple[str | None, str | None, str]]:
+        """Its statement from the ledger: counterparty, payment and amount of each line but funding."""
+        rows = await self.ledger.fetch(
+            "SELECT counterparty, payment::text, amount::text FROM clearing.statements WHERE netting_set = $1 "
+            "AND asset = $2 AND participant = $3 AND kind <> 'funding' ORDER BY number, line",
+            self.netting_set,
+            asset,
+            bank,
+        )
+        return [(row["counterparty"], row["payment"], row["amount"]) for row in rows]
+
+    async def verified(self) -> "Report":
+        """`clearing verify` of this netting set, once nothing is under way any more."""
+        from clearing.verify.ledger import LedgerBooks, connect, read_books
+        from clearing.verify.run import verify_topics
+
+        settings = self.installation.settings
+        await wait_until_drained(settings, timeout_s=BOUND_S)
+
+        async def books(netting_set: str) -> LedgerBooks:
+            connection = await connect(settings.dsn)
+            try:
+                return await read_books(connection, netting_set)
+            finally:
+                await connection.close()
+
+        directory = {self.netting_set: self.partition}
+        async with partitions(settings.bootstrap, "test") as reader:
+            return await verify_topics(reader, settings.topics, directory, books)
+
+
+@asynccontextmanager
+async def cleared(installation: Installation, netting_set: str) -> AsyncIterator[Clearing]:
+    """A netting set with every bank at its desk."""
+    settings = installation.settings
+    async with AsyncExitStack() as stack:
+        banks = [Bank(settings.bootstrap, n, netting_set, settings.topic_prefix) for n in BANKS]
+        await asyncio.gather(*(stack.enter_async_context(bank) for bank in banks))
+        desks = {bank.name: Desk(bank, installation.today) for bank in banks}
+        producer = await stack.enter_async_context(
+            kafka.started(kafka.producer(settings.bootstrap))
+        )
+        ledger = await asyncpg.connect(settings.dsn)
+        stack.push_async_callback(ledger.close)
+        clearing = Clearing(installation, netting_set, desks, producer, ledger)
+        listening = [
+            asyncio.create_task(work)
+            for work in (clearing.follow(), *(desk.listen() for desk in desks.values()))
+        ]
+        try:
+            yield clearing
+        finally:
+            for task in listening:
+                task.cancel()
+            ended = await asyncio.gather(*listening, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
