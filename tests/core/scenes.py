@@ -6,7 +6,7 @@ Bench and Row are build.py's; a scene keeps what the last log record caused and 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from clearing.core.commands import CloseWindow, ControlMessage, RegisterPair
+from clearing.core.commands import CloseWindow, ControlMessage, Fund, RegisterPair
 from clearing.core.inputs import LogRecord
 from clearing.core.outputs import CommandEvent, Event, Outputs, SettlementBatch, WindowEvent
 from clearing.core.reasons import Code
@@ -21,7 +21,7 @@ from clearing.core.registry import (
     QueuePolicy,
     SettlementModel,
 )
-from tests.core.build import Bench, Row, batches, hkd
+from tests.core.build import Bench, Row, batches, hkd, linked
 
 BANKS = A, B, C, D = ("ALPHHKHH", "BETAHKHH", "GAMMHKHH", "DELTHKHH")
 FIFO, BYPASS = QueuePolicy.FIFO, QueuePolicy.BYPASS_FIFO
@@ -95,6 +95,11 @@ class Scene(Bench):
         assert self.do(CloseWindow, asset=asset) == ""
         return batches(self.out)
 
+    def fund(self, bank: str, amount: int, asset: str = "HKD") -> list[Fate]:
+        """Prefunding in, or out; what it frees."""
+        assert self.do(Fund, participant=bank, asset=asset, amount=str(amount)) == ""
+        return self.fates
+
     def pair(self, delivery: str, payment: str, model: BisModel = BisModel.NET_NET) -> None:
         assert self.do(RegisterPair, delivery=delivery, payment=payment, model=model) == ""
 
@@ -125,3 +130,19 @@ class Scene(Bench):
     def left(self, asset: str = "HKD") -> dict[str, int]:
         """Headroom of each bank."""
         return {bank: self.account(bank, asset).headroom for bank in BANKS}
+
+
+def market(queue: QueuePolicy = FIFO, bonds: int = 7, cash: int = 5, **changes: Any) -> Scene:
+    """A has bonds and B has cash, for a trade of 7 against 5."""
+    scene = Scene(asset(queue=queue, **changes), asset("BOND", queue=queue, **changes))
+    scene.pair("BOND", "HKD", BisModel.NET_NET)
+    for bank, amount, name in ((A, bonds, "BOND"), (B, cash, "HKD")):
+        if amount:
+            scene.fund(bank, amount, name)
+    return scene
+
+
+def trade(link: int = 1, first: int = 1, partial: bool = False, **changes: Any) -> list[Row]:
+    """Delivery of 7 bonds by A against 5 from B."""
+    bonds, cash = row(first, A, B, 7, "BOND", **changes), row(first + 1, B, A, 5, **changes)
+    return linked(bonds, cash, link=link, partial=partial)

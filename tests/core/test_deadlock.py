@@ -7,7 +7,6 @@ from random import Random
 import pytest
 
 from clearing.core.commands import (
-    Fund,
     SetBilateralLimit,
     SetCap,
     SetShortLimit,
@@ -31,10 +30,6 @@ from tests.core.scenes import (
     number,
     row,
 )
-
-
-def fund(scene: Scene, bank: str, amount: int, asset: str = "HKD") -> None:
-    assert scene.do(Fund, participant=bank, asset=asset, amount=str(amount)) == ""
 
 
 def deadlock(scene: Scene, asset: str = "HKD") -> DeadlockEvent:
@@ -72,9 +67,9 @@ def test_two_that_wait_for_each_other() -> None:  # R16
     event = deadlock(scene)
     assert told(event) == [(A, 1, "9", "LIQUIDITY", [B]), (B, 2, "6", "LIQUIDITY", [A])]
     assert (event.extra_participant, event.extra, event.all_extra) == (A, "3", {A: "3"})
-    fund(scene, A, 2)
+    scene.fund(A, 2)
     assert scene.fates == []
-    fund(scene, A, 1)
+    scene.fund(A, 1)
     assert [fate[0] for fate in scene.fates] == [1, 2]
 
 
@@ -102,7 +97,7 @@ def test_a_suspended_party() -> None:  # R16, R32
     scene = Scene()
     scene.pay(row(1, A, B, 5), row(2, A, C, 1))
     scene.do(SetStatus, participant=B, status="SUSPENDED")
-    fund(scene, A, 9)
+    scene.fund(A, 9)
     event = deadlock(scene)
     assert told(event) == [(A, 1, "0", "SUSPENDED", [])]
     assert (event.extra_participant, event.extra, event.all_extra) == ("", "", {})
@@ -111,7 +106,7 @@ def test_a_suspended_party() -> None:  # R16, R32
 def test_a_leg_that_waits_for_another() -> None:  # R16, R20
     scene = Scene(asset(queue=FIFO), asset("BOND", queue=FIFO))
     scene.pair("BOND", "HKD")
-    fund(scene, B, 5)
+    scene.fund(B, 5)
     trade = linked(row(1, A, B, 7, "BOND"), row(2, B, A, 5), link=1)
     assert scene.pay(*trade) == [QUEUED] * 2
     cash, bonds = deadlock(scene), deadlock(scene, "BOND")
@@ -161,7 +156,7 @@ def random_deadlock(rng: Random) -> Scene:
     scene, banks = Scene(), BANKS[: rng.randint(2, 4)]
     for bank in banks:
         if units := rng.randint(0, 6):
-            fund(scene, bank, units)
+            scene.fund(bank, units)
     for payment in range(1, rng.randint(2, 12)):
         debtor, creditor = rng.sample(banks, 2)
         scene.pay(row(payment, debtor, creditor, rng.randint(1, 20), priority=rng.randrange(3)))
@@ -187,10 +182,10 @@ def test_the_smallest_extra_is_enough_and_no_less_is_for_anybody(seed: int) -> N
         for bank in BANKS:
             less = deepcopy(scene)
             if extra > 1:
-                fund(less, bank, extra - 1)
+                less.fund(bank, extra - 1)
                 assert less.fates == [], bank
         enough = deepcopy(scene)
-        fund(enough, event.extra_participant, extra)
+        enough.fund(event.extra_participant, extra)
         assert enough.fates != []
 
 
@@ -198,5 +193,5 @@ def test_the_smallest_extra_is_enough_and_no_less_is_for_anybody(seed: int) -> N
 def test_with_all_extra_everything_leaves(seed: int) -> None:  # R16
     for scene, event in deadlocks(seed):
         for bank, amount in event.all_extra.items():
-            fund(scene, bank, int(amount))
+            scene.fund(bank, int(amount))
         assert scene.state.waiting == {}

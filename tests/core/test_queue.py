@@ -42,19 +42,14 @@ def waits(*payments: tuple[int, int], policy: QueuePolicy = FIFO, held: str = "0
     return scene
 
 
-def fund(scene: Scene, amount: int, bank: str = A) -> list[tuple[int, Code, str]]:
-    assert scene.do(Fund, participant=bank, asset="HKD", amount=str(amount)) == ""
-    return scene.fates
-
-
 # --- order (R12) -------------------------------------------------------------------------------------------------
 
 
 def test_the_queue_is_ordered_by_priority_then_arrival() -> None:  # R12
     scene = waits((1, NORM), (1, URGT), (1, HIGH), (1, NORM), (1, URGT), (1, HIGH))
     assert scene.queue(A) == [2, 5, 3, 6, 1, 4]
-    assert fund(scene, 4) == released(2, 5, 3, 6, how="SINGLE")
-    assert fund(scene, 2) == released(1, 4, how="SINGLE")
+    assert scene.fund(A, 4) == released(2, 5, 3, 6, how="SINGLE")
+    assert scene.fund(A, 2) == released(1, 4, how="SINGLE")
 
 
 def test_arrival_is_the_place_in_the_log_within_a_record_too() -> None:  # R12
@@ -112,13 +107,13 @@ def test_what_leaves_when_its_debtor_gets_money(
     policy: QueuePolicy, before: Waits, amount: int, leave: list[int]
 ) -> None:  # R13
     scene = waits(*before, policy=policy)
-    assert fund(scene, amount) == released(*leave, how="SINGLE")
+    assert scene.fund(A, amount) == released(*leave, how="SINGLE")
 
 
 def test_without_a_queue_nothing_waits() -> None:  # R9
     scene = Scene(asset())
     assert scene.pay(row(1, A, B, 1)) == [Code.LIQUIDITY]
-    assert fund(scene, 1) == []
+    assert scene.fund(A, 1) == []
 
 
 @pytest.mark.parametrize("kind", [Kind.PAYMENT, Kind.TOKEN_TRANSFER])
@@ -129,7 +124,7 @@ def test_a_payment_that_waits_is_pending_and_then_accepted(kind: Kind) -> None: 
     out = scene.apply(record)
     assert out.outcomes
     assert [status_of(code) for code in out.outcomes.codes.tolist()] == [Status.RJCT, Status.PDNG]
-    fund(scene, 7)
+    scene.fund(A, 7)
     (told,) = scene.out.resolutions
     assert (told.code, status_of(told.code), told.kind) == (ACCEPTED, Status.ACSP, kind)
     assert (told.debtor, told.creditor, told.asset, told.amount) == (A, B, "HKD", "7")
@@ -143,7 +138,7 @@ def test_a_repeat_says_what_has_become_of_it() -> None:  # R28
     assert scene.pay(payment) == [QUEUED]
     assert scene.pay(payment) == [QUEUED]
     assert scene.pay(row(1, A, B, 2)) == [Code.DUPLICATE_ID]
-    fund(scene, 1)
+    scene.fund(A, 1)
     assert scene.pay(payment) == [ACCEPTED]
 
 
@@ -155,7 +150,7 @@ def test_a_position_says_how_much_waits() -> None:
         return [item for item in scene.out.positions if item.participant == A]
 
     assert [(item.queued, item.queued_payments) for item in told()] == [("7", 2)]
-    fund(scene, 2)
+    scene.fund(A, 2)
     assert [(item.queued, item.queued_payments) for item in told()] == [("5", 1)]
 
 
@@ -171,7 +166,7 @@ def test_expired_at_its_time_and_not_before() -> None:  # R17
     scene.tick(at)
     assert scene.fates == [(1, EXPIRED, "")]
     assert (REASONS[EXPIRED].iso, scene.queue(A)) == ("TM01", [])
-    assert fund(scene, 5) == []
+    assert scene.fund(A, 5) == []
 
 
 def test_the_expired_end_in_order_of_arrival_and_make_way() -> None:  # R13, R17
@@ -202,7 +197,7 @@ def test_what_rolls_is_settled_in_the_window_that_releases_it() -> None:  # R17
     scene = waits((2, NORM))
     scene.close()
     assert (scene.fates, scene.windows) == ([], [("HKD", 1, 1, "SETTLED")])
-    fund(scene, 2)
+    scene.fund(A, 2)
     assert [(item.code, item.window) for item in scene.out.resolutions] == [(ACCEPTED, 2)]
     (batch,) = scene.close()
     assert (batch.window, batch.payments) == (2, 1)
@@ -242,7 +237,7 @@ def test_what_a_dropped_payment_blocked_leaves_for_the_next_window() -> None:  #
 def test_windows_that_close_by_themselves_drop_nothing(model: object) -> None:  # R6, R17
     scene = Scene(asset(queue=FIFO, at_cutoff=DROP, model=model))
     assert scene.pay(row(1, A, B, 5), row(2, A, B, 1, window=1)) == [QUEUED] * 2
-    fund(scene, 4, B)
+    scene.fund(B, 4)
     assert scene.pay(row(3, B, C, 4)) == [ACCEPTED]
     assert scene.windows == [("HKD", 1, 1, "PENDING_SETTLEMENT")]
     assert (scene.fates, scene.queue(A)) == ([], [1, 2])
@@ -263,7 +258,7 @@ def test_its_sender_takes_it_back() -> None:  # R12
     assert (scene.queue(A), scene.pay(payment)) == ([2], [CANCELLED])
     assert scene.pay(cancellation) == [DONE]  # R28
     assert scene.pay(payment.cancel(11)) == [Code.NOT_WAITING]
-    assert fund(scene, 9) == released(2, how="SINGLE")
+    assert scene.fund(A, 9) == released(2, how="SINGLE")
 
 
 def test_what_is_taken_back_makes_way_in_the_same_record() -> None:  # R13

@@ -17,7 +17,6 @@ from clearing.core.commands import (
     SetStatus,
     SetValuation,
 )
-from clearing.core.reasons import Code
 from clearing.core.registry import BusinessDay, QueuePolicy
 from tests.core.build import NOON_MS, Row
 from tests.core.scenes import (
@@ -47,11 +46,6 @@ def stuck(*rows: Row, **options: Any) -> Scene:
     return scene
 
 
-def fund(scene: Scene, amount: int, bank: str = A) -> list[tuple[int, Code, str]]:
-    assert scene.do(Fund, participant=bank, asset="HKD", amount=str(amount)) == ""
-    return scene.fates
-
-
 # --- all at once (R15) -------------------------------------------------------------------------------------------
 
 
@@ -61,7 +55,7 @@ def test_cases_of_project_ubin(case: dict[str, Any], in_one_record: bool) -> Non
     """Whatever leaves before the last one has come: in the end it is the greatest set."""
     scene = Scene(banks=tuple(case["opening"]))
     for bank, amount in case["opening"].items():
-        fund(scene, amount, bank)
+        scene.fund(bank, amount)
     rows = [row(number, *payment) for number, payment in enumerate(case["queue"])]
     left: set[int] = set()
     for record in [rows] if in_one_record else [[one] for one in rows]:
@@ -103,12 +97,12 @@ def test_all_of_it_leaves_with_the_same_window_and_counts_in_it() -> None:  # R2
 
 def test_what_one_brings_frees_the_next() -> None:  # R14
     scene = stuck(row(1, A, B, 5), row(2, B, C, 5), row(3, C, D, 5))
-    assert fund(scene, 5) == released(1, 2, 3, how="SINGLE")
+    assert scene.fund(A, 5) == released(1, 2, 3, how="SINGLE")
 
 
 def test_a_credit_frees_in_the_record_that_brings_it() -> None:  # R14
     scene = stuck(row(1, A, B, 5))
-    fund(scene, 5, D)
+    scene.fund(D, 5)
     assert scene.pay(row(2, D, A, 5), row(3, D, A, 5)) == [ACCEPTED, QUEUED]
     assert scene.fates == released(1, how="SINGLE")
 
@@ -131,7 +125,7 @@ def test_a_pair_takes_as_much_of_both_queues_as_fits() -> None:  # R14
 def test_singles_go_before_pairs_and_pairs_before_all() -> None:  # R14
     """D's single leaves; then A and B as a pair, though A, B and C would go together; then what is left."""
     scene = stuck(row(1, A, B, 5), row(2, B, C, 4, priority=0), row(3, D, C, 3))
-    fund(scene, 3, D)
+    scene.fund(D, 3)
     assert scene.fates == released(3, how="SINGLE")
     assert scene.pay(row(4, B, A, 5, priority=URGT), row(5, C, A, 4), row(6, A, B, 4)) == [
         QUEUED,
@@ -145,7 +139,7 @@ def test_after_a_set_singles_are_tried_again() -> None:  # R14
     """C's payment waits for what A brings it in the pair's wake."""
     rows = [row(1, A, B, 5), row(2, A, C, 1), row(3, C, D, 1), row(4, B, A, 6)]
     scene = Scene()
-    fund(scene, 1, B)
+    scene.fund(B, 1)
     assert scene.pay(*rows) == [QUEUED] * 4
     assert scene.fates == released(1, 4, how="BILATERAL") + released(2, 3, how="SINGLE")
 
@@ -153,7 +147,7 @@ def test_after_a_set_singles_are_tried_again() -> None:  # R14
 @pytest.mark.parametrize(("policy", "leave"), [(FIFO, []), (BYPASS, [2])])
 def test_what_passes_a_blocked_head(policy: QueuePolicy, leave: list[int]) -> None:  # R13
     scene = stuck(row(1, A, B, 5), row(2, A, C, 2), held="1", assets=(asset(queue=policy),))
-    assert fund(scene, 1) == released(*leave, how="SINGLE")
+    assert scene.fund(A, 1) == released(*leave, how="SINGLE")
 
 
 def test_accounts_in_two_assets_do_not_help_each_other() -> None:  # R3, R15
@@ -201,7 +195,7 @@ def test_any_liquidity_frees(
 def test_the_suspended_are_held_and_hold_what_is_behind_them() -> None:  # R13, R32
     scene = stuck(row(1, A, B, 5), row(2, A, C, 1))
     assert scene.do(SetStatus, participant=B, status="SUSPENDED") == ""
-    assert fund(scene, 9) == []
+    assert scene.fund(A, 9) == []
     assert scene.do(SetStatus, participant=B, status="ACTIVE") == ""
     assert scene.fates == released(1, 2, how="SINGLE")
 
@@ -214,7 +208,7 @@ def test_the_suspended_are_passed_without_fifo_and_left_out_of_sets() -> None:  
     scene.pay(rows[2])
     # Sets respect the order of the queue: with A's first payment held, nothing of A is in one.
     assert scene.fates == []
-    assert fund(scene, 5) == released(2, 3, how="SINGLE")
+    assert scene.fund(A, 5) == released(2, 3, how="SINGLE")
 
 
 # --- nothing is searched in vain (R14) ---------------------------------------------------------------------------
@@ -237,7 +231,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def gridlocked() -> Scene:
     """A waits with 5 and lacks 4, B with 9 and lacks 7; A's would bring B 5. C and D have no queue."""
     scene = Scene(held="1")
-    fund(scene, 1, B)
+    scene.fund(B, 1)
     assert scene.pay(row(1, A, B, 5), row(2, B, C, 9)) == [QUEUED] * 2
     return scene
 
@@ -246,12 +240,12 @@ IN_VAIN: list[tuple[str, Callable[[Scene], object]]] = [
     ("time", lambda scene: scene.tick(NOON_MS + 10**6)),
     ("others pay", lambda scene: scene.pay(row(9, C, D, 1))),
     ("others cannot", lambda scene: scene.pay(row(9, C, D, 10**18))),
-    ("others' money", lambda scene: fund(scene, 99, D)),
+    ("others' money", lambda scene: scene.fund(D, 99)),
     ("a credit too small", lambda scene: scene.pay(row(9, C, A, 1))),
     ("a credit too small for B", lambda scene: scene.pay(row(9, C, B, 1))),
     ("behind a blocked head", lambda scene: scene.pay(row(9, A, D, 1))),
     ("a calendar", lambda scene: scene.do(SetCalendar, days=[BusinessDay(1, 1)])),
-    ("less money", lambda scene: fund(scene, -1)),
+    ("less money", lambda scene: scene.fund(A, -1)),
     ("a repeat", lambda scene: scene.pay(row(1, A, B, 5))),
 ]
 
@@ -268,7 +262,7 @@ def test_nothing_is_searched_when_nothing_could_be_freed(
 
 def test_a_circle_is_searched_for_when_it_may_have_closed(searches: list[int]) -> None:
     scene = gridlocked()
-    fund(scene, 2, B)  # B's could leave with A's now, if that could
+    scene.fund(B, 2)  # B's could leave with A's now, if that could
     assert (searches, scene.fates) == ([2], [])
     assert scene.pay(row(3, C, A, 8)) == [QUEUED]
     assert scene.fates == released(1, 2, 3, how="MULTILATERAL")
@@ -278,8 +272,8 @@ def test_a_circle_is_searched_for_when_it_may_have_closed(searches: list[int]) -
 def crowd() -> Scene:
     """102 wait. B's one could leave if A's did, which nothing helps. C and D have money."""
     scene = Scene()
-    fund(scene, 405, C)
-    fund(scene, 9, D)
+    scene.fund(C, 405)
+    scene.fund(D, 9)
     rows = [row(number, A, B, 5) for number in range(1, 102)]
     assert set(scene.pay(*rows, row(200, B, C, 100))) == {QUEUED}
     return scene
