@@ -6,7 +6,14 @@ Bench and Row are build.py's; a scene keeps what the last log record caused and 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from clearing.core.commands import CloseWindow, ControlMessage, Fund, RegisterPair
+from clearing.core.commands import (
+    CloseWindow,
+    ControlMessage,
+    Fund,
+    RegisterAsset,
+    RegisterPair,
+    SettleWindow,
+)
 from clearing.core.inputs import LogRecord
 from clearing.core.outputs import CommandEvent, Event, Outputs, SettlementBatch, WindowEvent
 from clearing.core.reasons import Code
@@ -94,6 +101,14 @@ class Scene(Bench):
     def close(self, asset: str = "") -> list[SettlementBatch]:
         assert self.do(CloseWindow, asset=asset) == ""
         return batches(self.out)
+
+    def settle(self, asset: str, window: int) -> list[SettlementBatch]:
+        """Send what failed of a window again."""
+        assert self.do(SettleWindow, asset=asset, window=window) == ""
+        return batches(self.out)
+
+    def register(self, spec: AssetSpec) -> None:
+        assert self.do(RegisterAsset, asset=spec) == ""
 
     def fund(self, bank: str, amount: int, asset: str = "HKD") -> list[Fate]:
         """Prefunding in, or out; what it frees."""
