@@ -51,10 +51,10 @@ def _batch(
 ) -> Batch:
     answer = evidence.answers.get(batch.id)
     latest = next((event for event in reversed(events) if event.batch == batch.id), None)
-    if is_last and any(event.state == "SETTLED" for event in events):
-        state = "SETTLED"
-    elif latest is not None and latest.state in ("FAILED", "ABORTED"):
+    if latest is not None and latest.state in ("FAILED", "ABORTED"):
         state = latest.state
+    elif is_last and any(event.state == "SETTLED" for event in events):
+        state = "SETTLED"
     else:
         state = "POSTED" if answer else "PENDING_SETTLEMENT"
     return Batch(

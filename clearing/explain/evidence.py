@@ -88,6 +88,7 @@ class Evidence:
         self._resolved: dict[int, list[bytes]] = {}  # log offset → all its records of resolutions
         self._latest: tuple[int | None, list[bytes]] = (None, [])
         self._waits: set[str] = set()  # of the payments, as far as was read
+        self._last = max(self._rows)
 
     @property
     def first(self) -> int:
@@ -96,8 +97,8 @@ class Evidence:
 
     @property
     def last(self) -> int:
-        """Log offset of the last thing that is known of them, but for their windows."""
-        return max((*self._rows, *self._resolved))
+        """Log offset of the last thing that is known of them."""
+        return self._last
 
     @property
     def all_have_left(self) -> bool:
@@ -125,6 +126,7 @@ class Evidence:
             self._latest[1].append(value)  # also those before and after the one that is about us
             if any(value.find(text) >= 0 for text in self._texts):
                 self._resolved[offset] = self._latest[1]
+                self._last = max(self._last, offset)
                 self._take_resolutions(value)
 
     def _take_rows(self, offset: int, outcomes: Outcomes) -> None:
@@ -168,6 +170,7 @@ class Evidence:
             case WindowEvent() if (event.asset, event.window) in self.windows:
                 if event.state != "OPEN":
                     self.events.setdefault((event.asset, event.window), []).append(event)
+                    self._last = max(self._last, event.log_offset)
             case ConfirmationEvent() if event.status == "DONE":
                 self.answers[event.batch] = event
             case CommandEvent():

@@ -257,4 +257,4 @@ def trade(number: int, *legs: Message, partial: bool = False) -> list[Message]:
     return [leg | {"link": link} for leg in legs]
 
 
-__all__ = ["A", "B", "BANKS", "C", "D", "Lists", "Town", "Topics", "trade", "uuid"]
+__all__ = ["BANKS", "A", "B", "C", "D", "Lists", "Topics", "Town", "trade", "uuid"]
