@@ -6,13 +6,14 @@ operators by the commands topic; all that is known of it comes from topics and t
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -21,8 +22,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from clearing import kafka
 from clearing.client import Answer, Bank, Request, Status, Told
+from clearing.client.orders import Fields, Terms
 from clearing.config import Settings
-from clearing.core.commands import CloseWindow, Command, Fund
+from clearing.core.commands import CloseWindow, Command, Fund, SetCap
 from clearing.core.outputs import CommandEvent, Event, Resolution, SettlementBatch
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import prepare
@@ -33,7 +35,7 @@ from clearing.log.records import (
     decode_resolutions,
     decode_settlement,
 )
-from clearing.messages import Instruction, Link, Payment, Return, TokenTransfer
+from clearing.messages import Link, Payment, Return, TokenTransfer
 from clearing.observe.lag import wait_until_drained
 from clearing.reading import partitions
 from clearing.scheme.model import Scheme
@@ -47,17 +49,17 @@ BANKS = ("ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO")
 # Of every asset, unless its module says otherwise. Accounts begin with nothing: a test says what its banks have.
 COMMON = {"issuer": "T", "ledger": "postgres", "kind": "cash", "scale": 2, "accounts": {}}
 
+C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
+Order = Payment | TokenTransfer
 
 
 async def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
     """Wait, within a bound, for what others bring about in this loop; `what` says what it was in the end."""
-    try:
-        async with asyncio.timeout(BOUND_S):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"after {BOUND_S} s: {what()}") from None
+    deadline = time.monotonic() + BOUND_S
+    while not condition():
+        assert time.monotonic() < deadline, f"after {BOUND_S} s: {what()}"
+        await asyncio.sleep(0.01)
 
 
 def soon() -> Iterator[datetime]:
@@ -139,34 +141,38 @@ class Desk:
         async for one in self.bank.told():
             self.told.append(one)
 
-    async def pay(self, to: str, asset: str, amount: str, **fields: Any) -> Payment | TokenTransfer:
-        order = self.bank.payment(to, asset, amount, **{"value_date": self.today} | fields)
+    def order(self, to: str, asset: str, amount: str, **given: Unpack[Fields]) -> Order:
+        """A payment that is not sent yet."""
+        fields: Fields = {"value_date": self.today, **given}
+        return self.bank.payment(to, asset, amount, **fields)
+
+    async def pay(self, to: str, asset: str, amount: str, **given: Unpack[Fields]) -> Order:
+        order = self.order(to, asset, amount, **given)
         await self.bank.publish([order])
         return order
 
-    async def settle(self, trade: Link, **terms: Any) -> str:
+    async def settle(self, trade: Link, **given: Unpack[Terms]) -> str:
         """Pay the one leg of this bank; its id."""
-        [leg] = await self.bank.settle(trade, **{"value_date": self.today} | terms)
+        terms: Terms = {"value_date": self.today, **given}
+        [leg] = await self.bank.settle(trade, **terms)
         return leg
 
     async def give_back(
-        self, original: Payment | TokenTransfer, amount: str | None = None, reason: str = "AC04"
+        self, original: Order, amount: str | None = None, reason: str = "AC04"
     ) -> str:
         """Return what was paid, or a part of it; the return's id."""
         return await self.bank.give_back(original, amount, reason=reason, value_date=self.today)
 
-    def statuses(self, about: Payment | TokenTransfer | Return | str) -> list[Status]:
+    def statuses(self, about: Order | Return | str) -> list[Status]:
         """What it was told of a payment, its own or received, or of an instruction, so far."""
         id_ = about if isinstance(about, str) else about.id
         return [one for one in self.told if isinstance(one, Status) and one.id == id_]
 
-    def heard(self, about: Payment | TokenTransfer | Return | str) -> list[str]:
+    def heard(self, about: Order | Return | str) -> list[str]:
         """As words: "PDNG", "RJCT TM01"."""
         return [f"{one.status} {one.reason}".rstrip() for one in self.statuses(about)]
 
-    async def hears(
-        self, about: Payment | TokenTransfer | Return | str, *wanted: str
-    ) -> list[Status]:
+    async def hears(self, about: Order | Return | str, *wanted: str) -> list[Status]:
         """Wait until it was told just this, in this order."""
 
         def has_heard() -> bool:
@@ -177,7 +183,7 @@ class Desk:
         await until(has_heard, lambda: f"{self.name} has heard {self.heard(about)}, not {wanted}")
         return self.statuses(about)
 
-    async def first_heard(self, about: Payment | TokenTransfer | str) -> str:
+    async def first_heard(self, about: Order | str) -> str:
         await until(lambda: bool(self.heard(about)), lambda: f"{self.name} has heard nothing")
         return self.heard(about)[0]
 
@@ -192,9 +198,7 @@ class Desk:
         def found() -> list[Told]:
             return [one for one in self.told if isinstance(one, kind) and which(one)]
 
-        await until(
-            lambda: bool(found()), lambda: f"{self.name} was told no such {kind.__name__}"
-        )
+        await until(lambda: bool(found()), lambda: f"{self.name} was told no such {kind.__name__}")
         [one] = found()
         return one
 
@@ -202,7 +206,7 @@ class Desk:
 # --- a netting set -----------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Clearing:
     """A netting set: its banks, its operators, what its engine has said so far, its ledger."""
 
@@ -247,26 +251,35 @@ class Clearing:
 
     # what operators do
 
-    async def ask(self, kind: type[Command], **terms: Any) -> CommandEvent:
-        """What the engine says to a command."""
+    def command(self, kind: type[C], by: str = "test", **terms: Any) -> C:
         self.commands += 1
-        command = kind(id=f"{self.netting_set}-{self.commands}", by="test", **terms)
+        return kind(id=f"{self.netting_set}-{self.commands}", by=by, **terms)
+
+    async def ask(self, kind: type[Command], by: str = "test", **terms: Any) -> CommandEvent:
+        """What the engine says to a command."""
+        command = self.command(kind, by, **terms)
         topic = self.installation.settings.topics.commands
         value = msgspec.json.encode(command)
         await self.producer.send_and_wait(topic, value, partition=self.partition)
         return await self.event(CommandEvent, id=command.id)
 
-    async def do(self, kind: type[Command], **terms: Any) -> None:
-        answer = await self.ask(kind, **terms)
+    async def do(self, kind: type[Command], by: str = "test", **terms: Any) -> int:
+        """Have it carried out; its place in the log."""
+        answer = await self.ask(kind, by, **terms)
         assert answer.status == "DONE", answer
+        return answer.log_offset
 
     async def fund(self, asset: str, **amounts: object) -> None:
         """Prefunding of banks by name, in or out."""
         for bank, amount in amounts.items():
             await self.do(Fund, participant=bank, asset=asset, amount=str(amount))
 
-    async def close(self, asset: str) -> None:
-        await self.do(CloseWindow, asset=asset)
+    async def cap(self, asset: str, *banks: str, amount: object) -> None:
+        for bank in banks:
+            await self.do(SetCap, participant=bank, asset=asset, net_debit_cap=str(amount))
+
+    async def close(self, asset: str) -> int:
+        return await self.do(CloseWindow, asset=asset)
 
     # what can be seen
 
@@ -285,7 +298,7 @@ class Clearing:
         await until(lambda: bool(self.seen(kind, **fields)), lambda: what)
         return self.seen(kind, **fields)[0]
 
-    async def how(self, payment: Payment | TokenTransfer | str) -> str:
+    async def how(self, payment: Order | str) -> str:
         """How a payment that waited was released."""
         id_ = payment if isinstance(payment, str) else payment.id
 

@@ -1,4 +1,4 @@
-"""Queues and gridlock on the real path: what waits, in which order it leaves, and how it ends otherwise (R12-R17)."""
+"""Queues and gridlock on the real path: what waits, in which order it leaves, how it ends otherwise (R12-R17)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -175,7 +175,7 @@ async def test_a_gridlock_resolves_by_the_greatest_set(clearing: Clearing) -> No
 async def test_a_deadlock_says_who_waits_for_whom_and_what_would_free_it(
     clearing: Clearing,
 ) -> None:
-    """R16: Ubin phase 2, case 7.1, where nothing leaves at the cut-off. With what it says is lacking all of it does."""
+    """R16: Ubin phase 2, case 7.1: nothing leaves by the cut-off; with what is said to be lacking, all does."""
     desks = clearing.desks("ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO")
     names = [desk.name for desk in desks]
     await clearing.fund("STUCK", ALPHA=3, BRAVO=4, CHARLIE=5, DELTA=4, ECHO=3)
@@ -200,7 +200,8 @@ async def test_a_deadlock_says_who_waits_for_whom_and_what_would_free_it(
         ("DELTA", orders[3].id, "26.00", "LIQUIDITY", ["CHARLIE"]),
         ("ECHO", orders[4].id, "37.00", "LIQUIDITY", ["DELTA"]),
     ]
-    assert (deadlock.extra_participant, deadlock.extra) == ("ALPHA", "5.00")
+    cheapest = (deadlock.extra_participant, deadlock.extra_asset, deadlock.extra)
+    assert cheapest == ("ALPHA", "STUCK", "5.00")
     assert deadlock.all_extra == {"CHARLIE": "5.00", "DELTA": "6.00", "ECHO": "7.00"}
     await clearing.fund("STUCK", **deadlock.all_extra)
     for desk, order in zip(desks, orders, strict=True):
