@@ -40,7 +40,7 @@ def process_queue(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
 def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> DeadlockEvent:
     """Who waits for whom in asset `a`, and what would free something (R16)."""
     asset = state.assets[a]
-    columns = Columns(state)
+    columns = Columns(state, linked_assets(state, a))
     found = explain(columns.room, columns.queue, EFFORT_ITEMS)
     keys = columns.keys
     event = DeadlockEvent(
@@ -67,6 +67,19 @@ def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> D
         extra_asset=other.id,
         extra=show(units, other.scale),
     )
+
+
+def linked_assets(state: NettingSet, a: int) -> set[int]:
+    """The assets whose queues are bound to that of `a` by links that wait, itself included."""
+    links = [
+        {state.waiting[payment].asset for payment in link.present.values()}
+        for link in state.links.values()
+        if link.is_complete
+    ]
+    found = {a}
+    while more := [assets for assets in links if found & assets and not assets <= found]:
+        found = found.union(*more)
+    return found
 
 
 def _waits(columns: Columns, found: Deadlock, a: int) -> list[WaitsFor]:

@@ -59,7 +59,9 @@ def _line(batch: SettlementBatch, number: int, entry: Entry) -> Line:
             f"batch {batch.id}: net {entry.net} of {entry.participant} is not credits {entry.credits} "
             f"- debits {entry.debits} + set-off {entry.set_off or 0}"
         )
-    if set_off and not min(owed, 0) <= net <= max(owed, 0):
+    if (
+        set_off and not -debits <= net <= credits_
+    ):  # of each direction something between nothing and all is left
         raise Halt(f"batch {batch.id}: set-off gives {entry.participant} a new obligation (R18)")
     return Line(number, entry, net, set_off)
 

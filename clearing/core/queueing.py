@@ -30,7 +30,9 @@ def dequeue(state: NettingSet, item: Waiting) -> None:
     _count(state, item, -item.units, -1)
     item.is_queued = False
     state.stirred.add(item.account)
-    if state.short_limits:  # what this one had kept back for the value check may leave now, wherever it is
+    if (
+        state.short_limits
+    ):  # what this one had kept back for the value check may leave now, wherever it is
         state.counters.search_due = True
 
 

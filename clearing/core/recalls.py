@@ -57,11 +57,11 @@ def cancel(
     if item is not None:
         end(state, item, Code.CANCELLED, out)
         return Code.DONE
-    asked = any(request.original == original.id for request in state.requests.values())
-    if code != Code.ACCEPTED or asked:
+    if code != Code.ACCEPTED or original.id in state.asked:
         return Code.NOT_WAITING
     day = state.counters.business_date
     state.requests[id_] = Request(original.id, debtor, creditor, day)
+    state.asked.add(original.id)
     return Code.REQUESTED
 
 
@@ -122,4 +122,5 @@ def answer(state: NettingSet, request: str, responder: int, requester: int) -> C
     if found is None or (found.responder, found.requester) != (responder, requester):
         return Code.NO_REQUEST
     del state.requests[request]
+    state.asked.discard(found.original)
     return Code.DONE

@@ -168,11 +168,17 @@ class Columns:
     """What waits in queues as columns: `items` in the order of R12, `queue` and `room` for the search.
 
     keys: what each constraint is: an account (participant, asset), then limits (debtor, creditor, asset).
+    assets: only theirs; no link may lead out of them.
     """
 
-    def __init__(self, state: NettingSet) -> None:
+    def __init__(self, state: NettingSet, assets: set[int] | None = None) -> None:
         self.state = state
-        items: list[Waiting] = [item for queue in state.queues.values() for item in queue]
+        items: list[Waiting] = [
+            item
+            for (_, a), queue in state.queues.items()
+            if assets is None or a in assets
+            for item in queue
+        ]
         order = np.lexsort(
             (
                 _column([item.leg for item in items]),

@@ -115,6 +115,7 @@ def load(data: memoryview, seed: int) -> NettingSet:
         links={link.id: link for link in header.links},
         ended_links=header.ended_links,
         requests=header.requests,
+        asked={item.original for item in header.requests.values()},
         returned=header.returned,
         pairs={(a, b): model for a, b, model in header.pairs},
         bilateral=BilateralLimits(header.bilateral),

@@ -203,6 +203,7 @@ class NettingSet:
     links: dict[str, Link] = field(default_factory=dict[str, Link])
     ended_links: dict[str, int] = field(default_factory=dict[str, int])
     requests: dict[str, Request] = field(default_factory=dict[str, Request])
+    asked: set[str] = field(default_factory=set[str])  # originals of requests
     returned: dict[str, Returned] = field(default_factory=dict[str, Returned])
     pairs: dict[tuple[int, int], BisModel] = field(
         default_factory=dict[tuple[int, int], BisModel]
@@ -332,6 +333,7 @@ class NettingSet:
         oldest = self.oldest_day()
         self.ended_links = {k: day for k, day in self.ended_links.items() if day >= oldest}
         self.requests = {k: item for k, item in self.requests.items() if item.day >= oldest}
+        self.asked = {item.original for item in self.requests.values()}
         self.returned = {k: item for k, item in self.returned.items() if item.day >= oldest}
 
     def business_days(self, ahead: int) -> Bool:
