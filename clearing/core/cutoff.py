@@ -4,14 +4,14 @@ import msgspec
 
 from clearing.core.deadlock import Deadlock, Wait, explain
 from clearing.core.ids import id_text
-from clearing.core.limits import liquidity_reason
+from clearing.core.limits import lacking_of_set, liquidity_reason
 from clearing.core.links import deliver_parts, drops_at_cutoff
 from clearing.core.money import show
 from clearing.core.outputs import DeadlockEvent, Outputs, WaitsFor
 from clearing.core.reasons import Code
 from clearing.core.recalls import end
 from clearing.core.registry import AtCutoff
-from clearing.core.release import Columns, offset_queues
+from clearing.core.release import Columns, group_of, offset_queues
 from clearing.core.state import NettingSet
 from clearing.core.waiting import Waiting
 
@@ -50,7 +50,7 @@ def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> D
         asset=asset.spec.id,
         payments=len(queued),
         value=show(sum(item.units for item in queued), asset.spec.scale),
-        waits=_waits(columns, found, a) if found else [],
+        waits=_waits(columns, found, a) if found else _waits_for_value(state, a),
         all_extra={
             state.name_of(keys[c][0]): show(units, asset.spec.scale)
             for c, units in (found.to_free_all if found else [])
@@ -103,6 +103,27 @@ def _waits(columns: Columns, found: Deadlock, a: int) -> list[WaitsFor]:
                 lacks=show(wait.lacks or wait.limit_lacks, scale),
                 limit=binding_limit(state, item, wait),
                 waits_for=list(dict.fromkeys(waits_for.get(wait.account, []))),
+            )
+        )
+    return waits
+
+
+def _waits_for_value(state: NettingSet, a: int) -> list[WaitsFor]:
+    """Liquidity would do for some, but not the value check (R10): what keeps the head of each queue."""
+    waits: list[WaitsFor] = []
+    for p, asset in sorted(state.queues):
+        if asset != a:
+            continue
+        head = state.queues[p, a][0]
+        legs = [(leg.debtor, leg.creditor, leg.asset, leg.units) for leg in group_of(state, head)]
+        code = next((code for code in lacking_of_set(state, legs) if code), None)
+        waits.append(
+            WaitsFor(
+                participant=state.name_of(p),
+                asset=state.assets[a].spec.id,
+                payment=id_text(head.id),
+                lacks=show(0, state.assets[a].spec.scale),
+                limit=code.name if code else Code.VALUE_CHECK.name,
             )
         )
     return waits

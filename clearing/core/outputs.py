@@ -178,7 +178,10 @@ class ConfirmationEvent(
 
 
 class WaitsFor(msgspec.Struct, frozen=True, kw_only=True):
-    """A participant whose queue is blocked, what its first payment lacks, and whose payments would bring it."""
+    """A participant whose queue is blocked, what its first payment lacks, and whose payments would bring it.
+
+    Where the value check binds (R10), `lacks` is zero: no amount of one asset says what is missing.
+    """
 
     participant: str
     asset: str

@@ -131,7 +131,8 @@ def test_a_value_check_that_binds() -> None:  # R10, R16
     assert scene.pay(row(1, A, B, 5)) == [QUEUED]
     event = deadlock(scene)
     # Liquidity is not what binds: nobody is waited for, and no amount would help.
-    assert (event.payments, event.value, event.waits, event.extra) == (1, "5", [], "")
+    assert (event.payments, event.value, event.extra) == (1, "5", "")
+    assert told(event) == [(A, 1, "0", "VALUE_CHECK", [])]
 
 
 def test_each_asset_tells_of_itself() -> None:
