@@ -14,6 +14,7 @@ from clearing.core.commands import (
     RegisterPair,
     SettleWindow,
 )
+from clearing.core.entries import proved_lines
 from clearing.core.inputs import LogRecord
 from clearing.core.outputs import CommandEvent, Event, Outputs, SettlementBatch, WindowEvent
 from clearing.core.reasons import Code
@@ -107,6 +108,11 @@ class Scene(Bench):
         assert self.do(SettleWindow, asset=asset, window=window) == ""
         return batches(self.out)
 
+    def refuse(self, batch: SettlementBatch, lacks: dict[str, int]) -> None:
+        """Its ledger says who lacks how much."""
+        texts = {name: str(units) for name, units in lacks.items()}
+        self.answer(batch, "REFUSED", reason="no cover", short=texts)
+
     def register(self, spec: AssetSpec) -> None:
         assert self.do(RegisterAsset, asset=spec) == ""
 
@@ -161,3 +167,9 @@ def trade(link: int = 1, first: int = 1, partial: bool = False, **changes: Any) 
     """Delivery of 7 bonds by A against 5 from B."""
     bonds, cash = row(first, A, B, 7, "BOND", **changes), row(first + 1, B, A, 5, **changes)
     return linked(bonds, cash, link=link, partial=partial)
+
+
+def nets(batch: SettlementBatch) -> dict[str, int]:
+    """Net of each participant of a batch with one line each, proved."""
+    assert len({line.entry.participant for line in proved_lines(batch)}) == len(batch.entries)
+    return {entry.participant: int(entry.net) for entry in batch.entries}
