@@ -8,7 +8,8 @@ import pytest
 from clearing.core.commands import SetCollateral, SetStatus, SettleWindow
 from clearing.core.outputs import ShortfallEvent, WindowEvent
 from clearing.messages import FinalRecord
-from tests.integration.cleared import BOUND_S, Clearing, Desk, Installation, cleared
+from tests.integration.cleared import Clearing, Installation, cleared
+from tests.integration.desk import BOUND_S, Desk
 
 NETTING_SET = "default"
 # The engine accepts what the cap allows; the ledger lets nobody below zero.

@@ -6,7 +6,8 @@ import pytest
 
 from clearing.client import Status, dvp, pvp
 from clearing.client.orders import leg, link
-from tests.integration.cleared import Clearing, Desk, Installation, cleared, soon
+from tests.integration.cleared import Clearing, Installation, cleared
+from tests.integration.desk import Desk, soon
 
 NETTING_SET = "links"
 FIFO = {"queue": "FIFO"}

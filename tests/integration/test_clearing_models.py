@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from clearing.core.outputs import SettlementBatch, WindowEvent
-from tests.integration.cleared import Clearing, Desk, Installation, Order, cleared
+from tests.integration.cleared import Clearing, Installation, cleared
+from tests.integration.desk import Desk, Order
 
 NETTING_SET = "models"
 MODELS = {
@@ -101,7 +102,14 @@ async def test_what_is_owed_in_a_circle_is_set_off(clearing: Clearing) -> None:
     assert await clearing.balances("SETOFF") == {"BRAVO": "3.00", "CHARLIE": "7.00"}
     [batch] = clearing.batches_of("SETOFF")
     assert batch.gross == "32.00"
-    assert [entry.set_off for entry in batch.entries] == ["5.00", "-5.00"] * 3
+    assert [(line.participant, line.counterparty, line.set_off) for line in batch.entries] == [
+        ("ALPHA", "BRAVO", "5.00"),
+        ("BRAVO", "ALPHA", "-5.00"),
+        ("ALPHA", "CHARLIE", "-5.00"),
+        ("CHARLIE", "ALPHA", "5.00"),
+        ("BRAVO", "CHARLIE", "5.00"),
+        ("CHARLIE", "BRAVO", "-5.00"),
+    ]
 
 
 async def test_a_window_of_many_payments_settles_in_parts_and_as_one(clearing: Clearing) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from clearing.core.commands import SetCap
 from clearing.core.outputs import DeadlockEvent
-from tests.integration.cleared import Clearing, Installation, cleared, soon
+from tests.integration.cleared import Clearing, Installation, cleared
+from tests.integration.desk import soon
 
 NETTING_SET = "queue"
 FIFO = {"queue": "FIFO"}
