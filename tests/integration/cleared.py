@@ -6,13 +6,14 @@ operators by the commands topic; all that is known of it comes from topics and t
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -33,14 +34,13 @@ from clearing.log.records import (
     decode_resolutions,
     decode_settlement,
 )
-from clearing.observe.lag import wait_until_drained
 from clearing.reading import partitions
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
+from clearing.verify.ledger import LedgerBooks, connect, read_books
+from clearing.verify.report import Report
+from clearing.verify.run import verify_topics
 from tests.integration.desk import BOUND_S, Desk, Order, until
-
-if TYPE_CHECKING:
-    from clearing.verify.report import Report
 
 BANKS = ("ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO")
 # Of every asset, unless its module says otherwise. Accounts begin with nothing: a test says what its banks have.
@@ -235,13 +235,9 @@ class Clearing:
         )
         return [(row["counterparty"], row["payment"], row["amount"]) for row in rows]
 
-    async def verified(self) -> "Report":
-        """`clearing verify` of this netting set, once nothing is under way any more."""
-        from clearing.verify.ledger import LedgerBooks, connect, read_books
-        from clearing.verify.run import verify_topics
-
+    async def verified(self) -> Report:
+        """`clearing verify` of this netting set, again until nothing is under way any more."""
         settings = self.installation.settings
-        await wait_until_drained(settings, timeout_s=BOUND_S)
 
         async def books(netting_set: str) -> LedgerBooks:
             connection = await connect(settings.dsn)
@@ -251,8 +247,13 @@ class Clearing:
                 await connection.close()
 
         directory = {self.netting_set: self.partition}
+        deadline = time.monotonic() + BOUND_S
         async with partitions(settings.bootstrap, "test") as reader:
-            return await verify_topics(reader, settings.topics, directory, books)
+            while True:
+                report = await verify_topics(reader, settings.topics, directory, books)
+                if report.ok or report.failed or time.monotonic() > deadline:
+                    return report
+                await asyncio.sleep(0.2)
 
 
 @asynccontextmanager

@@ -76,16 +76,19 @@ async def test_delivery_versus_payment_closes_and_is_final_in_one_step(
 
 
 async def test_what_is_settled_at_once_is_linked_at_once(clearing: Clearing) -> None:
-    """R6, R21 model 1: gross against gross, IMMEDIATE: final without any cut-off."""
+    """R6, R21 model 1: tokens against money, gross against gross, IMMEDIATE: final without any cut-off."""
     alpha, bravo = clearing.desks("ALPHA", "BRAVO")
     await clearing.fund("NOTE", ALPHA=5)
     await clearing.fund("RTGS", BRAVO=50)
     trade = dvp("ALPHA", "BRAVO", delivery=("NOTE", 5), against=("RTGS", 50))
-    notes = await alpha.settle(trade)
+    tokens = "eip155:1:0xab:0"
+    notes = await alpha.pay("BRAVO", "NOTE", "5", link=trade, chain_reference=tokens)
     await alpha.hears(notes, "PDNG")
     cash = await bravo.settle(trade)
     [*_, delivered] = await alpha.hears(notes, "PDNG", "ACSP", "ACSC")
+    [received, _] = await bravo.hears(notes, "ACSP", "ACSC")
     [*_, paid] = await bravo.hears(cash, "ACSP", "ACSC")
+    assert received.chain_reference == tokens
     assert delivered.log_offset == paid.log_offset
     assert await clearing.balances("NOTE") == {"BRAVO": "5.00"}
     assert await clearing.balances("RTGS") == {"ALPHA": "50.00"}
@@ -158,6 +161,28 @@ async def test_assets_that_are_no_pair_are_not_linked(clearing: Clearing) -> Non
     await alpha.hears(bonds, "PDNG")
     await bravo.hears(await bravo.settle(trade), "RJCT XLNK")
     await alpha.hears(bonds, "PDNG", "RJCT XLNK")
+
+
+async def test_a_leg_that_is_refused_or_cancelled_takes_the_others_with_it(
+    clearing: Clearing,
+) -> None:
+    """R12, R20: and the trade has ended."""
+    alpha, bravo = clearing.desks("ALPHA", "BRAVO")
+    trade = pvp("ALPHA", "BRAVO", gives=("EURO", 1), gets=("DOLLAR", "1.001"))
+    euros = await alpha.settle(trade)
+    await alpha.hears(euros, "PDNG")
+    await bravo.hears(await bravo.settle(trade), "RJCT AM12")
+    await alpha.hears(euros, "PDNG", "RJCT XLNK")
+
+    trade = pvp("ALPHA", "BRAVO", gives=("EURO", 1000), gets=("DOLLAR", 1000))
+    order = await alpha.pay("BRAVO", "EURO", "1000", link=trade)
+    dollars = await bravo.settle(trade)
+    await bravo.hears(dollars, "PDNG")
+    await alpha.hears(order, "PDNG")
+    await alpha.hears(await alpha.bank.cancel(order), "CNCL")
+    await alpha.hears(order, "PDNG", "CANC CUST")
+    await bravo.hears(dollars, "PDNG", "RJCT XLNK")
+    await bravo.hears(await bravo.settle(trade), "RJCT XLNK")
 
 
 async def test_a_link_that_never_completes_expires_as_one(clearing: Clearing) -> None:

@@ -16,7 +16,7 @@ NETTING_SET = "queue"
 FIFO = {"queue": "FIFO"}
 ASSETS = {
     **dict.fromkeys(("FIRST", "ORDER", "CANCEL", "EXPIRE", "ROLL", "TWO", "RING"), FIFO),
-    **dict.fromkeys(("STUCK", "KILLED"), FIFO),
+    **dict.fromkeys(("HEAD", "STUCK", "KILLED"), FIFO),
     "BYPASS": {"queue": "BYPASS_FIFO"},
     "DROP": {"queue": "FIFO", "at_cutoff": "DROP"},
 }
@@ -49,7 +49,7 @@ async def test_a_payment_waits_until_its_sender_is_paid(clearing: Clearing) -> N
 async def test_a_blocked_head_blocks_or_is_passed_by_policy(clearing: Clearing) -> None:
     """R13."""
     [alpha] = clearing.desks("ALPHA")
-    for asset, outcome in (("ORDER", "PDNG"), ("BYPASS", "ACSP")):
+    for asset, outcome in (("HEAD", "PDNG"), ("BYPASS", "ACSP")):
         await clearing.fund(asset, ALPHA=10)
         await alpha.hears(await alpha.pay("BRAVO", asset, "11"), "PDNG")
         behind = await alpha.pay("CHARLIE", asset, "10")
@@ -210,19 +210,19 @@ async def test_a_deadlock_says_who_waits_for_whom_and_what_would_free_it(
     assert await clearing.how(orders[0]) == "MULTILATERAL"
 
 
-async def test_nothing_that_waits_is_lost_with_the_engine(clearing: Clearing) -> None:
-    """R28, R29: killed while payments wait, and while more come; its successor releases them in their order."""
+async def test_nothing_that_waits_is_lost_with_the_processes(clearing: Clearing) -> None:
+    """R28, R29: engine and dispatch are killed while payments wait; their successors release them in order."""
     alpha, bravo = clearing.desks("ALPHA", "BRAVO")
     services = clearing.installation.services
     before = [await alpha.pay("BRAVO", "KILLED", "1") for _ in range(20)]
     await alpha.hears(before[-1], "PDNG")
-    killed = services.kill("engine-1")
-    assert killed
+    killed = [services.kill(name) for name in ("engine-1", "dispatch-1")]
+    assert all(killed)
     await alpha.bank.publish(before[:1])  # again, while nobody is there to hear it
     more = [await alpha.pay("BRAVO", "KILLED", "1", priority="HIGH") for _ in range(5)]
     await alpha.hears(before[0], "PDNG", "PDNG")
     await alpha.hears(more[-1], "PDNG")
-    assert services.pid("engine-1") != killed
+    assert not {services.pid(name) for name in ("engine-1", "dispatch-1")} & {*killed}
     await clearing.do(SetCap, participant="ALPHA", asset="KILLED", net_debit_cap="25")
     for order in more + before[1:]:
         await alpha.hears(order, "PDNG", "ACSP")
