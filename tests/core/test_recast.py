@@ -12,9 +12,11 @@ from clearing.core.reasons import REASONS, Code
 from clearing.core.registry import OnShortfall
 from clearing.core.state import NO_HASH
 from clearing.core.transfers import of_rows
+from tests.core.build import linked
 from tests.core.scenes import (
     ACCEPTED,
     BANKS,
+    QUEUED,
     RECAST,
     WATERFALL,
     A,
@@ -56,14 +58,13 @@ def test_what_the_short_one_sent_and_got_is_taken_out() -> None:  # R25
     assert [scene.account(bank).prefunded for bank in (A, B, C, D)] == [-8, 0, 6, 2]
 
 
-def test_the_root_is_of_what_is_left_record_by_record() -> None:  # R2, R25
+def test_the_root_is_one_link_over_what_is_left() -> None:  # R2, R25
     scene, _, new = recast()
-    root = NO_HASH
-    for members in ([(2, 0, 2, 7)], [(5, 2, 3, 2), (6, 0, 2, 1)]):
-        ids = [number.to_bytes(16, "little").hex() for number, *_ in members]
-        rows = [(debtor, creditor, 0, units) for _, debtor, creditor, units in members]
-        moved = of_rows(scene.state, ids, rows)
-        root = extend_members_root(root, moved.ids, moved.debtor, moved.creditor, moved.units)
+    members = [(2, 0, 2, 7), (5, 2, 3, 2), (6, 0, 2, 1)]
+    ids = [number.to_bytes(16, "little").hex() for number, *_ in members]
+    rows = [(debtor, creditor, 0, units) for _, debtor, creditor, units in members]
+    left = of_rows(scene.state, ids, rows)
+    root = extend_members_root(NO_HASH, left.ids, left.debtor, left.creditor, left.units)
     assert new.members_root == root
     assert new.log_first < new.log_last
 
@@ -118,6 +119,18 @@ def test_a_return_that_was_taken_out_may_be_made_again() -> None:  # R5, R25
     (second,) = scene.close()
     scene.refuse(second, {B: 1})
     assert scene.pay(paid.give_back(3, 10, decimals=0)) == [ACCEPTED]
+
+
+def test_legs_of_one_link_stay_or_go_together() -> None:  # R20, R25
+    """A circle in one asset is linked. Without A's payments, B's leg to C would be final alone."""
+    scene = Scene(asset(on_shortfall=RECAST), cap="100")
+    legs = linked(row(1, A, B, 5), row(2, B, C, 5), row(3, C, A, 5), link=1)
+    assert scene.pay(*legs, row(4, A, B, 1), row(5, C, D, 1)) == [
+        *(QUEUED, QUEUED, ACCEPTED, ACCEPTED, ACCEPTED),
+    ]
+    (old,) = scene.close()
+    scene.refuse(old, {A: 1})
+    assert {number for number, *_ in scene.fates} & {1, 2, 3} in (set(), {1, 2, 3})
 
 
 def test_another_rule_between_two_versions() -> None:  # R1, R25
