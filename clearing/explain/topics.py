@@ -5,11 +5,13 @@ read from the payment's own place, found by halves, up to where it is final. The
 payment waits.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from aiokafka import TopicPartition
 
+from clearing import kafka
 from clearing.engine.snapshots import SnapshotStore
 from clearing.explain.evidence import Evidence, closed_at_ms, journal_place, log_offset_of
 from clearing.explain.legs import declared_legs
@@ -18,12 +20,27 @@ from clearing.explain.story import LegTerms, Row, Story
 from clearing.explain.telling import followed, tell
 from clearing.live import Follower, Tell, last_transaction, silent
 from clearing.names import Topics
-from clearing.reading import Reader
+from clearing.reading import FETCH_WAIT_MS, Partitions, Reader
 
 FEW_RECORDS = 2_000  # are read through rather than searched by halves
+_PROBE_BYTES = 64 << 10  # the broker gives the first record whatever its size
 
 PlaceOf = Callable[[bytes], int | None]
 Take = Callable[[bytes | None, bytes], None]
+
+
+@asynccontextmanager
+async def prober(bootstrap: str) -> AsyncIterator[Partitions]:
+    """A reader that fetches little: to look at a record here and there."""
+    consumer = kafka.consumer(
+        bootstrap,
+        client="clearing-explain",
+        max_partition_fetch_bytes=_PROBE_BYTES,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        retry_backoff_ms=FETCH_WAIT_MS,
+    )
+    async with kafka.started(consumer):
+        yield Partitions(consumer)
 
 
 class TopicStories:

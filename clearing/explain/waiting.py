@@ -5,6 +5,7 @@ tried is tried on a copy of the copy.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from clearing.core.account_commands import fund
 from clearing.core.commands import Fund
@@ -16,7 +17,14 @@ from clearing.core.offsetting import greatest_set
 from clearing.core.outputs import Outputs
 from clearing.core.reasons import Code
 from clearing.core.registry import ParticipantStatus
-from clearing.core.release import Columns, group_of, is_fifo, is_held, offset_queues
+from clearing.core.release import (
+    Columns,
+    greatest_releasable,
+    group_of,
+    is_fifo,
+    is_held,
+    offset_queues,
+)
 from clearing.core.state import NettingSet
 from clearing.core.value import passes
 from clearing.core.waiting import Waiting
@@ -37,6 +45,11 @@ class Queues:
         self.deadlock: Deadlock | None = (
             explain(self.columns.room, self.columns.queue) if self.columns.items else None
         )
+
+    @cached_property
+    def can_leave(self) -> bool:
+        """Whether a set can (R15), under the value check too: the engine's next search releases it."""
+        return bool(greatest_releasable(self.state, Columns(self.state)))
 
     def names(self, constraint: int) -> tuple[str, str]:
         """Participant and asset of an account, or of the debtor of a bilateral limit."""

@@ -128,9 +128,11 @@ def test_place_in_the_queue_and_who_waits_for_whom() -> None:
 def test_what_leaves_with_the_next_search_lacks_nothing() -> None:
     """A search for sets that found nothing is not repeated at once (R14)."""
     scene = Scene()
-    scene.pay(row(1, A, B, 5), *(row(number, C, D, 100) for number in range(10, 110)))
-    scene.pay(row(2, B, A, 5))
-    assert [(now(scene, number).frees, scene.queue(A)) for number in (1, 2)] == [("0", [1])] * 2
+    useless = [row(number, C, D, 100) for number in range(10, 110)]
+    scene.pay(row(1, A, B, 5), row(2, B, A, 3), *useless)
+    scene.pay(row(3, B, A, 2))
+    assert (scene.queue(A), scene.queue(B)) == ([1], [2, 3])
+    assert [now(scene, number).frees for number in (1, 2, 3)] == ["0", "0", "0"]
     scene.tick(scene.log.time_ms + SEARCH_LATER_MS)
     assert (scene.queue(A), scene.queue(B)) == ([], [])
 
