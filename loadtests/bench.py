@@ -24,9 +24,10 @@ from clearing.dev.folders import run_folder
 from clearing.dev.proof import differences, prove
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import Servers, prepare, read_scheme, renamed, servers, stop_on_terminate
+from clearing.dev.tally import Tally
 from clearing.dev.tasks import task_group
 from clearing.dev.watch import Watch
-from clearing.dev.workload import PLAIN, Tally, streams
+from clearing.dev.workload import PLAIN, streams
 from clearing.scheme.model import Scheme
 from loadtests.figures import Figures, Options, machine
 from loadtests.meter import Group, Measured, cpu_seconds, measure
@@ -310,7 +311,10 @@ async def bench(options: Options, note: Note) -> AsyncIterator[Bench]:
             [TopicPartition(made.settings.topics.confirmations, p) for p in partitions.values()]
         )
         await answers.seek_to_beginning()
-        watch = Watch(made.settings.bootstrap, made.settings.topics, list(partitions.values()))
+        scales = {name: asset.spec.scale for name, asset in scheme.assets.items()}
+        watch = Watch(
+            made.settings.bootstrap, made.settings.topics, list(partitions.values()), scales
+        )
         started = asyncio.Event()
         group = await stack.enter_async_context(task_group())
         watching = group.create_task(watch.run(started))

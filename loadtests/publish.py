@@ -16,7 +16,8 @@ import uvloop
 
 from clearing.dev.banks import Banks
 from clearing.dev.setup import read_scheme, renamed
-from clearing.dev.workload import Mix, Tally, streams
+from clearing.dev.tally import Tally
+from clearing.dev.workload import SIMPLE, streams
 from clearing.names import Topics
 
 Answer = TypeVar("Answer")
@@ -68,7 +69,7 @@ async def publish(order: Order) -> Published:
         scheme,
         payments=order.payments_in_all,
         seed=order.seed,
-        mix=Mix(odd=order.odd, bulk=order.bulk),
+        mix=SIMPLE._replace(odd=order.odd, bulk=order.bulk),
     )
     banks = Banks(order.bootstrap, Topics(order.prefix), made, {})
     began, cpu = time.monotonic(), time.process_time()

@@ -64,7 +64,10 @@ class Kill:
 
 @dataclass(slots=True)
 class Drill:
-    """One run over `services`; `partitions`: netting set → its partition, as `scheme.load` reports them."""
+    """One run over `services`; `partitions`: netting set → its partition, as `scheme.load` reports them.
+
+    without, apart: banks and assets that the workload leaves to others, see clearing.dev.workload.streams.
+    """
 
     settings: Settings
     scheme: Scheme
@@ -75,6 +78,8 @@ class Drill:
     mix: Mix = MIXED
     rows_per_s: float = 0
     blows: Sequence[Blow] = ()
+    without: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
     phase: str = "starting"
     kills: list[Kill] = field(default_factory=list[Kill])
     watch: Watch = field(init=False)
@@ -84,10 +89,17 @@ class Drill:
 
     def __post_init__(self) -> None:
         topics, bootstrap = self.settings.topics, self.settings.bootstrap
-        self.watch = Watch(bootstrap, topics, sorted(self.partitions.values()))
-        made = streams(self.scheme, payments=self.payments, seed=self.seed, mix=self.mix)
         scales = {name: asset.spec.scale for name, asset in self.scheme.assets.items()}
-        self.banks = Banks(bootstrap, topics, made, scales)
+        self.watch = Watch(bootstrap, topics, sorted(self.partitions.values()), scales)
+        made = streams(
+            self.scheme,
+            payments=self.payments,
+            seed=self.seed,
+            mix=self.mix,
+            without=self.without,
+            apart=self.apart,
+        )
+        self.banks = Banks(bootstrap, topics, made, scales, also=self.without)
         self.began_s = time.monotonic()
 
     @property
@@ -122,25 +134,29 @@ class Drill:
                     follower.cancel()
 
     async def work(self) -> None:
-        """Publish everything, with the blows in between, and wait until all banks were told. Raises DrillFailed."""
+        """Publish everything, with the blows in between, and wait until all banks were told and no payment waits
+        that need not. Raises DrillFailed."""
         self.phase = "working"
         async with task_group() as group:
-            group.create_task(self.banks.publish(self.payments, self.rows_per_s))
+            publishing = group.create_task(self.banks.publish(self.payments, self.rows_per_s))
             group.create_task(self._strike())
+            await self.until(publishing.done, "banks to publish everything")
         self.phase = "draining"
-        await self._until(lambda: self.banks.told.rows >= self.published, "banks to be told")
+        await self.until(lambda: self.banks.told.rows >= self.published, "banks to be told")
+        await self.until(self._is_drained, "queues to empty")
+
+    def _is_drained(self) -> bool:
+        """Whether only those payments wait that are to wait until somebody closes their window (R14)."""
+        return len(self.banks.told.waiting) <= self.banks.plan().outcomes["dropped"]
 
     async def settle(self) -> None:
         """Close all windows by command, and wait until the ledger has confirmed every batch."""
         self.phase = "settling"
+        progress, told = self.watch.progress, self.banks.told
         await close_windows(self.settings, self.partitions, f"drill-{self.seed}")
-        await self._until(lambda: self.watch.progress.all_settled, "windows to settle")
-        finals = sum(
-            len(batch.entries)
-            for batch in self.watch.progress.batches.values()
-            if batch.kind == "net"
-        )
-        await self._until(lambda: self.banks.told.finals >= finals, "banks to hear of finality")
+        await self.until(lambda: progress.all_settled, "windows to settle")
+        await self.until(lambda: told.finals >= progress.finals, "banks to hear of finality")
+        await self.until(lambda: not told.waiting, "banks to hear what became of what waited")
         await self._quiet()
         self.phase = "settled"
 
@@ -154,7 +170,7 @@ class Drill:
         names = self.services.of(blow.role)
         name = names[blow.which % len(names)]
         service = self.services[name]
-        await self._until(
+        await self.until(
             lambda: self._due(blow) and service.child.running,
             f"{name} to be at work, to kill it",
         )
@@ -189,10 +205,12 @@ class Drill:
             progress.logged,
             progress.cleared,
             told.rows,
+            len(told.waiting),
             told.finals,
             len(progress.batches),
             len(progress.confirmed),
             progress.settled,
+            len(progress.commands),
         )
 
     async def _quiet(self) -> None:
@@ -204,7 +222,7 @@ class Drill:
                     made, since = now, time.monotonic()
                 await asyncio.sleep(POLL_S)
 
-    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for `condition`; raises DrillFailed when nothing has moved for STALL_S."""
         moved, moved_at = self._moving(), time.monotonic()
         while not condition():
@@ -216,6 +234,7 @@ class Drill:
                 raise DrillFailed(
                     f"waited for {what}, but nothing has moved for {STALL_S:.0f} s; "
                     f"published {self.published:,}, yet to do: {behind}; "
+                    f"payments that wait: {len(self.banks.told.waiting):,}; "
                     f"batches refused: {self.watch.progress.refused_batches or 'none'}"
                 )
 

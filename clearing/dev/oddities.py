@@ -6,43 +6,25 @@ A table, because that is what it is: name, outcome, ISO reason, and how the reco
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from clearing.dev.records import (
+    Fields,
+    answer_of,
+    cancel_of,
+    leg_of,
+    line_of,
+    link_of,
+    other_id,
+    priority_of,
+    return_of,
+)
+
 Outcome = Literal["refused", "rejected", "repeated"]
-
-
-class Fields(NamedTuple):
-    """A payment's fields as text; with a chain reference it is a token transfer."""
-
-    id: str
-    debtor: str
-    creditor: str
-    asset: str
-    amount: str
-    value_date: str
-    end_to_end_id: str
-    priority: str
-    chain_reference: str = ""
-
-
-def line_of(fields: Fields) -> bytes:
-    """The record of a payment or token transfer."""
-    if fields.chain_reference:
-        return _TOKEN_TRANSFER % tuple(map(str.encode, fields))
-    return _PAYMENT % tuple(map(str.encode, fields[:-1]))
-
-
-_PAYMENT = (
-    b'{"type":"payment","id":"%b","debtor":"%b","creditor":"%b","asset":"%b","amount":"%b",'
-    b'"value_date":"%b","end_to_end_id":"%b","priority":"%b"}'
-)
-_TOKEN_TRANSFER = (
-    _PAYMENT.replace(b'"payment"', b'"token_transfer"')[:-1] + b',"chain_reference":"%b"}'
-)
 
 
 class Oddity(NamedTuple):
     """in_bulk: the record is still a good item of a bulk. of_earlier: made from a payment sent before.
 
-    over_limit, past: the amount no credits can cover, the value date long gone; both come from the scheme.
+    oversized, past: an amount refused for its size, a value date long gone; both come from the scheme.
     """
 
     name: str
@@ -51,7 +33,7 @@ class Oddity(NamedTuple):
     make: Callable[[Fields], bytes] = line_of
     in_bulk: bool = False
     of_earlier: bool = False
-    over_limit: bool = False
+    oversized: bool = False
     past: bool = False
 
 
@@ -71,6 +53,19 @@ def _turned(fields: Fields) -> bytes:
 def _bulk(fields: Fields, count: int, control_sum: str) -> bytes:
     head = f'{{"type":"bulk","id":"{fields.id}","count":{count},"control_sum":"{control_sum}","items":['
     return head.encode() + line_of(fields) + b"]}"
+
+
+def _unsent(fields: Fields) -> Fields:
+    """A payment nobody has sent."""
+    return fields._replace(id=other_id(fields.id))
+
+
+def _received(fields: Fields) -> Fields:
+    return _unsent(fields)._replace(debtor=fields.creditor, creditor=fields.debtor)
+
+
+def _answer(fields: Fields) -> bytes:
+    return answer_of(fields.id, fields.debtor, fields.creditor, other_id(fields.id), agreed=True)
 
 
 ODDITIES: tuple[Oddity, ...] = (
@@ -98,6 +93,12 @@ ODDITIES: tuple[Oddity, ...] = (
     Oddity("unknown asset", "refused", "AM03", _put(asset="XAU"), in_bulk=True),
     Oddity("too many decimals", "refused", "AM12", _put(amount="1.0000000001")),
     Oddity("value date gone", "refused", "DT01", in_bulk=True, past=True),
-    Oddity("over the limit", "refused", "AM23", in_bulk=True, over_limit=True),
+    Oddity("over the limit", "refused", "AM23", in_bulk=True, oversized=True),
+    Oddity("link of one leg", "rejected", "XLNK", lambda f: leg_of(f, link_of(other_id(f.id), f))),
+    Oddity("returned to another", "rejected", "XORG", lambda f: return_of(f, _unsent(f))),
+    Oddity("returns nothing", "refused", "NOOR", lambda f: return_of(f, _received(f))),
+    Oddity("cancels nothing", "refused", "NOOR", lambda f: cancel_of(f.id, _unsent(f))),
+    Oddity("hastens nothing", "refused", "NOOR", lambda f: priority_of(f.id, f.debtor, other_id(f.id), "URGT")),
+    Oddity("answers nobody", "refused", "NOOR", _answer),
     Oddity("sent again", "repeated", "", of_earlier=True),
 )  # fmt: skip

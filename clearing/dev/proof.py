@@ -10,17 +10,14 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from clearing.config import Settings
-from clearing.core.batches import nets
 from clearing.core.money import show
-from clearing.dev.banks import Told
-from clearing.dev.watch import Progress
-from clearing.dev.workload import Tally
+from clearing.dev.progress import Progress
+from clearing.dev.tally import OUTCOMES, Tally
+from clearing.dev.told import Told
 from clearing.verify import Report, verify
 
 PROOF_TIMEOUT_S = 60.0
 RETRY_S = 0.5
-
-_OUTCOMES = ("accepted", "refused", "rejected", "repeated")
 
 
 async def prove(settings: Settings, note: Callable[[str], None] | None = None) -> Report:
@@ -52,28 +49,29 @@ def differences(
         if planned != is_:
             found.append(f"{what}: planned {planned}, got {is_}")
 
-    for outcome in _OUTCOMES:
+    for outcome in OUTCOMES:
         planned = plan.outcomes[outcome]
-        compare(f"payments {outcome}, by the outcomes", planned, progress.outcomes[outcome])
+        compare(f"messages {outcome}, by the outcomes", planned, progress.outcomes[outcome])
         verified = sum(getattr(flow, outcome) for flow in report.flows)
-        compare(f"payments {outcome}, by the verification", planned, verified)
-    compare("payments entered", plan.rows, sum(flow.entered for flow in report.flows))
+        compare(f"messages {outcome}, by the verification", planned, verified)
+    compare("messages entered", plan.rows, sum(flow.entered for flow in report.flows))
     for asset, units in plan.accepted.items():
         value = sum(Decimal(flow.accepted_value) for flow in report.flows if flow.asset == asset)
         compare(f"value accepted in {asset}", Decimal(show(units, scales[asset])), value)
-    settled: Counter[tuple[str, str]] = Counter()
-    for batch in progress.batches.values():
-        if batch.kind == "net":
-            for participant, net in nets(batch).items():
-                settled[participant, batch.asset] += net
     planned_nets = _without_zeros(plan.nets)
-    compare("net of each bank and asset, by the batches", planned_nets, _without_zeros(settled))
+    by_batches = _without_zeros(progress.nets())
+    compare("net of each bank and asset, by the batches", planned_nets, by_batches)
     if told is not None:
         compare("payments told as accepted", plan.outcomes["accepted"], told.accepted)
         compare("payments told as received", plan.outcomes["accepted"], told.receipts)
         compare("payments told as repeated", plan.outcomes["repeated"], told.repeated)
+        told_of = {"done": told.instructions["CNCL"], "requested": told.instructions["PDCR"]}
+        for outcome, count in told_of.items():
+            compare(f"instructions told as {outcome}", plan.outcomes[outcome], count)
         compare("reasons told", +plan.reasons, +told.reasons)
-        compare("net of each bank and asset, as told", planned_nets, _without_zeros(told.nets))
+        compare("payments that wait for a last word", 0, len(told.waiting))
+        of_banks = {k: units for k, units in planned_nets.items() if not k[0].startswith("$")}
+        compare("net of each bank and asset, as told", of_banks, _without_zeros(told.nets))
     return found
 
 

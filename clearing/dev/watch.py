@@ -1,26 +1,43 @@
-"""How far a run has come, read from the topics alone: what is in the log, cleared, batched, confirmed.
+"""How far a run has come, read from the topics alone: what is in the log, cleared, waiting, batched, confirmed.
 
 For the demo, load tests and drills. It believes no service's own counters: they begin at zero after a kill.
 """
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from clearing import kafka
-from clearing.core.commands import Confirmation
-from clearing.core.outputs import SettlementBatch, WindowEvent
+from clearing.core.commands import Confirmation, SetStatus
+from clearing.core.inputs import U8, Bool
+from clearing.core.money import parse
+from clearing.core.outputs import (
+    CommandEvent,
+    DeadlockEvent,
+    Event,
+    ProposalEvent,
+    Resolution,
+    Resolutions,
+    SettlementBatch,
+    ShortfallEvent,
+    WindowEvent,
+)
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
+from clearing.dev.news import news_of, release_text, status_text
+from clearing.dev.progress import Progress, Queued, Release
 from clearing.log import control, payments
 from clearing.log.records import (
     EVENT_KEY,
     OUTCOMES_KEY,
+    RESOLUTION_KEY,
     TRANSACTION_KEY,
     decode_event,
     decode_outcomes,
+    decode_position,
+    decode_resolutions,
     decode_settlement,
     decode_transaction,
 )
@@ -28,88 +45,60 @@ from clearing.names import Topics
 
 POLL_MS = 100
 
-
-@dataclass(slots=True)
-class Progress:
-    """Rows are payments, each item of a bulk counted; what intake wrote twice counts once.
-
-    windows: (netting set, asset, number) → its latest state, without those that nobody used.
-    """
-
-    logged: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter[str])  # as in workload.Tally
-    batches: dict[str, SettlementBatch] = field(default_factory=dict[str, SettlementBatch])
-    confirmed: set[str] = field(default_factory=set[str])
-    windows: dict[tuple[str, str, int], str] = field(default_factory=dict)
-    refused_batches: dict[str, str] = field(default_factory=dict[str, str])  # id → reason
-    log_bytes: int = 0
-    # By partition: (sequence, pid of the engine) of each transaction; (outcomes offset, rows up to there).
-    transactions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    cleared_at: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-
-    @property
-    def cleared(self) -> int:
-        return self.outcomes.total()
-
-    @property
-    def unconfirmed(self) -> int:
-        """Batches that wait for their ledger."""
-        return len(self.batches.keys() - self.confirmed)
-
-    @property
-    def settled(self) -> int:
-        """Windows with payments that are SETTLED."""
-        return sum(state == "SETTLED" for state in self.windows.values())
-
-    @property
-    def all_settled(self) -> bool:
-        """Every accepted payment is in a batch, every batch is confirmed, every window settled."""
-        in_batches = sum(b.payments for b in self.batches.values() if b.kind == "net")
-        return (
-            in_batches >= self.outcomes["accepted"]
-            and self.unconfirmed == 0
-            and set(self.windows.values()) <= {"SETTLED"}
-        )
-
-    def engine(self, partition: int) -> int:
-        """Process id of the engine that wrote the last transaction of a partition, 0 if there is none."""
-        made = self.transactions.get(partition)
-        return made[-1][1] if made else 0
+# How a payment ends that has waited, as in dev.tally; with any other code its link could not be completed.
+_ENDS = {
+    Code.ACCEPTED: "accepted",
+    Code.CANCELLED: "cancelled",
+    Code.EXPIRED: "expired",
+    Code.CUTOFF: "dropped",
+    Code.DEBTOR_DEFAULTED: "defaulted",
+    Code.CREDITOR_DEFAULTED: "defaulted",
+}
 
 
 class Watch:
     """Follows log, outcomes, settlements and journal of some partitions from where they end at its start."""
 
-    def __init__(self, bootstrap: str, topics: Topics, partitions: list[int]) -> None:
+    def __init__(
+        self, bootstrap: str, topics: Topics, partitions: list[int], scales: dict[str, int]
+    ) -> None:
         self._bootstrap = bootstrap
-        self._topics = topics
         self._partitions = partitions
+        self._scales = scales
         self.progress = Progress()
         self._marks: dict[tuple[str, int], int] = {}
+        self._changes: dict[str, SetStatus] = {}  # by id, until it is known what became of them
+        self._release: Release | None = None  # the last one, until the next log record
+        self._readers = {
+            topics.log: self._log,
+            topics.outcomes: self._outcomes,
+            topics.settlements: self._settlements,
+            topics.positions: self._positions,
+            topics.journal: self._journal,
+        }
 
     async def run(self, started: asyncio.Event) -> None:
         """Until cancelled; sets `started` once nothing can be missed any more."""
         reader = kafka.consumer(self._bootstrap, client="clearing-watch")
         async with kafka.started(reader):
-            followed = {
-                TopicPartition(topic, partition): apply
-                for topic, apply in (
-                    (self._topics.log, self._log),
-                    (self._topics.outcomes, self._outcomes),
-                    (self._topics.settlements, self._settlements),
-                    (self._topics.journal, self._journal),
-                )
+            followed = [
+                TopicPartition(topic, partition)
+                for topic in self._readers
                 for partition in self._partitions
-            }
-            reader.assign(list(followed))
-            await _seek_to_end(reader, list(followed))
+            ]
+            reader.assign(followed)
+            await _seek_to_end(reader, followed)
             started.set()
             while True:
                 batches = await reader.getmany(timeout_ms=POLL_MS, max_records=200)
                 for partition, records in batches.items():
                     for record in records:
-                        followed[partition](partition.partition, record)
+                        self.take(partition.topic, partition.partition, record)
                     await asyncio.sleep(0)
+
+    def take(self, topic: str, partition: int, record: kafka.RawRecord) -> None:
+        """Count one record of a topic."""
+        self._readers[topic](partition, record)
 
     def _log(self, partition: int, record: kafka.RawRecord) -> None:
         value = record.value or b""
@@ -118,6 +107,8 @@ class Watch:
             for item in control.unpack(value, record.offset, record.timestamp).control:
                 if isinstance(item.message, Confirmation):
                     self._confirmation(item.message)
+                elif isinstance(item.message, SetStatus):
+                    self._changes[item.message.id] = item.message
             return
         opened = payments.open_batch(value)
         offsets, source = opened.numbers("source_offset"), opened.numbers("source")
@@ -133,19 +124,45 @@ class Watch:
             self.progress.refused_batches[answer.batch] = answer.reason
 
     def _outcomes(self, partition: int, record: kafka.RawRecord) -> None:
+        if record.key == RESOLUTION_KEY:
+            self._resolutions(decode_resolutions(record.value or b""))
         if record.key != OUTCOMES_KEY:
             return
+        self._tell_release()
         outcomes = decode_outcomes(record.value or b"")
-        codes, count = outcomes.codes, self.progress.outcomes
-        first = ~outcomes.repeat & (codes != Code.ALREADY_READ)
-        count["repeated"] += int(np.count_nonzero(outcomes.repeat))
-        count["accepted"] += int(np.count_nonzero(first & (codes == Code.ACCEPTED)))
-        unread = first & (codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL)
-        count["rejected"] += int(np.count_nonzero(unread))
-        count["refused"] += int(np.count_nonzero(first & (codes >= FIRST_REFUSAL)))
+        self.progress.outcomes.update(_count(outcomes.codes, outcomes.repeat))
         marks = self.progress.cleared_at.setdefault(partition, [])
         before = marks[-1][1] if marks else 0
-        marks.append((record.offset, before + int(np.count_nonzero(codes != Code.ALREADY_READ))))
+        rows = int(np.count_nonzero(outcomes.codes != Code.ALREADY_READ))
+        marks.append((record.offset, before + rows))
+
+    def _resolutions(self, resolutions: Resolutions) -> None:
+        """What waited has left or ended; of a partial delivery the rest waits on."""
+        outcomes, releases = self.progress.outcomes, self.progress.releases
+        for one in resolutions.items:
+            if one.code == Code.RECAST:
+                outcomes["accepted"] -= 1
+                outcomes["recast"] += 1
+            elif not one.remaining:
+                outcomes["queued"] -= 1
+                outcomes[_ENDS.get(Code(one.code), "link_refused")] += 1
+            if one.how in ("BILATERAL", "MULTILATERAL"):
+                place = resolutions.netting_set, resolutions.log_offset, one.how
+                if place not in releases:
+                    self._tell_release()
+                    releases[place] = self._release = Release(*place)
+                releases[place].add(one, self._units(one))
+
+    def _tell_release(self) -> None:
+        """It is complete when the next log record's outcomes are there: a large one takes several records."""
+        if self._release is not None:
+            self.progress.news.append(release_text(self._release, self._scales))
+            self._release = None
+
+    def _units(self, one: Resolution) -> int:
+        units = parse(one.amount, self._scales[one.asset])
+        assert units is not None, f"{one.amount!r} was released of {one.asset}"
+        return units
 
     def _settlements(self, partition: int, record: kafka.RawRecord) -> None:
         message = decode_settlement(record.value or b"")
@@ -160,10 +177,57 @@ class Watch:
             made.append((transaction.sequence, pid))
         if record.key != EVENT_KEY:
             return
-        event = decode_event(record.value or b"")
-        if isinstance(event, WindowEvent) and event.payments:
-            window = (event.netting_set, event.asset, event.window)
-            self.progress.windows[window] = event.state
+        self._event(decode_event(record.value or b""))
+
+    def _event(self, event: Event) -> None:
+        progress = self.progress
+        match event:
+            case WindowEvent() if event.payments:
+                window = (event.netting_set, event.asset, event.window)
+                progress.windows[window] = event.state
+                if event.state == "SETTLED":
+                    progress.settled_at[window] = event.log_offset
+                progress.finals += sum(not e.participant.startswith("$") for e in event.entries)
+            case DeadlockEvent():
+                progress.deadlocks.append(event)
+            case ShortfallEvent():
+                progress.shortfalls.append(event)
+            case CommandEvent():
+                progress.commands[event.id] = event
+                change = self._changes.pop(event.id, None)
+                if change is not None and event.status == "DONE":
+                    progress.news.append(status_text(change))
+            case ProposalEvent():
+                progress.proposals[event.proposal] = event
+            case _:
+                pass
+        if said := news_of(event):
+            progress.news.append(said)
+
+    def _positions(self, partition: int, record: kafka.RawRecord) -> None:
+        position = decode_position(record.value or b"")
+        place = position.netting_set, position.participant, position.asset
+        if position.queued_payments:
+            queued = Queued(position.queued_payments, Decimal(position.queued))
+            self.progress.queues[place] = queued
+        else:
+            self.progress.queues.pop(place, None)
+
+
+def _count(codes: U8, repeat: Bool) -> Counter[str]:
+    """How many rows became what, as dev.tally names it."""
+    read = codes != Code.ALREADY_READ
+    first = read & ~repeat
+    masks = {
+        "repeated": read & repeat,
+        "accepted": first & (codes == Code.ACCEPTED),
+        "queued": first & (codes == Code.QUEUED),
+        "done": first & (codes == Code.DONE),
+        "requested": first & (codes == Code.REQUESTED),
+        "rejected": first & (codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL),
+        "refused": first & (codes >= FIRST_REFUSAL),
+    }
+    return Counter({name: int(np.count_nonzero(mask)) for name, mask in masks.items()})
 
 
 async def _seek_to_end(reader: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:

@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from clearing.core.outputs import Entry, SettlementBatch
-from clearing.dev.banks import Told
 from clearing.dev.drill import one_blow_each, random_blows
+from clearing.dev.progress import Progress
 from clearing.dev.proof import differences
 from clearing.dev.services import ROLES
-from clearing.dev.watch import Progress
-from clearing.dev.workload import Tally
+from clearing.dev.tally import OUTCOMES, Tally
+from clearing.dev.told import Told
 from clearing.verify import Check, Flow, Report
+from clearing.verify.states import STATES
 
 A, B = "ALPHHKHH", "BETAHKHH"
 
@@ -43,6 +45,7 @@ def batch(net: str = "5.00") -> SettlementBatch:
         log_last=0,
         members_root="",
         previous="",
+        hash="",
     )
 
 
@@ -57,22 +60,26 @@ class Run:
         self.told = Told(
             rows=4, accepted=2, repeated=1, receipts=2, reasons=Counter(CNOR=1), nets=Counter(nets)
         )
-        self.flow = {"accepted": 2, "refused": 1, "rejected": 0, "repeated": 1, "entered": 4}
+        self.flow: dict[str, int] = {
+            "accepted": 2,
+            "refused": 1,
+            "rejected": 0,
+            "repeated": 1,
+            "entered": 4,
+        }
         self.value = "5.00"
 
     def differences(self) -> list[str]:
         flow = Flow(
             netting_set="hk",
             asset="HKD",
-            queued=0,
-            **self.flow,
+            entered=0,
             entered_value="8.00",
             accepted_value=self.value,
-            queued_value="0",
             refused_value="1.00",
-            rejected_value="0",
             repeated_value="2.00",
         )
+        flow = msgspec.structs.replace(flow, **self.flow)
         report = Report(checks=[], flows=[flow], batches=1, took_ms=1)
         return differences(self.plan, report, self.progress, {"HKD": 2}, self.told)
 
@@ -86,7 +93,7 @@ def test_as_planned_says_nothing() -> None:
     [
         (lambda run: run.progress.outcomes.update(accepted=1), "accepted, by the outcomes"),
         (lambda run: run.flow.update(rejected=1), "rejected, by the verification"),
-        (lambda run: run.flow.update(entered=5), "payments entered"),
+        (lambda run: run.flow.update(entered=5), "messages entered"),
         (lambda run: setattr(run, "value", "5.01"), "value accepted in HKD"),
         (lambda run: run.progress.batches.update(b1=batch("5.01")), "by the batches"),
         (lambda run: run.progress.batches.clear(), "by the batches"),
@@ -94,6 +101,12 @@ def test_as_planned_says_nothing() -> None:
         (lambda run: setattr(run.told, "receipts", 1), "told as received"),
         (lambda run: setattr(run.told, "repeated", 0), "told as repeated"),
         (lambda run: run.told.reasons.update(AM04=1), "reasons told"),
+        (lambda run: run.told.waiting.add(("payments.hk.A", 0, 7, -1)), "wait for a last word"),
+        (lambda run: run.told.instructions.update(CNCL=1), "instructions told as done"),
+        (lambda run: run.told.instructions.update(PDCR=1), "instructions told as requested"),
+        (lambda run: run.progress.outcomes.update(queued=1), "queued, by the outcomes"),
+        (lambda run: run.flow.update(cancelled=1), "cancelled, by the verification"),
+        (lambda run: run.progress.refused_batches.update(b1="short"), "by the batches"),
         (lambda run: run.told.nets.update({(A, "HKD"): 1}), "as told"),
     ],
 )
@@ -108,6 +121,20 @@ def test_nothing_at_all_is_not_as_planned() -> None:
     run = Run()
     run.progress, run.told = Progress(), Told()
     assert len(run.differences()) >= 6
+
+
+def test_the_plan_and_the_verification_name_the_same_outcomes() -> None:  # R30
+    assert set(OUTCOMES) == set(STATES)
+    assert set(OUTCOMES) < set(Flow.__struct_fields__)
+
+
+def test_what_the_scheme_itself_pays_is_told_to_nobody() -> None:  # R25
+    run = Run()
+    run.plan.nets.update({("$POOL", "HKD"): -700, (B, "HKD"): 700})
+    bears = [Entry(B, "7.00", "0.00", "7.00", 0, 0), Entry("$POOL", "-7.00", "7.00", "0.00", 0, 0)]
+    run.progress.batches["b2"] = msgspec.structs.replace(batch(), id="b2", entries=bears)
+    run.told.nets[B, "HKD"] += 700
+    assert run.differences() == []
 
 
 def test_a_report_is_ok_only_if_something_was_checked() -> None:

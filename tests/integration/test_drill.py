@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from clearing import kafka
 from clearing.dev import drill as drill_module
 from clearing.dev.drill import Drill, DrillFailed, run_drill
-from clearing.dev.oddities import Fields, line_of
+from clearing.dev.records import Fields, line_of
 from clearing.dev.services import supervised
 from clearing.dev.setup import prepare
 from clearing.dev.workload import PLAIN
@@ -60,5 +60,5 @@ async def test_a_payment_that_nobody_planned_is_found(
     # The engine has done nothing wrong, and says so. But it is not what the banks have planned.
     assert result.report.ok
     assert not result.ok
-    assert "payments accepted, by the outcomes: planned 2000, got 2001" in result.differences
+    assert "messages accepted, by the outcomes: planned 2000, got 2001" in result.differences
     assert any("value accepted in HKD" in line for line in result.differences)
