@@ -122,15 +122,15 @@ class Observer:
             assert len(final) == 1 == len(out), legs
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: "-".join(world.assets))
-def test_everything_is_in_one_place_and_no_leg_is_final_alone(world: World) -> None:  # R20, R30
+@pytest.mark.parametrize("seed", range(3))
+def test_everything_is_in_one_place_and_no_leg_is_final_alone(seed: int) -> None:  # R20, R30
     payments = links = 0
-    for seed in range(4):
-        observer = play(world, random.Random(f"{world.assets} {seed}"))
+    for number, world in enumerate(WORLDS):
+        observer = play(world, random.Random(f"{number} {seed}"))
         payments += sum(observer.count.values())
         links += len(observer.legs)
-    assert payments > 25
-    assert links > 2 or not world.pairs()
+    assert payments > 200
+    assert links > 3
 
 
 def play(world: World, rng: random.Random, records: int = 60) -> Observer:
