@@ -351,7 +351,7 @@ def _settle_window(
             parts=old.batch.parts,
             linked=_linked(state, old),
         )
-        send(state, batch, out, old.cutoff_ms, old.group)
+        send(state, batch, out, old)
         out.events.append(batch_event(state, [batch], offset, WindowState.PENDING_SETTLEMENT))
     return None
 

@@ -248,6 +248,18 @@ Event = (
 )
 
 
+class LinkedLeg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which leg of which link a payment is: number `leg` of `legs`, in canonical order. terms: the first 16 bytes
+    of the SHA-256 over what was declared of the link, hexadecimal.
+    """
+
+    id: str
+    terms: str
+    leg: int
+    legs: int
+    partial: bool = False
+
+
 class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a payment that waited; or, code RECAST, of one that was accepted: of those kind is 0, row -1,
     log_offset that of the record that accepted it, and source and texts are not known any more.
@@ -256,6 +268,8 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     MULTILATERAL, LINK, PARTIAL or OPERATOR for a release. amount: what was released or has ended;
     remaining: what still waits of a partial delivery (R22). window: that accepted it. return_of: id of what a
     return gives back. source: topic, partition, offset, item.
+    What the payment said when it was sent: value_date in days since 1970-01-01, priority, expires_at_ms,
+    window_asked, link; amount_sent where `amount` is a part of it.
     """
 
     id: str
@@ -274,6 +288,12 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     window: int = 0
     remaining: str = ""
     return_of: str = ""
+    value_date: int = 0
+    priority: int = 0
+    expires_at_ms: int = 0
+    window_asked: int = 0
+    amount_sent: str = ""
+    link: LinkedLeg | None = None
 
 
 class Resolutions(msgspec.Struct, frozen=True, kw_only=True):

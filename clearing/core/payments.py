@@ -16,7 +16,7 @@ from clearing.core.limits import admit
 from clearing.core.links import add_leg
 from clearing.core.money import MAX_AMOUNT
 from clearing.core.outputs import Outcomes, Outputs
-from clearing.core.queueing import enqueue, hold
+from clearing.core.queueing import enqueue, hold, untake_return
 from clearing.core.reasons import Code
 from clearing.core.recalls import (
     Original,
@@ -24,7 +24,6 @@ from clearing.core.recalls import (
     cancel,
     set_priority,
     take_return,
-    untake_return,
 )
 from clearing.core.registry import ParticipantStatus
 from clearing.core.state import NettingSet
@@ -286,6 +285,9 @@ def _waiting(work: _Work, row: int) -> Waiting:
         source=(span.topic, span.partition, int(rows.source_offset[row]), int(rows.item[row])),
         end_to_end_id=end_to_end_id,
         chain_reference=chain_reference,
+        value_date=int(rows.value_date[row]),
+        units_sent=int(work.units[row]),
+        priority_sent=int(rows.priority[row]),
         link=id_hex(rows.links.link[row]) if linked and rows.links else "",
         leg=int(rows.links.leg[row]) if linked and rows.links else 0,
         original=id_hex(rows.references.id[row]) if returns and rows.references else "",
@@ -323,10 +325,11 @@ def _clear_return(work: _Work, row: int, original: Original) -> Code:
     units = int(work.units[row])
     missing = int(state.scale[work.sides.asset[row]]) - int(references.decimals[row])
     whole = int(references.amount[row]) * 10**missing if missing >= 0 else 0
-    code = take_return(state, original, whole, units)
+    id_ = id_hex(work.rows.id[row])
+    code = take_return(state, id_, original, whole, units)
     if code == Code.ACCEPTED:
         _clear_plain(work, row, row + 1)
         code = Code(int(work.codes[row]))
         if code not in (Code.ACCEPTED, Code.QUEUED):
-            untake_return(state, original.id, units)
+            untake_return(state, id_, original.id)
     return code

@@ -3,9 +3,8 @@
 from bisect import bisect_left, insort
 
 from clearing.core.ids import id_of, id_text
-from clearing.core.inputs import Kind
 from clearing.core.money import show
-from clearing.core.outputs import Outputs, Resolution
+from clearing.core.outputs import LinkedLeg, Outputs, Resolution
 from clearing.core.reasons import Code
 from clearing.core.state import NettingSet
 from clearing.core.waiting import Waiting
@@ -82,8 +81,8 @@ def resolve(
     """Each of the payments has ended with `code`: it waits no more and its id answers so from now on."""
     for item in items:
         forget(state, item)
-        if code != Code.ACCEPTED:
-            give_back_return(state, item)
+        if code != Code.ACCEPTED and item.original:
+            untake_return(state, item.id, item.original)
         by = LINK if item.link and how == SINGLE else how
         out.resolutions.append(resolution(state, item, code, item.units, by))
     state.ids.mark([id_of(item.id) for item in items], code)
@@ -112,10 +111,24 @@ def resolution(
         window=asset.window.number if code == Code.ACCEPTED else 0,
         remaining=show(remaining, scale) if remaining else "",
         return_of=id_text(item.original) if item.original else "",
+        value_date=item.value_date,
+        priority=item.priority_sent,
+        expires_at_ms=item.expires_at_ms,
+        window_asked=item.window,
+        amount_sent=show(item.units_sent, scale) if units != item.units_sent else "",
+        link=_leg(state, item) if item.link else None,
     )
 
 
-def give_back_return(state: NettingSet, item: Waiting) -> None:
+def _leg(state: NettingSet, item: Waiting) -> LinkedLeg:
+    """Of a payment that waits, or is just being resolved: its link is there until its last leg is."""
+    link = state.links[item.link]
+    return LinkedLeg(
+        id=id_text(link.id), terms=link.terms, leg=item.leg, legs=link.legs, partial=link.partial
+    )
+
+
+def untake_return(state: NettingSet, id_: str, original: str) -> None:
     """R5: a return that did not happen may be made again."""
-    if item.kind == Kind.RETURN and item.original in state.returned:
-        state.returned[item.original].units -= item.units
+    if original in state.returned:
+        state.returned[original].returns.pop(id_, None)

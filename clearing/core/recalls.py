@@ -27,23 +27,17 @@ class Original(NamedTuple):
         return cls(id_hex(references.id[row]), int(references.body_hash[row]))
 
 
-def take_return(state: NettingSet, original: Original, left: int, units: int) -> Code:
-    """Count a return against what is left of its original, whose amount was `left` (R5)."""
+def take_return(state: NettingSet, id_: str, original: Original, whole: int, units: int) -> Code:
+    """Count return `id_` against its original, whose amount was `whole` (R5)."""
     if _code_of(state, original) != Code.ACCEPTED:
         return Code.NO_ORIGINAL
     returned = state.returned.get(original.id)
-    if units + (returned.units if returned else 0) > left:
+    if units + (sum(returned.returns.values()) if returned else 0) > whole:
         return Code.RETURN_EXCEEDS
     if returned is None:
-        state.returned[original.id] = Returned(units, state.counters.business_date)
-    else:
-        returned.units += units
+        returned = state.returned[original.id] = Returned(state.counters.business_date)
+    returned.returns[id_] = units
     return Code.ACCEPTED
-
-
-def untake_return(state: NettingSet, original: str, units: int) -> None:
-    """The return was refused after all."""
-    state.returned[original].units -= units
 
 
 def cancel(

@@ -89,6 +89,7 @@ def join_windows(state: NettingSet, assets: Iterable[int]) -> None:
     known = set(assets)
     for a in known:
         state.assets[a].joint |= known - {a}
+        state.assets[a].window.has_links = True
 
 
 def group_of(state: NettingSet, item: Waiting) -> list[Waiting]:

@@ -24,6 +24,7 @@ from clearing.core.ids import id_text
 from clearing.core.members import Piece
 from clearing.core.money import parse, show
 from clearing.core.outputs import Entry, Outputs, Resolution, SettlementBatch, ShortfallEvent
+from clearing.core.queueing import untake_return
 from clearing.core.reasons import Code
 from clearing.core.registry import OnShortfall
 from clearing.core.state import NO_HASH, NettingSet, Pending
@@ -44,16 +45,17 @@ def resolve_shortfall(
     """Apply the asset's rule. False if it has none, or if it does not go: the window has then failed."""
     batch = pending.batch
     a = state.asset_index[batch.asset]
-    asset = state.assets[a]
     members = state.members.get((a, batch.window))
     short = {
         state.participant_index[name]: units
         for name, text in answer.short.items()
         if name in state.participant_index and (units := parse(text, batch.scale) or 0) > 0
     }
-    if not short or members is None or batch.linked or asset.spec.on_shortfall is OnShortfall.HOLD:
+    if not short or members is None or batch.linked or pending.on_shortfall is OnShortfall.HOLD:
         return False
-    if asset.spec.on_shortfall is OnShortfall.RECAST:
+    if pending.on_shortfall is OnShortfall.RECAST:
+        if pending.has_links:  # who is taken out could leave the others of a link behind (R20)
+            return False
         _recast(state, a, pending, sorted(short), answer.reason, offset, out)
         return True
     return _waterfall(state, a, pending, short, answer.reason, offset, out)
@@ -78,7 +80,7 @@ def _send_next(state: NettingSet, pending: Pending, part: Part, offset: int, out
         version=version,
         opened_at_ms=old.opened_at_ms,
     )
-    send(state, batch, out, pending.cutoff_ms, pending.group)
+    send(state, batch, out, pending)
     out.events.append(batch_event(state, [batch], offset, WindowState.PENDING_SETTLEMENT))
 
 
@@ -302,7 +304,7 @@ def _recast(
     members.pieces = [rest]
     _abort(state, pending, reason, offset, out)
     out.resolutions += _recast_resolutions(state, a, batch.window, taken)
-    state.ids.mark([words.tobytes() for words in taken.ids.astype("<u8")], Code.RECAST)
+    _end(state, [words.tobytes() for words in taken.ids.astype("<u8")])
     if len(rest):
         _send_next(state, pending, _renetted(state, a, rest), offset, out)
     else:
@@ -313,6 +315,19 @@ def _recast(
         )
     state.forget_value_room()
     state.stir_all()
+
+
+def _end(state: NettingSet, ids: list[bytes]) -> None:
+    """The payments answer as taken out from now on; returns among them may be made again (R5)."""
+    state.ids.mark(ids, Code.RECAST)
+    originals = {
+        return_: original
+        for original, returned in state.returned.items()
+        for return_ in returned.returns
+    }
+    for id_ in (words.hex() for words in ids):
+        if id_ in originals:
+            untake_return(state, id_, originals[id_])
 
 
 def _renetted(state: NettingSet, a: int, rest: Piece) -> Part:

@@ -44,6 +44,7 @@ class Window(msgspec.Struct):
     log_first: int = -1
     log_last: int = -1
     members_root: str = NO_HASH
+    has_links: bool = False  # some of its payments are legs
 
 
 class Valuation(msgspec.Struct, frozen=True):
@@ -99,12 +100,15 @@ class Pending(msgspec.Struct):
 
     state: PENDING_SETTLEMENT, POSTED (waits for the others of its group) or FAILED. group: number of the
     batches that are final together: the parts of a window and the windows it is linked with (R20).
+    on_shortfall: the rule under which the window was closed; it holds for all of its versions. has_links: see Window.
     """
 
     batch: SettlementBatch
     state: str
     cutoff_ms: int = 0
     group: int = 0
+    on_shortfall: OnShortfall = OnShortfall.HOLD
+    has_links: bool = False
 
 
 class Participant(msgspec.Struct):

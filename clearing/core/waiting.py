@@ -10,6 +10,8 @@ class Waiting(msgspec.Struct, eq=False):
 
     id: 32 hex digits. units: what is still open. day: business date on which it entered. arrival: number
     in the order of arrival (R12). source: topic, partition, offset, item. original: id of what a return gives back.
+    units_sent, priority_sent: as its content says, whatever was delivered and changed since; value_date: days
+    since 1970-01-01. Its creditor is told them, to quote them in a return (R5).
     """
 
     id: str
@@ -28,6 +30,9 @@ class Waiting(msgspec.Struct, eq=False):
     source: tuple[str, int, int, int]
     end_to_end_id: str
     chain_reference: str
+    value_date: int
+    units_sent: int
+    priority_sent: int
     link: str = ""
     leg: int = 0
     original: str = ""
@@ -68,10 +73,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Returned(msgspec.Struct):
-    """What was given back of a payment, or is about to be (R5)."""
+    """What was given back of a payment, or is about to be (R5). returns: id → units of each return."""
 
-    units: int
     day: int
+    returns: dict[str, int] = {}
 
 
 class Proposal(msgspec.Struct, frozen=True):

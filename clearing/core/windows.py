@@ -7,6 +7,8 @@ What a ledger answers is clearing.core.settlement's.
 from collections.abc import Iterable
 from enum import StrEnum
 
+import msgspec
+
 from clearing.core.batches import Part, batch_id, gross_units, nets, parts_of, seal
 from clearing.core.cutoff import process_queue
 from clearing.core.invariants import check_asset, check_parts
@@ -181,16 +183,27 @@ def send_window(
         for number, (identity, part) in enumerate(zip(identities, parts, strict=True), 1)
     ]
     for batch in batches:
-        send(state, batch, out, window.cutoff_ms, state.counters.groups)
+        first = Pending(
+            batch,
+            WindowState.PENDING_SETTLEMENT,
+            cutoff_ms=window.cutoff_ms,
+            group=state.counters.groups,
+            on_shortfall=asset.spec.on_shortfall,
+            has_links=window.has_links,
+        )
+        send(state, batch, out, first)
     pending = WindowState.PENDING_SETTLEMENT
     out.events.append(batch_event(state, batches, offset, pending))
 
 
 def send(
-    state: NettingSet, batch: SettlementBatch, out: Outputs, cutoff_ms: int = 0, group: int = 0
+    state: NettingSet, batch: SettlementBatch, out: Outputs, like: Pending | None = None
 ) -> None:
-    """Emit a batch and wait for its ledger."""
-    state.pending[batch.id] = Pending(batch, WindowState.PENDING_SETTLEMENT, cutoff_ms, group)
+    """Emit a batch and wait for its ledger; like: the version before, or none for prefunding."""
+    pending = Pending(batch, WindowState.PENDING_SETTLEMENT)
+    if like is not None:
+        pending = msgspec.structs.replace(like, batch=batch, state=pending.state)
+    state.pending[batch.id] = pending
     if batch.kind != "funding":
         count_underway(state, batch, 1)
     out.settlements.append(batch)
