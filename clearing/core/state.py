@@ -100,7 +100,7 @@ class Pending(msgspec.Struct):
 
     state: PENDING_SETTLEMENT, POSTED (waits for the others of its group) or FAILED. group: number of the
     batches that are final together: the parts of a window and the windows it is linked with (R20).
-    on_shortfall: the rule under which the window was closed; it holds for all of its versions. has_links: see Window.
+    on_shortfall: the rule under which the window was closed; it holds for all its versions. has_links: see Window.
     """
 
     batch: SettlementBatch
