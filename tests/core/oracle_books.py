@@ -58,6 +58,7 @@ class Payment:
     """arrival: its turn among what waits. queued: it stands in a queue (a leg of an incomplete link does not).
 
     asked_window: the window it named, 0 for none. original: what a RETURN gives back. delivered: in part, by R22.
+    sent: its units and priority as its sender gave them.
     """
 
     id: int
@@ -69,6 +70,8 @@ class Payment:
     priority: int
     expires_at_ms: int
     asked_window: int
+    value_date: int
+    sent: tuple[int, int]
     place: Place
     seen: Seen
     arrival: int = 0

@@ -47,7 +47,8 @@ def compare(out: Outputs, said: Said, record: LogRecord, books: Books) -> None:
 
 
 def _resolution(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__struct_fields__}
+    fields: dict[str, Any] = {name: getattr(item, name) for name in item.__struct_fields__}
+    return fields | {"link": msgspec.structs.astuple(item.link) if item.link else None}
 
 
 def _events(out: Outputs, of: type[msgspec.Struct]) -> list[dict[str, Any]]:

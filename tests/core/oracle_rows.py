@@ -128,16 +128,19 @@ def _pay(books: Books, line: Line, seen: Seen) -> Code:
             refused_leg(books, *line.link)
         return refusal
     cleared = books.assets[line.asset]
+    units = line.amount * 10 ** (cleared.spec.scale - line.decimals)
     payment = Payment(
         id=line.id,
         kind=line.kind,
         debtor=line.debtor,
         creditor=line.creditor,
         asset=line.asset,
-        units=line.amount * 10 ** (cleared.spec.scale - line.decimals),
+        units=units,
         priority=line.priority,
         expires_at_ms=line.expires_at_ms,
         asked_window=line.window,
+        value_date=line.value_date,
+        sent=(units, line.priority),
         place=line.place,
         seen=seen,
     )

@@ -154,6 +154,12 @@ def _take_out(books: Books, window: ClosedWindow, m: Member, offset: int) -> Non
         "end_to_end_id": "",
         "kind": 0,
         "return_of": "",
+        "value_date": 0,
+        "priority": 0,
+        "expires_at_ms": 0,
+        "window_asked": 0,
+        "amount_sent": "",
+        "link": None,
     }
     known = {"log_offset": offset, "window": window.number}
     resolution = resolution_of(books, m.payment, Code.RECAST, m.units)

@@ -117,7 +117,8 @@ def _resolve(
 
 
 def resolution_of(books: Books, payment: Payment, code: Code, units: int) -> dict[str, object]:
-    place = payment.place
+    place, scale = payment.place, books.assets[payment.asset].spec.scale
+    units_sent, priority_sent = payment.sent
     return {
         "id": uuid_text(payment.id),
         "code": int(code),
@@ -125,7 +126,7 @@ def resolution_of(books: Books, payment: Payment, code: Code, units: int) -> dic
         "debtor": payment.debtor,
         "creditor": payment.creditor,
         "asset": payment.asset,
-        "amount": decimal(units, books.assets[payment.asset].spec.scale),
+        "amount": decimal(units, scale),
         "log_offset": place.log_offset,
         "row": place.row,
         "source": place.source,
@@ -135,7 +136,22 @@ def resolution_of(books: Books, payment: Payment, code: Code, units: int) -> dic
         "window": 0,
         "remaining": "",
         "return_of": uuid_text(payment.original.id) if payment.original else "",
+        "value_date": payment.value_date,
+        "priority": priority_sent,
+        "expires_at_ms": payment.expires_at_ms,
+        "window_asked": payment.asked_window,
+        "amount_sent": decimal(units_sent, scale) if units != units_sent else "",
+        "link": _declared(payment),
     }
+
+
+def _declared(payment: Payment) -> tuple[str, str, int, int, bool] | None:
+    """Of a leg: its link, what all legs declare, and which one it is."""
+    if payment.link is None:
+        return None
+    terms, legs, partial = payment.link.declared
+    digits = terms.to_bytes(16, "little").hex()
+    return uuid_text(payment.link.id), digits, payment.leg, legs, partial
 
 
 def is_held(books: Books, payment: Payment) -> bool:

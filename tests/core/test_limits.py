@@ -115,7 +115,7 @@ def _wait(state: NettingSet, p: int, a: int, priority: int, number: int, units: 
         id=f"{number:032x}", day=0, debtor=p, creditor=(p + 1) % len(BANKS), asset=a,
         units=units, priority=priority, arrival=number, kind=1, expires_at_ms=0,
         window=0, log_offset=0, row=number, source=("", 0, 0, -1),
-        end_to_end_id="", chain_reference="",
+        end_to_end_id="", chain_reference="", value_date=0, units_sent=units, priority_sent=priority,
     )  # fmt: skip
     hold(state, item)
     enqueue(state, item)
