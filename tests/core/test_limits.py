@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ from clearing.core.transfers import of_rows, post
 from clearing.core.value import UNIT_SCALE
 from clearing.core.waiting import Waiting
 from tests.core.build import ALPHA, BETA, GAMMA, Bench, Row, batches, hkd
-from tests.core.scenes import BANKS, BYPASS, FIFO, asset
+from tests.core.scenes import BANKS, BYPASS, FIFO, QUEUED, Scene, asset, row
 
 NONE = QueuePolicy.NONE
 ASSETS = NONE, FIFO, BYPASS  # one of each policy
@@ -110,13 +112,18 @@ def state_of(means: Means) -> NettingSet:
     return state
 
 
+@cache
+def _some_waiting() -> Waiting:
+    scene = Scene(asset(queue=FIFO))
+    assert scene.pay(row(1, *BANKS[:2], 1)) == [QUEUED]
+    (item,) = scene.state.waiting.values()
+    return item
+
+
 def _wait(state: NettingSet, p: int, a: int, priority: int, number: int, units: int = 1) -> None:
-    item = Waiting(
-        id=f"{number:032x}", day=0, debtor=p, creditor=(p + 1) % len(BANKS), asset=a,
-        units=units, priority=priority, arrival=number, kind=1, expires_at_ms=0,
-        window=0, log_offset=0, row=number, source=("", 0, 0, -1),
-        end_to_end_id="", chain_reference="", value_date=0, units_sent=units, priority_sent=priority,
-    )  # fmt: skip
+    place = {"debtor": p, "creditor": (p + 1) % len(BANKS), "asset": a, "priority": priority}
+    changes = place | {"id": f"{number:032x}", "arrival": number, "row": number, "units": units}
+    item = msgspec.structs.replace(_some_waiting(), **changes)
     hold(state, item)
     enqueue(state, item)
 
@@ -226,7 +233,7 @@ def test_sums_that_would_wrap_to_nothing() -> None:
     assert check(many(1 << 61, 1 << 59), rows) == [Code.ACCEPTED] + [Code.POSITION_RANGE] * 31
 
 
-OK, QUEUED = Code.ACCEPTED, Code.QUEUED
+OK = Code.ACCEPTED
 NO_ROOM, NO_MONEY, NO_CAP = Code.POSITION_RANGE, Code.LIQUIDITY, Code.NET_DEBIT_CAP
 # What accounts 0, 1 hold in asset 0, room, (debtor, units) to the other one → outcomes (R8): a credit that
 # comes first may be spent.
