@@ -39,7 +39,7 @@ def singles(books: Books) -> bool:
     for payment in queued(books):
         group = payment.group
         if may_leave(books, group) and fits(books, group):
-            release(books, group, "LINK" if payment.link else "SINGLE")
+            release(books, in_turn(group), "LINK" if payment.link else "SINGLE")
             return True
     return False
 

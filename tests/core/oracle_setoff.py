@@ -22,21 +22,22 @@ def gaining_cycle(owed: Debts, cleared: Debts) -> list[tuple[tuple[str, str], in
     steps = [((d, c), d, c, 1) for d, c in owed if cleared[d, c] < owed[d, c]]
     steps += [((d, c), c, d, -1) for d, c in owed if cleared[d, c] > 0]
     names = sorted({name for pair in owed for name in pair})
-    best, came_by = dict.fromkeys(names, 0), {}
+    best, came_by = dict.fromkeys(names, 0), dict[str, tuple[tuple[str, str], str, int]]()
+    found = ""
     for _ in names:
-        improved = None
+        found = ""
         for pair, start, end, gain in steps:
             if best[start] + gain > best[end]:
                 best[end] = best[start] + gain
                 came_by[end] = (pair, start, gain)
-                improved = end
-        if improved is None:
+                found = end
+        if not found:
             return []
     for _ in names:  # far enough back to be on the cycle
-        improved = came_by[improved][1]
-    cycle, at = [], improved
-    while not cycle or at != improved:
-        pair, at, gain = came_by[at]
+        found = came_by[found][1]
+    cycle, at = [], ""
+    while at != found:
+        pair, at, gain = came_by[at or found]
         cycle.append((pair, gain))
     return cycle
 

@@ -69,7 +69,7 @@ class Stream:
     def row(self, rng: random.Random, owner: str = "") -> Row:
         return self.rows.row(rng, owner)
 
-    # --- kinds of records --------------------------------------------------------------------------------------------
+    # --- kinds of records ----------------------------------------------------------------------------------------
 
     def pay(self, rng: random.Random) -> LogRecord:
         return self.log.payments(*(self.row(rng) for _ in range(rng.randint(0, self.rows_max))))
@@ -159,6 +159,8 @@ KINDS: dict[str, Callable[[Stream, random.Random], LogRecord]] = {
     "operate": Stream.operate,
     **{kind: lambda stream, rng, kind=kind: stream.one(rng, kind) for kind in COMMANDS},
 }
-OFTEN = (*("pay",) * 12, *("confirm",) * 4, *("close", "money") * 2, *KINDS)
-SCRIPTS = st.lists(st.tuples(st.sampled_from(OFTEN), st.integers(0, 2**32 - 1)), max_size=40)
+OFTEN = (*("pay",) * 12, *("confirm",) * 4, *("close", "money", "eyes") * 2, *KINDS)
+SCRIPTS = st.lists(
+    st.tuples(st.sampled_from(OFTEN), st.integers(0, 2**32 - 1)), min_size=8, max_size=60
+)
 Script = list[tuple[str, int]]

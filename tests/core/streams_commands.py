@@ -33,7 +33,8 @@ from clearing.core.commands import (
 )
 from clearing.core.registry import AtCutoff, BusinessDay, OnShortfall, SettlementModel
 from tests.core.build import DAY, NOON_MS, hkd
-from tests.core.oracle_books import DAY_MS, Books, decimal, uuid_text
+from tests.core.oracle_books import DAY_MS, Books, Payment, decimal, uuid_text
+from tests.core.oracle_limits import fits
 from tests.core.worlds import ASSETS, STRANGER, World
 
 
@@ -68,7 +69,7 @@ class Commands:
 
     def _proposed(self, rng: random.Random, message: ControlMessage) -> list[ControlMessage]:
         assert isinstance(message, Command)
-        proposal = Propose(id=self.id(), by=message.by, command=message)  # pyright: ignore
+        proposal = Propose(id=self.id(), by=message.by, command=message)  # pyright: ignore[reportArgumentType]
         digest = hashlib.sha256(msgspec.json.encode(message)).hexdigest()
         by = "second" if rng.random() < 0.9 else message.by
         digest = digest if rng.random() < 0.95 else "0" * 64
@@ -84,7 +85,7 @@ class Commands:
         participant, asset = rng.choice(self.world.participants), rng.choice(self.world.assets)
         return {"id": self.id(), "by": "op", "participant": participant, "asset": asset}
 
-    # --- kinds of commands -------------------------------------------------------------------------------------------
+    # --- kinds of commands ---------------------------------------------------------------------------------------
 
     def money(self, rng: random.Random) -> ControlMessage:
         """Cap, prefunding or reservation, up or down; at times of more than there is."""
@@ -129,11 +130,14 @@ class Commands:
         return SetPool(**where, amount=amount)
 
     def standing(self, rng: random.Random) -> ControlMessage:
-        often = ("ACTIVE",) * 6 + ("SUSPENDED",) * 5
-        status = rng.choice((*often, "DEFAULTED", "CLOSED"))
-        suspended = [n for n, s in self.books.status.items() if s == "SUSPENDED"]
-        who = rng.choice([*self.world.participants, STRANGER, *suspended * 3])
-        return SetStatus(id=self.id(), by="op", participant=who, status=status)  # pyright: ignore
+        names = [*self.world.participants, STRANGER]
+        suspended = [name for name in names if self.books.status[name] == "SUSPENDED"]
+        if suspended and rng.random() < 0.7:
+            who, status = rng.choice(suspended), "ACTIVE"
+        else:
+            who = rng.choice(names)
+            status = rng.choice(("SUSPENDED",) * 8 + ("ACTIVE", "DEFAULTED", "CLOSED"))
+        return SetStatus(id=self.id(), by="op", participant=who, status=status)
 
     def schedule(self, rng: random.Random) -> ControlMessage:
         now = self.books.time_ms
@@ -172,23 +176,38 @@ class Commands:
         return made(id=self.id(), by="op", asset=asset, window=number)
 
     def release(self, rng: random.Random) -> ControlMessage:
-        """Some of what waits, out of its turn; mostly whole links and what may pass others."""
-        waiting = [
-            p
-            for p in self.books.waiting
-            if self.books.assets[p.asset].spec.queue == "BYPASS_FIFO" or rng.random() < 0.05
-        ]
-        chosen = rng.sample(waiting, min(len(waiting), rng.choice((1, 1, 2, 3))))
-        whole = dict.fromkeys(leg for p in chosen for leg in p.group)
-        ids = [uuid_text(p.id) for p in whole]
+        """Some of what waits, out of its turn: mostly a set that fits, if chance finds one."""
+        books = self.books
+        passing = [p for p in books.waiting if books.assets[p.asset].spec.queue == "BYPASS_FIFO"]
+        among = passing if passing and rng.random() < 0.9 else books.waiting
+        chosen = self._chain(rng, among)
+        for _ in range(40):
+            if fits(books, chosen):
+                break
+            chosen = self._chain(rng, among)
+        ids = [uuid_text(p.id) for p in chosen]
         return ReleaseQueued(id=self.id(), by="op", payments=ids or [uuid_text(7)])
+
+    def _chain(self, rng: random.Random, among: list[Payment]) -> list[Payment]:
+        """A payment, one of its creditor, and so on until it comes back; links whole."""
+        chosen: list[Payment] = []
+        after = among
+        while after and len(chosen) < 4:
+            chosen.append(rng.choice(after))
+            if chosen[-1].creditor == chosen[0].debtor:
+                break
+            after = [p for p in among if p.debtor == chosen[-1].creditor and p not in chosen]
+        return [*dict.fromkeys(leg for p in chosen for leg in p.group)]
 
     def eyes(self, rng: random.Random) -> ControlMessage:
         """Four eyes on or off; an old proposal approved by somebody, or withdrawn; a new one."""
         open_ = [*self.books.proposals]
         proposal = rng.choice(open_) if open_ else "nothing"
         digest = self.books.proposals[proposal][0] if open_ else "0" * 64
-        match rng.choice(("require", "approve", "withdraw", "propose")):
+        rare = ("require", "propose")
+        match rng.choice(
+            ("approve", "withdraw", *rare) if open_ else (*rare, "propose", "withdraw")
+        ):
             case "require":
                 required = rng.random() < 0.3
                 return RequireApproval(id=self.id(), by="op", required=required)
@@ -198,7 +217,7 @@ class Commands:
             case "withdraw":
                 return Withdraw(id=self.id(), by="op", proposal=proposal)
         kind = rng.choice(("money", "limit", "standing", "settle"))
-        return Propose(id=self.id(), by="op", command=self.make(rng, kind))  # pyright: ignore
+        return Propose(id=self.id(), by="op", command=self.make(rng, kind))  # pyright: ignore[reportArgumentType]
 
     def old(self, rng: random.Random) -> ControlMessage:
         """A command published again, or one that uses another's id."""

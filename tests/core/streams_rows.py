@@ -4,9 +4,10 @@ import random
 from dataclasses import dataclass, field, replace
 
 from clearing.core.inputs import Decision, Kind
+from clearing.core.reasons import Code
 from tests.core.build import Log, Row, linked
 from tests.core.oracle_books import DAY_MS, Books
-from tests.core.worlds import ASSETS, STRANGER, World
+from tests.core.worlds import ASSETS, LEFT, NOBODY, STRANGER, World
 
 MONEY = (Kind.PAYMENT, Kind.TOKEN_TRANSFER, Kind.RETURN)
 
@@ -65,18 +66,13 @@ class RowMaker:
         return replace(old, offset=None, topic=None, **changes)
 
     def _about(self, rng: random.Random) -> Row:
-        """A return, or an instruction: mostly about something of the last, of whatever has become of it."""
-        old = rng.choice(self.sent[-40:])
+        """A return or an instruction; mostly about what it may be about, at times about anything."""
+        made = rng.choice(("cancel", "cancel", "prioritise", "give_back", "give_back", "answer"))
+        old, id_ = self._old(rng, made), self.id(rng)
         if rng.random() < 0.05:
             old = replace(old, id=old.id + 1)
         if rng.random() < 0.05:
             old = replace(old, body=old.body + 1)
-        id_ = self.id(rng)
-        if old.kind == Kind.CANCEL:
-            return old.answer(id_, rng.choice((Decision.AGREED, Decision.DECLINED)))
-        if old.kind not in MONEY:
-            old = next((row for row in reversed(self.sent) if row.kind in MONEY), old)
-        made = rng.choice(("cancel", "cancel", "prioritise", "give_back", "answer"))
         match made:
             case "cancel":
                 return old.cancel(id_)
@@ -84,12 +80,24 @@ class RowMaker:
                 debtor = old.debtor if rng.random() < 0.9 else rng.choice(self.world.participants)
                 return old.prioritise(id_, rng.randint(0, 2), debtor=debtor)
             case "answer":
-                asked = [row for row in self.sent[-80:] if row.kind == Kind.CANCEL]
-                about = rng.choice(asked) if asked else old
-                return about.answer(id_, rng.choice((Decision.AGREED, Decision.DECLINED)))
+                return old.answer(id_, rng.choice((Decision.AGREED, Decision.DECLINED)))
         amount = rng.choice((old.amount, max(old.amount // 2, 1), old.amount + 1))
         priority = rng.choice((0, 0, 1, 2))
         return old.give_back(id_, amount, value_date=self.today(), priority=priority)
+
+    def _old(self, rng: random.Random, made: str) -> Row:
+        """What a row is about: what was accepted for returns, what waits or was accepted for cancellations …"""
+        waiting = {p.id for p in self.books.waiting}
+        accepted = {id_ for id_, seen in self.books.seen.items() if seen.code == Code.ACCEPTED}
+        ids = {
+            "cancel": waiting if waiting and rng.random() < 0.4 else accepted,
+            "prioritise": waiting,
+            "answer": self.books.requests.keys(),
+            "give_back": accepted,
+        }[made]
+        late = [row for row in self.sent[-60:] if row.kind in MONEY or made == "answer"]
+        fitting = [row for row in late if row.id in ids]
+        return rng.choice(fitting if fitting and rng.random() < 0.8 else late or self.sent)
 
     def _leg(self, rng: random.Random) -> Row:
         """The next leg of a link, or one that is wrong."""
@@ -136,9 +144,9 @@ class RowMaker:
         )
         if name == "TOK" and rng.random() < 0.2:
             decimals, amount = 0, rng.randint(1, 10**9)
-        debtor = rng.choice(world.participants if rng.random() < 0.97 else (STRANGER, "NOBODY"))
+        debtor = rng.choice(world.participants if rng.random() < 0.97 else (STRANGER, LEFT, NOBODY))
         others = [bank for bank in world.participants if bank != debtor]
-        odd = (debtor, STRANGER, "NOBODY")
+        odd = (debtor, STRANGER, LEFT, NOBODY)
         now = self.log.time_ms
         row = Row(
             id=self.id(rng),
@@ -154,7 +162,7 @@ class RowMaker:
             kind=rng.choice((Kind.PAYMENT, Kind.PAYMENT, Kind.TOKEN_TRANSFER)),
             priority=rng.choice((0, 0, 0, 0, 1, 2)),
         )
-        return replace(row, **fixed)  # pyright: ignore[reportArgumentType]
+        return replace(row, **fixed)
 
     def _window(self, rng: random.Random, asset: str) -> int:
         """Mostly any; at times the open one, or another."""

@@ -1,4 +1,8 @@
-"""What does not depend on how rows are packed into log records: outcomes, accounts, nets. And positions."""
+"""What does not depend on how rows are packed into log records, where nothing waits: outcomes, accounts, nets.
+And positions.
+
+What waits is offset once at the end of a log record (R14): there the record is the unit, on every replay the same.
+"""
 
 import random
 
@@ -12,14 +16,15 @@ from clearing.core.outputs import Outputs, Position
 from clearing.core.state import NettingSet
 from clearing.core.step import step
 from tests.core.build import ALPHA, BETA, GAMMA, NOON_MS, Bench, Log, Row, batches, hkd
-from tests.core.streams import Stream, registration
+from tests.core.streams import Stream
+from tests.core.worlds import PLAIN
 
 Told = list[tuple[int, bool]]
 
 
 def rows_of(seed: int, n: int) -> list[Row]:
-    """Payments as a stream has them, repeats and refusals included, each with its place in its source."""
-    stream, rng = Stream(), random.Random(seed)
+    """Rows as a stream has them, with repeats, refusals and instructions, each with its place in its source."""
+    stream, rng = Stream(PLAIN), random.Random(seed)
     stream.open()
     return [stream.row(rng) for _ in range(n)]
 
@@ -27,7 +32,7 @@ def rows_of(seed: int, n: int) -> list[Row]:
 def outcomes(rows: list[Row], cuts: set[int]) -> tuple[Told, NettingSet, Outputs]:
     """The rows in records that end at the cuts, then all windows closed."""
     log, state = Log(), NettingSet("hk")
-    step(state, log.control(*registration()))
+    step(state, log.control(*PLAIN.registration()))
     told: Told = []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(rows)], strict=True):
         out = step(state, log.payments(*rows[start:end])).outcomes
@@ -120,6 +125,8 @@ def test_a_position_says_where_its_account_stands() -> None:
         position="-30.50",
         reserved="0.00",
         headroom="89.50",
+        queued="0.00",
+        queued_payments=0,
         window=1,
         log_offset=record.offset,
         time_ms=NOON_MS + 500,

@@ -10,6 +10,7 @@ from clearing.core.commands import (
     SetCollateral,
     SetPool,
     SetShortLimit,
+    SetStatus,
     SetValuation,
 )
 from clearing.core.registry import (
@@ -26,7 +27,11 @@ from clearing.core.registry import (
 from tests.core.build import hkd, opening
 
 BANKS = ("ALPHHKHH", "BETAHKHH", "GAMMHKHH", "DELTHKHH", "EPSIHKHH")
-STRANGER = "STRAHKHH"  # registered, no accounts
+STRANGER, LEFT, NOBODY = (
+    "STRAHKHH",
+    "LEFTHKHH",
+    "NOBODY",
+)  # without accounts; closed; not registered
 
 NET, PAIRS = SettlementModel(), SettlementModel(interchange=Interchange.BILATERAL)
 GROSS = SettlementModel(granularity=Granularity.GROSS)
@@ -49,6 +54,7 @@ ASSETS = {
         # Deferred, with queues.
         asset("CASH", queue=FIFO, on_shortfall=OnShortfall.WATERFALL),
         asset("EURO", queue=BYPASS, at_cutoff=AtCutoff.DROP, on_shortfall=OnShortfall.RECAST),
+        asset("GAPS", 0, queue=BYPASS),
         asset("DEBT", 0, model=PAIRS, set_off=True, queue=FIFO),
         asset("PAIR", 0, model=PAIRS, every_s=90),
         asset("BOND", 0, model=GROSS, queue=FIFO, at_cutoff=AtCutoff.DROP, every_s=300),
@@ -84,7 +90,9 @@ class World:
 
     def registration(self) -> list[ControlMessage]:
         commands: list[ControlMessage] = [
-            RegisterParticipant(id="stranger", by="op", participant=STRANGER)
+            RegisterParticipant(id="stranger", by="op", participant=STRANGER),
+            RegisterParticipant(id="left", by="op", participant=LEFT),
+            SetStatus(id="closed", by="op", participant=LEFT, status="CLOSED"),
         ]
         for i, name in enumerate(self.assets):
             specs = (ASSETS[name],)
@@ -156,6 +164,7 @@ WORLDS = (
     World(("CASH",), limited=("CASH",)),
     World(("CASH",), cap=0, held=5, banks=3),
     World(("EURO",), cap=3),
+    World(("GAPS",), cap=1, held=0, most=6),
     World(("RTGS", "COIN"), limited=("COIN",)),
     World(("BOND", "CASH", "EURO")),
     World(("CASH", "EURO", "HKD"), valued=("CASH", "HKD", "EURO")),
