@@ -10,9 +10,9 @@ from typing import Annotated
 
 from cyclopts import App, Group, Parameter
 
-from clearing import __version__
+from clearing import __version__, failures
 from clearing.cli.session import Session, SessionOptions
-from clearing.failures import ExitCode, explain
+from clearing.failures import ExitCode
 
 HELP = """Clears payments and tokens on Kafka: nets positions, settles batches, each exactly once.
 
@@ -134,7 +134,7 @@ def _failed(error: BaseException, session: Session) -> ExitCode:
     if session.options.debug:
         session.notes.print_exception(show_locals=False)
     known = session.__dict__.get("settings")
-    failure = explain(
+    failure = failures.explain(
         error,
         bootstrap=known.bootstrap if known else session.options.bootstrap or "",
         dsn=known.dsn if known else session.options.dsn or "",

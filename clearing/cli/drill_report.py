@@ -40,7 +40,7 @@ class Recast(msgspec.Struct, frozen=True, kw_only=True):
 class AssetDrill(msgspec.Struct, frozen=True, kw_only=True):
     """One asset. rule: what is done when a ledger refuses its batch. uncovered: what nobody pays by that rule.
 
-    pays: who pays by the rule WATERFALL. could_pay: rule HOLD, who could if operators decided so; `beyond`: the rest
+    pays: who pays by the rule WATERFALL. could_pay: rule HOLD, who could if operators decided so; beyond: the rest
     of what is lacking then, more than all of them have. batches: not final, in which the participant is to pay.
     """
 

@@ -171,8 +171,8 @@ class Town(Simulation):
         for batch in batches or tuple(self.batches):
             self._answer(batch, "POSTED")
 
-    def refuse(self, batch: SettlementBatch, **short: str) -> None:
-        self._answer(batch, "REFUSED", reason="no money", short=short)
+    def refuse(self, batch: SettlementBatch, reason: str = "no money", **short: str) -> None:
+        self._answer(batch, "REFUSED", reason=reason, short=short)
 
     def _answer(self, batch: SettlementBatch, status: Any, **fields: Any) -> None:
         self.do(
