@@ -101,6 +101,8 @@ def test_the_rest_is_delivered_when_it_can_be_and_then_it_is_accepted() -> None:
     assert parts(scene) == [(1, "4", "3", "PARTIAL"), (2, "8", "6", "PARTIAL")]
     assert scene.fund(A, 3, "BOND") == released(1, 2, how="LINK")
     assert parts(scene) == [(1, "3", "", "LINK"), (2, "6", "", "LINK")]
+    sent = [(item.amount_sent, item.link and item.link.leg) for item in scene.out.resolutions]
+    assert sent == [("10", 0), ("20", 1)]
     assert scene.pay(*legs) == [ACCEPTED] * 2
     assert (scene.account(A, "BOND").headroom, scene.account(A).headroom) == (0, 20)
     assert scene.state.waiting == {}

@@ -9,7 +9,7 @@ from clearing.core.inputs import Kind
 from clearing.core.outputs import Position
 from clearing.core.reasons import REASONS, Code, Status, status_of
 from clearing.core.registry import QueuePolicy
-from tests.core.build import NOON_MS, Row
+from tests.core.build import DAY, NOON_MS, Row
 from tests.core.scenes import (
     ACCEPTED,
     BYPASS,
@@ -130,7 +130,17 @@ def test_a_payment_that_waits_is_pending_and_then_accepted(kind: Kind) -> None: 
     assert (told.debtor, told.creditor, told.asset, told.amount) == (A, B, "HKD", "7")
     assert (told.log_offset, told.row, told.end_to_end_id) == (record.offset, 1, "e3")
     assert told.source == (f"payments.hk.{A}", 0, 1, 6)
-    assert (told.how, told.window, told.remaining) == ("SINGLE", 1, "")
+    assert (told.how, told.window, told.remaining, told.link) == ("SINGLE", 1, "", None)
+
+
+def test_its_creditor_is_told_what_was_sent_to_quote_it() -> None:  # R5
+    scene, until = Scene(), NOON_MS + 10**6
+    payment = row(1, A, B, 7, priority=HIGH, expires_at_ms=until, window=1)
+    assert scene.pay(payment, payment.prioritise(2, URGT)) == [QUEUED, DONE]
+    scene.fund(A, 7)
+    (told,) = scene.out.resolutions
+    assert (told.value_date, told.priority, told.expires_at_ms) == (DAY, HIGH, until)
+    assert (told.window_asked, told.amount, told.amount_sent) == (1, "7", "")
 
 
 def test_a_repeat_says_what_has_become_of_it() -> None:  # R28
