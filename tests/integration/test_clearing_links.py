@@ -14,15 +14,17 @@ FIFO = {"queue": "FIFO"}
 PIECES = FIFO | {"kind": "security_token", "scale": 0, "model": "GROSS/BILATERAL/DEFERRED"}
 AT_ONCE = FIFO | {"model": "GROSS/BILATERAL/IMMEDIATE"}
 ASSETS = {
-    **dict.fromkeys(("BOND", "SHARE"), PIECES),
+    **dict.fromkeys(("BOND", "SHARE", "FUND"), PIECES),
     **dict.fromkeys(("NOTE", "RTGS"), AT_ONCE),
-    **dict.fromkeys(("CASH", "MONEY", "EURO", "DOLLAR"), FIFO),
+    **dict.fromkeys(("CASH", "MONEY", "CREDIT", "EURO", "DOLLAR", "YEN", "FRANC"), FIFO),
 }
 PAIRS = [
     {"delivery": "BOND", "payment": "CASH", "model": 2},
     {"delivery": "SHARE", "payment": "MONEY", "model": 2},
+    {"delivery": "FUND", "payment": "CREDIT", "model": 2},
     {"delivery": "NOTE", "payment": "RTGS", "model": 1},
     {"delivery": "EURO", "payment": "DOLLAR", "model": 3},
+    {"delivery": "YEN", "payment": "FRANC", "model": 3},
 ]
 
 
@@ -116,12 +118,12 @@ async def test_payment_versus_payment_waits_as_one(clearing: Clearing) -> None:
 async def test_three_legs_are_paid_out_of_one_another(clearing: Clearing) -> None:
     """R19: a broker without money buys from one and sells to another: the trade pays for itself."""
     alpha, bravo, charlie = clearing.desks("ALPHA", "BRAVO", "CHARLIE")
-    await clearing.fund("BOND", ALPHA=3)
-    await clearing.fund("CASH", CHARLIE=300)
+    await clearing.fund("FUND", ALPHA=3)
+    await clearing.fund("CREDIT", CHARLIE=300)
     trade = link(
-        leg("ALPHA", "CHARLIE", "BOND", 3),
-        leg("CHARLIE", "DELTA", "CASH", 300),
-        leg("DELTA", "ALPHA", "CASH", 290),
+        leg("ALPHA", "CHARLIE", "FUND", 3),
+        leg("CHARLIE", "DELTA", "CREDIT", 300),
+        leg("DELTA", "ALPHA", "CREDIT", 290),
     )
     [delta] = clearing.desks("DELTA")
     first = await delta.settle(trade)
@@ -131,32 +133,32 @@ async def test_three_legs_are_paid_out_of_one_another(clearing: Clearing) -> Non
     last = await alpha.settle(trade)
     await alpha.hears(last, "ACSP")
     await delta.hears(first, "PDNG", "ACSP")
-    await clearing.close("BOND")
+    await clearing.close("FUND")
     await charlie.hears(second, "PDNG", "ACSP", "ACSC")
-    assert (await clearing.balances("CASH"))["DELTA"] == "10.00"
+    assert (await clearing.balances("CREDIT"))["DELTA"] == "10.00"
     assert bravo.heard(first) == []
 
 
 async def test_a_leg_that_does_not_match_leaves_the_others_waiting(clearing: Clearing) -> None:
     """R19: the right one still completes the trade; a settled trade takes no more."""
     alpha, bravo = clearing.desks("ALPHA", "BRAVO")
-    await clearing.fund("EURO", ALPHA=10)
-    await clearing.fund("DOLLAR", BRAVO=20)
-    trade = pvp("ALPHA", "BRAVO", gives=("EURO", 10), gets=("DOLLAR", 11))
-    other = link(*trade.legs[:1], leg("BRAVO", "ALPHA", "DOLLAR", "11.01"), id=trade.id)
-    euros = await alpha.settle(trade)
-    await alpha.hears(euros, "PDNG")
+    await clearing.fund("YEN", ALPHA=10)
+    await clearing.fund("FRANC", BRAVO=20)
+    trade = pvp("ALPHA", "BRAVO", gives=("YEN", 10), gets=("FRANC", 11))
+    other = link(*trade.legs[:1], leg("BRAVO", "ALPHA", "FRANC", "11.01"), id=trade.id)
+    yen = await alpha.settle(trade)
+    await alpha.hears(yen, "PDNG")
     await bravo.hears(await bravo.settle(other), "RJCT XLNK")
-    dollars = await bravo.settle(trade)
-    await bravo.hears(dollars, "ACSP")
-    await alpha.hears(euros, "PDNG", "ACSP")
+    francs = await bravo.settle(trade)
+    await bravo.hears(francs, "ACSP")
+    await alpha.hears(yen, "PDNG", "ACSP")
     await bravo.hears(await bravo.settle(trade), "RJCT XLNK")
 
 
 async def test_assets_that_are_no_pair_are_not_linked(clearing: Clearing) -> None:
     """R21: said when the trade is complete, to all of its legs."""
     alpha, bravo = clearing.desks("ALPHA", "BRAVO")
-    trade = dvp("ALPHA", "BRAVO", delivery=("BOND", 1), against=("DOLLAR", 1))
+    trade = dvp("ALPHA", "BRAVO", delivery=("FUND", 1), against=("FRANC", 1))
     bonds = await alpha.settle(trade)
     await alpha.hears(bonds, "PDNG")
     await bravo.hears(await bravo.settle(trade), "RJCT XLNK")
@@ -168,20 +170,20 @@ async def test_a_leg_that_is_refused_or_cancelled_takes_the_others_with_it(
 ) -> None:
     """R12, R20: and the trade has ended."""
     alpha, bravo = clearing.desks("ALPHA", "BRAVO")
-    trade = pvp("ALPHA", "BRAVO", gives=("EURO", 1), gets=("DOLLAR", "1.001"))
-    euros = await alpha.settle(trade)
-    await alpha.hears(euros, "PDNG")
+    trade = pvp("ALPHA", "BRAVO", gives=("YEN", 1), gets=("FRANC", "1.001"))
+    yen = await alpha.settle(trade)
+    await alpha.hears(yen, "PDNG")
     await bravo.hears(await bravo.settle(trade), "RJCT AM12")
-    await alpha.hears(euros, "PDNG", "RJCT XLNK")
+    await alpha.hears(yen, "PDNG", "RJCT XLNK")
 
-    trade = pvp("ALPHA", "BRAVO", gives=("EURO", 1000), gets=("DOLLAR", 1000))
-    order = await alpha.pay("BRAVO", "EURO", "1000", link=trade)
-    dollars = await bravo.settle(trade)
-    await bravo.hears(dollars, "PDNG")
+    trade = pvp("ALPHA", "BRAVO", gives=("YEN", 1000), gets=("FRANC", 1000))
+    order = await alpha.pay("BRAVO", "YEN", "1000", link=trade)
+    francs = await bravo.settle(trade)
+    await bravo.hears(francs, "PDNG")
     await alpha.hears(order, "PDNG")
     await alpha.hears(await alpha.bank.cancel(order), "CNCL")
     await alpha.hears(order, "PDNG", "CANC CUST")
-    await bravo.hears(dollars, "PDNG", "RJCT XLNK")
+    await bravo.hears(francs, "PDNG", "RJCT XLNK")
     await bravo.hears(await bravo.settle(trade), "RJCT XLNK")
 
 
@@ -190,9 +192,9 @@ async def test_a_link_that_never_completes_expires_as_one(clearing: Clearing) ->
     alpha, bravo, charlie = clearing.desks("ALPHA", "BRAVO", "CHARLIE")
     for at in soon():
         trade = link(
-            leg("ALPHA", "BRAVO", "EURO", 1),
-            leg("BRAVO", "CHARLIE", "DOLLAR", 1),
-            leg("CHARLIE", "ALPHA", "EURO", 2),
+            leg("ALPHA", "BRAVO", "YEN", 1),
+            leg("BRAVO", "CHARLIE", "FRANC", 1),
+            leg("CHARLIE", "ALPHA", "YEN", 2),
         )
         lasting = await bravo.settle(trade)
         await bravo.hears(lasting, "PDNG")
@@ -243,5 +245,4 @@ def parts(desk: Desk, order: str) -> list[tuple[str, str]]:
 
 async def test_all_of_it_is_proved(clearing: Clearing) -> None:
     """R30."""
-    report = await clearing.verified()
-    assert [check for check in report.checks if check.verdict != "ok"] == []
+    assert await clearing.unproved() == []

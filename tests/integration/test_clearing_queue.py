@@ -238,6 +238,4 @@ async def test_nothing_that_waits_is_lost_with_the_processes(clearing: Clearing)
 
 async def test_all_of_it_is_proved(clearing: Clearing) -> None:
     """R30."""
-    report = await clearing.verified()
-    assert [check for check in report.checks if check.verdict != "ok"] == []
-    assert report.batches >= 5
+    assert await clearing.unproved() == []
