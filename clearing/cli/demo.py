@@ -23,11 +23,24 @@ def demo(
     cache: Path | None = None,
     session: Given,
 ) -> ExitCode:
-    """Kafka, PostgreSQL, eight banks, kill -9 of every service, settlement, and a proof: on this machine.
+    """Kafka, PostgreSQL, nine banks, gridlock and default, kill -9 of every service, a proof: on this machine.
 
-    Needs nothing installed; the first run downloads Kafka. Ends with the verification report: exit code 0 only
-    if nothing was lost, doubled or changed. Ctrl-C stops everything. With --bootstrap it runs on your Kafka, in
-    topics of its own that are deleted afterwards; with --dsn on your PostgreSQL, where what it posts stays.
+    Eight banks publish to two netting sets: cash, deposits, stablecoins and bonds, netted, gross, at cut-offs and
+    at once. Meanwhile a story is told:
+
+    1. Three banks are to pay what they have not got: their payments wait, and what they send next waits behind.
+    2. The cut-off passes: a deadlock, with who waits for whom and what would free it.
+    3. A fourth payment closes the ring: thousands leave at once, by multilateral offsetting.
+    4. Bonds against cash: each leg waits for the other, both are final in one step.
+    5. A ninth bank is suspended by one person and resumed by two; then it owes more than it has: its collateral
+       and the pool pay, it is in default, its queue is cancelled.
+
+    And engine, intake, dispatch and sink are killed while they work. Ends with the verification report: exit code
+    0 only if nothing was lost, doubled or changed, and all of it went as told.
+
+    Needs nothing installed; the first run downloads Kafka. Ctrl-C stops everything. With --bootstrap it runs on
+    your Kafka, in topics of its own that are deleted afterwards; with --dsn on your PostgreSQL, where what it posts
+    stays.
 
         clearing demo
         clearing demo --forever              keep it up to play with
@@ -36,7 +49,7 @@ def demo(
     Parameters
     ----------
     payments
-        How many payments the banks publish.
+        How many payments the banks publish; returns, cancellations and the like come on top.
     rate
         How many of them a second.
     seed

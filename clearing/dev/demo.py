@@ -1,7 +1,8 @@
 """`clearing demo`: the whole engine at work on this machine, with failures in the middle and a proof at the end.
 
-Real Kafka, real PostgreSQL, real processes, all of them ours and gone afterwards. What is shown is read from the
-topics; what is claimed is checked by clearing.verify and against the banks' own plan.
+Real Kafka, real PostgreSQL, real processes, all of them ours and gone afterwards. While banks publish, scenes are
+played (clearing.dev.scenes) and every service is killed once. What is shown is read from the topics; what is
+claimed is checked by clearing.verify and against the banks' own plan.
 """
 
 import asyncio
@@ -17,16 +18,20 @@ from clearing.dev.banks import Banks
 from clearing.dev.drill import Drill, Kill, one_blow_each
 from clearing.dev.folders import RunFolder, run_folder
 from clearing.dev.proof import differences, prove
+from clearing.dev.scenes import CASH, FAILING, play
 from clearing.dev.screen import Screen, latency
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
-from clearing.dev.workload import streams
+from clearing.dev.tasks import task_group
+from clearing.dev.workload import MIXED, streams
 from clearing.scheme.model import Scheme
 from clearing.verify import Report
 
 SCHEME = Path(__file__).with_name("demo.toml")
 GENTLE_ROWS_PER_S = 50.0
 WINDOWS_MIN = 8
+WITHOUT = frozenset({FAILING})  # the workload leaves these to the story
+APART = frozenset({CASH})
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +49,7 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 class DemoResult(msgspec.Struct, kw_only=True):
     """How it went. differences: what is not as planned. first_payment_s: start to the first payment; folder:
-    where data and logs are, "" if they are gone."""
+    where data and logs are, "" if they are gone; story: what its scenes came to."""
 
     ok: bool
     payments: int
@@ -54,6 +59,7 @@ class DemoResult(msgspec.Struct, kw_only=True):
     kills: list[Kill]
     windows_settled: int
     latency: str
+    story: list[str]
     differences: list[str]
     report: Report
     folder: str
@@ -97,17 +103,22 @@ async def _demo(
             seed=options.seed,
             rows_per_s=options.rows_per_s,
             blows=one_blow_each(options.payments, options.seed),
+            without=WITHOUT,
+            apart=APART,
         )
-        screen.note(f"{len(scheme.participants)} banks publish {options.payments:,} payments")
+        banks = len(scheme.participants.keys() - WITHOUT)
+        screen.note(f"{banks} banks publish {options.payments:,} payments")
         first_payment_s = time.monotonic() - began
         async with drill.following(), screen.showing(drill):
-            await drill.work()
+            async with task_group() as group:
+                story = group.create_task(play(drill, screen.tell))
+                group.create_task(drill.work())
             await drill.settle()
         screen.note(
             f"everything is through: {drill.watch.progress.settled} windows settled; verifying"
         )
         report = await prove(settings, screen.note)
-        result = _result(options, drill, report)
+        result = _result(options, drill, story.result(), report)
         result.first_payment_s = first_payment_s
         result.took_s = time.monotonic() - began
         if options.keep or not result.ok:
@@ -137,7 +148,7 @@ async def installed(
             yield scheme, partitions, services
 
 
-def _result(options: DemoOptions, drill: Drill, report: Report) -> DemoResult:
+def _result(options: DemoOptions, drill: Drill, story: list[str], report: Report) -> DemoResult:
     progress = drill.watch.progress
     found = differences(drill.banks.plan(), report, progress, drill.banks.scales, drill.banks.told)
     for blow in drill.blows:
@@ -155,6 +166,7 @@ def _result(options: DemoOptions, drill: Drill, report: Report) -> DemoResult:
         kills=drill.kills,
         windows_settled=progress.settled,
         latency=latency(drill),
+        story=story,
         differences=found,
         report=report,
         folder="",
@@ -165,9 +177,10 @@ def summary(result: DemoResult) -> list[str]:
     """What a person is told of it below the verification's report, sentence by sentence."""
     kills = ", ".join(f"{kill.service} (back after {kill.again_s:.1f} s)" for kill in result.kills)
     sentences = [
-        f"{result.payments:,} payments (seed {result.seed}), {result.windows_settled} windows settled",
+        f"{result.payments:,} messages (seed {result.seed}), {result.windows_settled} windows settled",
+        *result.story,
         f"killed while at work: {kills}",
-        f"published → status read by the bank, kills included: {result.latency}",
+        f"published → first answer read by the bank, kills included: {result.latency}",
         f"first payment after {result.first_payment_s:.1f} s, proved after {result.took_s:.1f} s",
     ]
     sentences += [f"NOT AS PLANNED: {difference}" for difference in result.differences]
@@ -196,7 +209,15 @@ async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFol
     ):
         screen.paste(line)
     screen.note(f"whatever you kill comes back; logs are in {folder.path / 'services'}")
-    made = streams(drill.scheme, payments=drill.payments, seed=drill.seed + 1, endless=True)
+    made = streams(
+        drill.scheme,
+        payments=drill.payments,
+        seed=drill.seed + 1,
+        mix=MIXED._replace(returned=0, recalled=0),  # nobody listens any more
+        endless=True,
+        without=WITHOUT,
+        apart=APART,
+    )
     banks = Banks(settings.bootstrap, settings.topics, made, drill.banks.scales)
     while True:
         await banks.publish(int(60 * GENTLE_ROWS_PER_S), GENTLE_ROWS_PER_S)

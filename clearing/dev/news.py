@@ -13,6 +13,7 @@ from clearing.core.outputs import (
 from clearing.dev.progress import Release
 
 WAITS_SHOWN = 4
+WHOLE_FROM_DIGITS = 5  # of an amount that is told in whole units
 
 
 def news_of(event: Event) -> str:
@@ -35,9 +36,10 @@ def status_text(change: SetStatus) -> str:
 
 
 def money(amount: str) -> str:
-    """A decimal string with thousands told apart, without a fraction of zero."""
+    """A decimal string for people: thousands told apart, and a fraction only where it matters."""
     whole, _, fraction = amount.partition(".")
-    return f"{int(whole):,}" + (f".{fraction}" if fraction.strip("0") else "")
+    exact = len(whole) < WHOLE_FROM_DIGITS and fraction.strip("0")
+    return f"{int(whole):,}" + (f".{fraction}" if exact else "")
 
 
 def deadlock_text(event: DeadlockEvent) -> str:

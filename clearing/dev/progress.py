@@ -22,7 +22,8 @@ NEWS_KEPT = 6
 class Release:
     """What left the queues at once (R14): payments that could not go one by one.
 
-    value: by asset. used: by participant and asset, what it paid more than it got, or less if negative.
+    value: by asset. used: by participant and asset, what it paid more than it got, or less if negative. is_whole:
+    all of it has been read.
     """
 
     netting_set: str
@@ -31,6 +32,7 @@ class Release:
     ids: set[str] = field(default_factory=set[str])
     value: Counter[str] = field(default_factory=Counter[str])
     used: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    is_whole: bool = False
 
     def add(self, one: Resolution, units: int) -> None:
         self.ids.add(one.id)

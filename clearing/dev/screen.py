@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -22,10 +23,10 @@ RATE_OVER_S = 2.0
 LATENCY_OVER = 1_000  # samples
 
 _WHAT = {
-    "banks": "payments published",
-    "intake": "payments in the log",
-    "engine": "payments cleared",
-    "dispatch": "payments told to banks",
+    "banks": "messages published",
+    "intake": "messages in the log",
+    "engine": "messages cleared",
+    "dispatch": "messages answered",
     "sink": "batches confirmed",
 }
 
@@ -43,6 +44,10 @@ class Screen:
         """A line with the time since the start."""
         at = f"[dim]{self._clock() - self._began:6.1f} s[/dim]"
         self.console.print(f"{at}  {text}", highlight=False, soft_wrap=True)
+
+    def tell(self, text: str) -> None:
+        """A line of the story."""
+        self.note(f"[cyan]{escape(text)}[/cyan]")
 
     def paste(self, text: str) -> None:
         """A line that people are to copy: as it is, nothing before or in it."""
@@ -102,7 +107,7 @@ class Rates:
 
 
 def counts(drill: Drill) -> dict[str, int]:
-    """How far each stage has come: payments, for the sink batches."""
+    """How far each stage has come: messages, for the sink batches."""
     progress = drill.watch.progress
     return {
         "banks": drill.published,
@@ -115,7 +120,7 @@ def counts(drill: Drill) -> dict[str, int]:
 
 def sentence(kill: Kill) -> str:
     """What a kill met."""
-    unit = "batches" if kill.service.startswith("sink") else "payments"
+    unit = "batches" if kill.service.startswith("sink") else "messages"
     return (
         f"[bold red]kill -9[/bold red] {kill.service} (pid {kill.pid}) "
         f"with {kill.outstanding:,} {unit} on its desk"
@@ -128,12 +133,24 @@ def line(drill: Drill) -> str:
     return (
         f"{drill.phase}: published {done['banks']:,}, in the log {done['intake']:,}, "
         f"cleared {done['engine']:,}, told {done['dispatch']:,}; "
-        f"windows settled {progress.settled}, batches {done['sink']}/{len(progress.batches)}"
+        f"windows settled {progress.settled}, batches {done['sink']}/{len(progress.batches)}; "
+        f"waiting {queues(drill)}"
+    )
+
+
+def queues(drill: Drill) -> str:
+    """What waits in the queues of each asset."""
+    return (
+        ", ".join(
+            f"{asset} {one.value:,} in {one.payments:,}"
+            for asset, one in sorted(drill.watch.progress.queued().items())
+        )
+        or "nothing"
     )
 
 
 def stages(drill: Drill, rates: Rates) -> RenderableType:
-    """The live table: stages, outcomes, windows, kills."""
+    """The live table: stages, outcomes, queues, windows, kills, the last events."""
     done, progress = counts(drill), drill.watch.progress
     rate = rates.of(done)
     table = Table(box=None, pad_edge=False)
@@ -151,14 +168,16 @@ def stages(drill: Drill, rates: Rates) -> RenderableType:
             stage, f"{done[stage]:,}", f"{max(0, waiting):,}", f"{rate[stage]:,.0f}", f"[dim]{what}"
         )
     outcomes = progress.outcomes
-    became = "  ".join(
-        f"{name} {outcomes[name]:,}" for name in ("accepted", "refused", "rejected", "repeated")
-    )
+    became = "  ".join(f"{name} {count:,}" for name, count in outcomes.most_common() if count)
     open_ = sum(state != "SETTLED" for state in progress.windows.values())
     details = [
         Text(became),
         Text(f"windows settled {progress.settled}, waiting for their ledger {open_}"),
-        Text(f"published → status read by the bank: {latency(drill, LATENCY_OVER)}"),
+        Text(f"payments that wait: {queues(drill)}", style="yellow"),
+        Text(f"published → first answer read by the bank: {latency(drill, LATENCY_OVER)}"),
+    ]
+    news = [
+        Text(f"· {said}", style="cyan", no_wrap=True, overflow="ellipsis") for said in progress.news
     ]
     downs = [
         f"{kill.service} killed, "
@@ -166,7 +185,7 @@ def stages(drill: Drill, rates: Rates) -> RenderableType:
         for kill in drill.kills
     ]
     title = Text(f"{drill.phase}, {time.monotonic() - drill.began_s:.0f} s", style="bold")
-    return Group(Text(), title, table, *details, Text("; ".join(downs), style="red"))
+    return Group(Text(), title, table, *details, Text("; ".join(downs), style="red"), *news)
 
 
 def latency(drill: Drill, last: int = 0) -> str:

@@ -126,9 +126,10 @@ class Watch:
     def _outcomes(self, partition: int, record: kafka.RawRecord) -> None:
         if record.key == RESOLUTION_KEY:
             self._resolutions(decode_resolutions(record.value or b""))
-        if record.key != OUTCOMES_KEY:
             return
         self._tell_release()
+        if record.key != OUTCOMES_KEY:
+            return
         outcomes = decode_outcomes(record.value or b"")
         self.progress.outcomes.update(_count(outcomes.codes, outcomes.repeat))
         marks = self.progress.cleared_at.setdefault(partition, [])
@@ -154,8 +155,9 @@ class Watch:
                 releases[place].add(one, self._units(one))
 
     def _tell_release(self) -> None:
-        """It is complete when the next log record's outcomes are there: a large one takes several records."""
+        """It is whole when something else comes after it: a large one takes several records."""
         if self._release is not None:
+            self._release.is_whole = True
             self.progress.news.append(release_text(self._release, self._scales))
             self._release = None
 

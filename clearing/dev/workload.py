@@ -97,7 +97,7 @@ class Stream:
         self._owed.extend(records)
 
     def new_id(self) -> str:
-        return _id(self._random.bytes(16).hex())
+        return id_of(self._random.bytes(16).hex())
 
     def take(self, rows: int) -> list[bytes]:
         """The values of the next records: what is owed, then `rows` rows that are drawn."""
@@ -178,7 +178,7 @@ class Stream:
             assert units > 0, f"{self.bank} has no headroom in {spec.id} for so many payments"
         digits = drawn.digits[32 * row : 32 * row + 32]
         fields = Fields(
-            id=_id(digits),
+            id=id_of(digits),
             debtor=self.bank,
             creditor=creditor,
             asset=spec.id,
@@ -243,7 +243,7 @@ class _Drawn(NamedTuple):
     digits: str  # 32 hex digits a row
 
 
-def _id(digits: str) -> str:
+def id_of(digits: str) -> str:
     """A UUIDv4 of 32 hex digits."""
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
