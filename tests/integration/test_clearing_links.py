@@ -145,7 +145,9 @@ async def test_a_leg_that_does_not_match_leaves_the_others_waiting(clearing: Cle
     await clearing.fund("YEN", ALPHA=10)
     await clearing.fund("FRANC", BRAVO=20)
     trade = pvp("ALPHA", "BRAVO", gives=("YEN", 10), gets=("FRANC", 11))
-    other = link(*trade.legs[:1], leg("BRAVO", "ALPHA", "FRANC", "11.01"), id=trade.id)
+    other = link(
+        leg("ALPHA", "BRAVO", "YEN", 10), leg("BRAVO", "ALPHA", "FRANC", "11.01"), id=trade.id
+    )
     yen = await alpha.settle(trade)
     await alpha.hears(yen, "PDNG")
     await bravo.hears(await bravo.settle(other), "RJCT XLNK")
