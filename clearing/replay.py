@@ -9,9 +9,11 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
+from clearing.core.ids import id_text
 from clearing.core.money import show
 from clearing.core.outputs import Position
 from clearing.engine.machine import Machine
+from clearing.log.payments import PRIORITIES
 from clearing.log.records import OutputRecord, Transaction
 
 
@@ -103,9 +105,16 @@ def positions(machine: Machine) -> list[Position]:
     result: list[Position] = []
     for p, a in np.argwhere(accounts.open).tolist():
         scale = state.assets[a].spec.scale
-        held, cap, position, reserved = (
+        held, cap, position, reserved, queued, queued_payments = (
             int(column[p, a])
-            for column in (accounts.prefunded, accounts.cap, accounts.position, accounts.reserved)
+            for column in (
+                accounts.prefunded,
+                accounts.cap,
+                accounts.position,
+                accounts.reserved,
+                accounts.queued,
+                accounts.queued_payments,
+            )
         )
         result.append(
             Position(
@@ -117,9 +126,55 @@ def positions(machine: Machine) -> list[Position]:
                 position=show(position, scale),
                 reserved=show(reserved, scale),
                 headroom=show(held + cap + position - reserved, scale),
+                queued=show(queued, scale),
+                queued_payments=queued_payments,
                 window=state.assets[a].window.number,
                 log_offset=machine.next_offset - 1,
                 time_ms=state.counters.time_ms,
             )
         )
     return result
+
+
+class WaitingPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment that waits. since: log offset at which it entered. place: in its queue, from 1; 0 while its link
+    waits for other legs. fail: the rest of a partial delivery (R22)."""
+
+    id: str
+    debtor: str
+    creditor: str
+    asset: str
+    amount: str
+    priority: str
+    since: int
+    end_to_end_id: str = ""
+    link: str = ""
+    place: int = 0
+    fail: bool = False
+
+
+def waiting(machine: Machine) -> list[WaitingPayment]:
+    """Everything that waits now: queues by participant and asset in their order, then what is in none."""
+    state = machine.state
+    queued = [
+        (item, place)
+        for _, queue in sorted(state.queues.items())
+        for place, item in enumerate(queue, 1)
+    ]
+    apart = [(item, 0) for item in state.waiting.values() if not item.is_queued]
+    return [
+        WaitingPayment(
+            id=id_text(item.id),
+            debtor=state.name_of(item.debtor),
+            creditor=state.name_of(item.creditor),
+            asset=state.assets[item.asset].spec.id,
+            amount=show(item.units, state.assets[item.asset].spec.scale),
+            priority=PRIORITIES[item.priority],
+            since=item.log_offset,
+            end_to_end_id=item.end_to_end_id,
+            link=id_text(item.link) if item.link else "",
+            place=place,
+            fail=item.is_fail,
+        )
+        for item, place in queued + apart
+    ]

@@ -1,11 +1,13 @@
-"""The data path in memory: sources → intake's packing → log → machine → an ideal ledger. No Kafka, no clock.
+"""The data path in memory: sources → intake's packing → log → machine → ledgers. No Kafka, no clock.
 
 Deterministic: the same scheme, events and start give the same log and the same outputs, byte for byte, as the live
 engine gives for that log (R29). What the log appends itself in Kafka, offsets and times, comes from the events.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 
@@ -26,11 +28,77 @@ STEP_MS = 1
 Observer = Callable[[LogFileRecord, Sequence[OutputRecord]], None]
 
 
+class LedgerAnswer(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    tag="ledger",
+):
+    """How the ledger of an asset answers, other than by posting every batch at once.
+
+    REFUSED: the next batch, for `reason`; short: who cannot pay and how much each lacks (R25). WAITS: nothing is
+    answered until it says POSTED, which answers everything that waits. kind: of the batch that is refused.
+    """
+
+    asset: str
+    answer: Literal["REFUSED", "WAITS", "POSTED"]
+    short: dict[str, str] = {}
+    reason: str = ""
+    kind: Literal["window", "funding"] = "window"
+
+
+@dataclass(slots=True)
+class Ledgers:
+    """Posts every batch in its turn, but for what was said of its asset. posts: without a word of an asset."""
+
+    posts: bool = True
+    _silent: dict[str, bool] = field(default_factory=dict[str, bool])
+    _refusals: deque[LedgerAnswer] = field(default_factory=deque[LedgerAnswer])
+    _unanswered: list[SettlementBatch] = field(default_factory=list[SettlementBatch])
+
+    def hear(self, answer: LedgerAnswer) -> None:
+        """From here on."""
+        if answer.answer == "REFUSED":
+            self._refusals.append(answer)
+        else:
+            self._silent[answer.asset] = answer.answer == "WAITS"
+
+    def take(self, batch: SettlementBatch) -> None:
+        self._unanswered.append(batch)
+
+    def answer(self) -> Confirmation | None:
+        """What they say next of a batch they have; None if they say nothing now."""
+        for batch in self._unanswered:
+            if not self._silent.get(batch.asset, not self.posts):
+                self._unanswered.remove(batch)
+                return self._judged(batch)
+        return None
+
+    def _judged(self, batch: SettlementBatch) -> Confirmation:
+        kind = "funding" if batch.kind == "funding" else "window"
+        refusal = next(
+            (r for r in self._refusals if (r.asset, r.kind) == (batch.asset, kind)), None
+        )
+        if refusal is not None:
+            self._refusals.remove(refusal)
+        return Confirmation(
+            ledger=batch.ledger,
+            batch=batch.id,
+            hash=batch.hash,
+            status="REFUSED" if refusal else "POSTED",
+            reason=refusal.reason if refusal else "",
+            epoch=1,
+            short=refusal.short if refusal else {},
+        )
+
+
 @dataclass(slots=True)
 class Simulation:
     """One netting set. ends: of the sources, by topic and partition. The log and its outputs go to `observers`.
 
-    confirm: an ideal ledger posts every batch at once. now_ms: time stamp of the next log record.
+    confirm: the ledgers post every batch at once. now_ms: time stamp of the next log record.
     """
 
     netting_set: str
@@ -42,10 +110,12 @@ class Simulation:
     machine: Machine = field(init=False)
     ends: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     _waiting: dict[str, list[SourceRecord]] = field(default_factory=dict[str, list[SourceRecord]])
-    _unconfirmed: list[SettlementBatch] = field(default_factory=list[SettlementBatch])
+    _ledgers: Ledgers = field(init=False)
+    _is_posting: bool = False
 
     def __post_init__(self) -> None:
         self.machine = Machine(self.netting_set)
+        self._ledgers = Ledgers(self.confirm)
 
     def pay(self, owner: str, value: bytes | None) -> None:
         """A record in the owner's payments topic. Consecutive ones share a log record, as in life."""
@@ -62,6 +132,12 @@ class Simulation:
         """A ledger's answer."""
         data = value if isinstance(value, bytes) else _encode(value)
         self._control(self.topics.confirmations, data)
+
+    def ledger_answers(self, answer: LedgerAnswer) -> None:
+        """From here on the ledger of an asset answers so."""
+        self.flush()
+        self._ledgers.hear(answer)
+        self._post(())
 
     def pass_time(self, until_ms: int) -> None:
         """Let the log's time reach this instant; what is due on the way happens when it is due.
@@ -107,28 +183,28 @@ class Simulation:
         return SourceRecord(offset, value)
 
     def append(self, key: bytes, value: bytes) -> None:
-        """One more record of the log, and what follows from it; then the ledger has its turn."""
+        """One more record of the log, and what follows from it; then the ledgers have their turn."""
         record = LogFileRecord(key, value, self.machine.next_offset, self.now_ms)
         self.now_ms += STEP_MS
         outputs = self.machine.apply(*record)
         for observe in self.observers:
             observe(record, outputs)
-        if self.confirm:
-            self._post(outputs)
+        self._post(outputs)
 
     def _post(self, outputs: Iterable[OutputRecord]) -> None:
         for output in outputs:
             if output.topic == "settlements":
                 message = decode_settlement(output.value)
                 if not isinstance(message, LedgerAccount):
-                    self._unconfirmed.append(message)
-        while self._unconfirmed:
-            batch = self._unconfirmed.pop(0)
-            self.confirmation(
-                Confirmation(
-                    ledger=batch.ledger, batch=batch.id, hash=batch.hash, status="POSTED", epoch=1
-                )
-            )
+                    self._ledgers.take(message)
+        if self._is_posting:
+            return  # an answer may bring more batches: the loop below has them next
+        self._is_posting = True
+        try:
+            while answer := self._ledgers.answer():
+                self.confirmation(answer)
+        finally:
+            self._is_posting = False
 
 
 _encode = msgspec.json.Encoder().encode

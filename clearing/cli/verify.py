@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from clearing.verify import Report
 
 
+# Columns of the table, and the fields of a Flow that each adds up.
+_SHOWN = {
+    "accepted": ("accepted", "done", "requested"),
+    "waiting": ("queued",),
+    "ended": ("cancelled", "expired", "dropped", "defaulted", "link_refused", "recast"),
+    "refused": ("refused",),
+    "rejected": ("rejected",),
+    "repeated": ("repeated",),
+}
+
+
 def verify(
     *,
     wait: bool = False,
@@ -21,9 +32,10 @@ def verify(
 ) -> ExitCode:
     """Prove from topics and ledger alone that nothing was lost, doubled or changed.
 
-    Reads every record of every topic and the whole ledger: each payment that entered is accepted, refused or
-    rejected once; each batch is the sum of its payments; the ledger has each batch once; a replay of the log
-    from its first record gives every output again, byte for byte; every bank was told.
+    Reads every record of every topic and the whole ledger: each payment that entered is one thing now, accepted,
+    waiting, ended, refused or rejected; nobody paid beyond a limit; linked legs were accepted and became final
+    together; each batch is the sum of its payments; the ledger has each batch once; a replay of the log from its
+    first record gives every output again, byte for byte; every bank was told.
 
         clearing verify --wait
         clearing verify --json | jq '.checks[] | select(.differences_count > 0)'
@@ -73,29 +85,20 @@ def tables(report: "Report") -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    money = Table(title="What entered, and what became of it", title_justify="left", box=box.SIMPLE)
+    money = Table(title="What entered, and what it is now", title_justify="left", box=box.SIMPLE)
     for name in ("netting set", "asset"):
         money.add_column(name)
-    for name in (
-        "entered",
-        "accepted",
-        "refused",
-        "rejected",
-        "repeated",
-        "value in",
-        "value accepted",
-    ):
+    for name in ("entered", *_SHOWN, "value in", "value accepted", "value waiting"):
         money.add_column(name, justify="right")
     for flow in report.flows:
         money.add_row(
             flow.netting_set,
-            flow.asset or "(unreadable)",
-            *(
-                f"{n:,}"
-                for n in (flow.entered, flow.accepted, flow.refused, flow.rejected, flow.repeated)
-            ),
+            flow.asset or ("(unreadable)" if flow.what == "payments" else "(instructions)"),
+            f"{flow.entered:,}",
+            *(f"{sum(getattr(flow, name) for name in names):,}" for names in _SHOWN.values()),
             flow.entered_value,
             flow.accepted_value,
+            flow.queued_value,
         )
     claims = Table(title="Claims", title_justify="left", box=box.SIMPLE)
     for name in ("", "claim", "rule", "where", "compared"):

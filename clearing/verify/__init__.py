@@ -1,6 +1,6 @@
 """Black-box verification: from topics and ledger alone, that nothing was lost, doubled or changed.
 
-R1-R4, R7, R8, R11, R23, R28-R30, R41.
+R1-R12, R17-R25, R28-R30, R32, R33, R41; what each claim compares is said beside it.
 
 `verify(settings)` reads everything and returns a Report; each check is a small pure function over what was read.
 """

@@ -14,17 +14,23 @@ from aiokafka import TopicPartition
 
 from clearing.core.outputs import (
     CommandEvent,
+    Event,
     LedgerAccount,
     Outcomes,
     Position,
+    ProposalEvent,
     Rejected,
+    Resolutions,
     Settlement,
     SettlementBatch,
+    ShortfallEvent,
     WindowEvent,
 )
 from clearing.kafka import RawRecord
 from clearing.log.records import (
+    RESOLUTION_KEY,
     TRANSACTION_KEY,
+    WINDOW_KEY,
     OutputTopic,
     Transaction,
     UnreadableLog,
@@ -32,6 +38,7 @@ from clearing.log.records import (
     decode_outcomes,
     decode_position,
     decode_rejected,
+    decode_resolutions,
     decode_settlement,
     decode_transaction,
 )
@@ -41,8 +48,7 @@ from clearing.reading import Reader
 from clearing.replay import Replay
 from clearing.verify.outputs import OutputDigests
 from clearing.verify.sources import ControlComparison, SourceComparison
-from clearing.verify.statuses import Bank
-from clearing.verify.tables import LogTable, Rows
+from clearing.verify.tables import Bank, LogTable, Rows
 
 Note = Callable[[str], None]
 
@@ -53,12 +59,16 @@ MAY_AGE: tuple[OutputTopic, ...] = ("rejected",)  # output topics that keep reco
 T = TypeVar("T")
 
 
-def _outcomes(value: bytes) -> Outcomes | None:
-    """Outcomes; None for the other kind of record in that topic, an event of a window."""
-    if value.startswith(b"{"):
-        decode_event(value)
-        return None
-    return decode_outcomes(value)
+def _outcomes(record: RawRecord) -> Outcomes | Resolutions | Event:
+    """What the topic `outcomes` has: outcomes of rows, resolutions, events of windows."""
+    value = record.value or b""
+    if record.key == RESOLUTION_KEY:
+        return decode_resolutions(value)
+    return decode_event(value) if record.key == WINDOW_KEY else decode_outcomes(value)
+
+
+def _value(decode: Callable[[bytes], T]) -> Callable[[RawRecord], T]:
+    return lambda record: decode(record.value or b"")
 
 
 def silent(_: str) -> None:
@@ -72,9 +82,12 @@ class Said:
     goal: int = 0
     transactions: list[Transaction] = field(default_factory=list[Transaction])
     outcomes: list[Outcomes] = field(default_factory=list[Outcomes])
+    resolutions: list[Resolutions] = field(default_factory=list[Resolutions])
     settlements: list[tuple[int, Settlement]] = field(default_factory=list[tuple[int, Settlement]])
     windows: list[WindowEvent] = field(default_factory=list[WindowEvent])
     commands: list[CommandEvent] = field(default_factory=list[CommandEvent])
+    proposals: list[ProposalEvent] = field(default_factory=list[ProposalEvent])
+    shortfalls: list[ShortfallEvent] = field(default_factory=list[ShortfallEvent])
     positions: list[Position] = field(default_factory=list[Position])
     rejected: list[Rejected] = field(default_factory=list[Rejected])
     digests: OutputDigests = field(default_factory=OutputDigests)
@@ -188,31 +201,34 @@ class Collector:
         await self._read_journal(said)
         if said.transactions:
             said.goal = said.transactions[-1].next_offset
-        async for _, outcomes in self._read("outcomes", said, _outcomes):
-            if outcomes is not None and outcomes.log_offset < said.goal:
-                said.outcomes.append(outcomes)
-        async for record, settlement in self._read("settlements", said, decode_settlement):
+        async for _, told in self._read("outcomes", said, _outcomes):
+            if told.log_offset < said.goal:
+                if isinstance(told, Outcomes):
+                    said.outcomes.append(told)
+                elif isinstance(told, Resolutions):
+                    said.resolutions.append(told)
+        async for record, settlement in self._read("settlements", said, _value(decode_settlement)):
             said.settlements.append((record.offset, settlement))
-        async for _ in self._read("windows", said, decode_event):
+        async for _ in self._read("windows", said, _value(decode_event)):
             pass  # compared as bytes only: the journal says the same, and more
         latest: dict[bytes | None, Position] = {}
-        async for record, position in self._read("positions", said, decode_position):
+        async for record, position in self._read("positions", said, _value(decode_position)):
             latest[record.key] = position
         said.positions = list(latest.values())
-        async for _, rejected in self._read("rejected", said, decode_rejected):
+        async for _, rejected in self._read("rejected", said, _value(decode_rejected)):
             if rejected.log_offset < said.goal:
                 said.rejected.append(rejected)
         return said
 
     async def _read(
-        self, topic: OutputTopic, said: Said, decode: Callable[[bytes], T]
+        self, topic: OutputTopic, said: Said, decode: Callable[[RawRecord], T]
     ) -> AsyncIterator[tuple[RawRecord, T]]:
         """Records of an output topic, decoded; what is none of the engine's is noted."""
         async for records in self.reader.chunks(self._at(getattr(self.topics, topic))):
             for record in records:
                 said.digests.add(topic, record.key, record.value)
                 try:
-                    decoded = decode(record.value or b"")
+                    decoded = decode(record)
                 except (ValueError, KeyError, TypeError) as error:
                     said.unreadable.append(f"{topic} offset {record.offset}: {error}")
                 else:
@@ -233,10 +249,17 @@ class Collector:
             return
         said.digests.add("journal", key, value)
         event = decode_event(value)
-        if isinstance(event, WindowEvent):
-            said.windows.append(event)
-        elif isinstance(event, CommandEvent):
-            said.commands.append(event)
+        match event:
+            case WindowEvent():
+                said.windows.append(event)
+            case CommandEvent():
+                said.commands.append(event)
+            case ProposalEvent():
+                said.proposals.append(event)
+            case ShortfallEvent():
+                said.shortfalls.append(event)
+            case _:
+                pass  # deadlocks are explanations, answers to confirmations are in the log
 
     async def read_log(self, said: Said) -> Logged:
         """Run the whole log through a machine, and lay out what lies before the goal as a table."""

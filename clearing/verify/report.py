@@ -66,27 +66,47 @@ class Findings:
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """R30 for one asset of one netting set: what entered and what became of it, by count and by value.
+    """R30 for one asset of one netting set: what entered and what it is now, by count and by value.
 
     Counts are rows: a bulk has one per item, or one if it is rejected as a whole. Values are decimal strings.
-    `rejected` is what intake could not read; its value is what could be made out of it anyway. asset "": not
-    even the asset could be made out.
+    Every row is one thing: accepted (at once, or since), queued (it still waits), or it waited and has ended:
+    cancelled by its sender, expired, dropped at a cut-off, defaulted, link_refused; recast: taken out of its window
+    again. refused, repeated. rejected: what intake could not read; its value is what could be made out of it
+    anyway. Of a payment delivered in part, the value delivered is accepted and the rest queued.
+
+    what: "instructions" are about payments and move nothing: done, or requested of somebody else; their asset is ""
+    asset "" of payments: not even the asset could be made out.
     """
 
     netting_set: str
     asset: str
+    what: Literal["payments", "instructions"] = "payments"
     entered: int
-    accepted: int
-    queued: int
-    refused: int
-    rejected: int
-    repeated: int
-    entered_value: str
-    accepted_value: str
-    queued_value: str
-    refused_value: str
-    rejected_value: str
-    repeated_value: str
+    accepted: int = 0
+    queued: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    dropped: int = 0
+    defaulted: int = 0
+    link_refused: int = 0
+    recast: int = 0
+    refused: int = 0
+    rejected: int = 0
+    repeated: int = 0
+    done: int = 0
+    requested: int = 0
+    entered_value: str = "0"
+    accepted_value: str = "0"
+    queued_value: str = "0"
+    cancelled_value: str = "0"
+    expired_value: str = "0"
+    dropped_value: str = "0"
+    defaulted_value: str = "0"
+    link_refused_value: str = "0"
+    recast_value: str = "0"
+    refused_value: str = "0"
+    rejected_value: str = "0"
+    repeated_value: str = "0"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,35 +13,29 @@ from clearing.names import Topics
 from clearing.observe.lag import wait_until_drained
 from clearing.reading import Reader, partitions
 from clearing.scheme.directory import read_directory
-from clearing.verify.accounting import (
-    Values,
-    check_flows,
-    check_ids,
-    check_outcomes,
-    check_rejected,
-    flows,
-)
-from clearing.verify.batches import (
-    check_chain,
-    check_funding,
-    check_members,
-    check_zero_sums,
-    registration_order,
-)
+from clearing.verify.accounting import check_outcomes, check_rejected, check_resolutions
+from clearing.verify.batches import check_chain, check_funding, check_zero_sums
 from clearing.verify.collect import Collector, Logged, Note, Said, silent, told_from
+from clearing.verify.commands import check_four_eyes
+from clearing.verify.facts import Facts
+from clearing.verify.flows import check_flows, flows
+from clearing.verify.ids import check_ids
+from clearing.verify.instructions import check_instructions
 from clearing.verify.ledger import LedgerBooks, check_balances, check_postings, connect, read_books
+from clearing.verify.limits import check_limits
+from clearing.verify.links import check_links, joint_windows
 from clearing.verify.outputs import check_outputs
+from clearing.verify.positions import check_positions, standings_of
 from clearing.verify.report import Check, Findings, Flow, Report
+from clearing.verify.settled import check_members
+from clearing.verify.shortfalls import check_shortfalls
 from clearing.verify.sources import SourceComparison, check_sources
-from clearing.verify.statuses import (
-    Bank,
-    StatusTally,
-    Told,
-    check_statuses,
-    to_be_told,
-)
-from clearing.verify.tables import LogTable, Rows
-from clearing.verify.windows import check_positions, check_windows
+from clearing.verify.standing import check_standing
+from clearing.verify.statuses import StatusTally, check_statuses
+from clearing.verify.sums import Values, add_values
+from clearing.verify.tables import Bank
+from clearing.verify.told import Told, to_be_told
+from clearing.verify.windows import check_windows
 
 RETRY_INTERVAL_S = 1.0
 
@@ -107,11 +101,11 @@ async def verify_topics(
         checks += one.checks
         found_flows += one.flows
         wanted |= {(netting_set, bank): told for bank, told in one.told.items()}
-        goals[netting_set] = one.said.goal
-        batches += len(one.said.batches)
+        goals[netting_set] = one.facts.said.goal
+        batches += len(one.facts.batches)
         if books is not None:
             note(f"{netting_set}: reading the ledger")
-            checks += _check_ledger(netting_set, await books(netting_set), one.said)
+            checks += _check_ledger(await books(netting_set), one.facts)
     checks.append(await _check_statuses(reader, topics, wanted, goals, floors, note))
     return Report(
         checks=checks,
@@ -125,7 +119,7 @@ async def verify_topics(
 class _Verified:
     """Checks of one netting set, and what is needed of it for the ledger and the banks."""
 
-    said: Said
+    facts: Facts
     told: dict[str, Told]
     checks: list[Check]
     flows: list[Flow]
@@ -134,20 +128,16 @@ class _Verified:
 async def _verify_netting_set(collector: Collector, floors: dict[Bank, int]) -> _Verified:
     said = await collector.read_outputs()
     logged = await collector.read_log(said)
-    table = logged.table
-    rows, problems = table.rows(said.outcomes)
-    payments, control = await collector.compare_sources(table, rows)
-    found_flows = flows(table, rows, *_values(payments))
+    facts = Facts.lay_out(logged.table, said)
+    payments, control = await collector.compare_sources(facts.table, facts.rows)
+    found_flows = flows(facts, *_values(payments))
     checks = [
-        check_sources(table.netting_set, table.gaps, [*payments, *control]),
+        check_sources(facts.netting_set, facts.table.gaps, [*payments, *control]),
         _check_arrived(logged, said),
-        check_outcomes(table, rows, problems),
-        check_flows(table.netting_set, found_flows, len(payments)),
-        check_ids(table, rows),
-        check_rejected(table, rows, said.rejected, aged="rejected" in said.digests.aged),
-        *_check_batches(table, rows, said),
+        *check_rows(facts, found_flows, len(payments)),
+        *check_rules(facts),
         check_outputs(
-            table.netting_set,
+            facts.netting_set,
             said.digests,
             logged.made,
             logged.replay.compared,
@@ -155,19 +145,37 @@ async def _verify_netting_set(collector: Collector, floors: dict[Bank, int]) -> 
             logged.fault,
         ),
     ]
-    return _Verified(said, to_be_told(table, rows, said.windows, floors), checks, found_flows)
+    return _Verified(facts, to_be_told(facts, floors), checks, found_flows)
 
 
-def _check_batches(table: LogTable, rows: Rows, said: Said) -> list[Check]:
-    batches, scales = said.batches, said.scales
-    order = registration_order(table, said.commands)
+def check_rows(facts: Facts, found_flows: list[Flow], sources: int) -> list[Check]:
+    """What became of what entered."""
     return [
-        check_zero_sums(table.netting_set, batches),
-        check_members(table, rows, batches, said.windows, order, scales),
-        check_funding(table, batches, said.commands, scales),
-        check_chain(table.netting_set, batches),
-        check_windows(table, said.windows, batches),
-        check_positions(table, rows, said.positions, said.windows, batches, scales, said.goal),
+        check_outcomes(facts),
+        check_resolutions(facts),
+        check_flows(facts.netting_set, found_flows, sources),
+        check_ids(facts),
+        check_rejected(facts),
+    ]
+
+
+def check_rules(facts: Facts) -> list[Check]:
+    """What the rules ask of what was accepted, and of the batches that settle it."""
+    said, name, batches = facts.said, facts.netting_set, facts.batches
+    joint = joint_windows(facts.table, facts.rows, facts.members)
+    return [
+        check_zero_sums(name, batches),
+        check_members(facts),
+        check_funding(name, batches, facts.commands, facts.scales),
+        check_chain(name, batches),
+        check_windows(name, said.windows, batches, facts.answers, joint),
+        check_positions(facts, said.positions, standings_of(facts)),
+        check_limits(facts),
+        check_links(facts),
+        check_standing(facts),
+        check_instructions(facts),
+        check_shortfalls(facts),
+        check_four_eyes(name, facts.commands, said.proposals, facts.problems.commands),
     ]
 
 
@@ -190,17 +198,17 @@ def _values(payments: list[SourceComparison]) -> tuple[Values, Values]:
     readable: Values = {}
     unread: Values = {}
     for source in payments:
-        for total, part in ((readable, source.readable), (unread, source.unread)):
-            for asset, (count, value) in part.items():
-                before = total.get(asset, (0, 0))
-                total[asset] = (before[0] + count, before[1] + value)
+        add_values(readable, source.readable)
+        add_values(unread, source.unread)
     return readable, unread
 
 
-def _check_ledger(netting_set: str, books: LedgerBooks, said: Said) -> list[Check]:
+def _check_ledger(books: LedgerBooks, facts: Facts) -> list[Check]:
+    said, name = facts.said, facts.netting_set
+    answers = [answer for _, answer in facts.answers.confirmations]
     return [
-        check_postings(netting_set, books, said.batches, said.windows, said.settlements_end),
-        check_balances(netting_set, books),
+        check_postings(name, books, facts.batches, said.windows, answers, said.settlements_end),
+        check_balances(name, books),
     ]
 
 

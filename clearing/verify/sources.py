@@ -13,10 +13,10 @@ import xxhash
 
 from clearing.core.commands import ControlMessage
 from clearing.core.inputs import I64, Bool, ControlItem
-from clearing.verify.accounting import Values
-from clearing.verify.orders import Order, OrderColumns, orders_in
+from clearing.messages import Item
+from clearing.verify.orders import OrderColumns, orders_in
 from clearing.verify.report import Check, Findings
-from clearing.verify.sums import values_by_asset
+from clearing.verify.sums import Values, add_values, values_by_asset
 from clearing.verify.tables import LogTable, Rows, Source
 
 _ITEM_BITS = 24  # place of a row in its source: offset << 24 | item + 1
@@ -52,8 +52,7 @@ class SourceComparison:
         self.readable: Values = {}
         self.unread: Values = {}
         self.found = Findings()
-        self._assets, self._participants = table.assets, table.participants
-        self._reject_hashes = table.reject_hashes
+        self._table = table
         self._number = table.sources.get(source, -1)
         mine = np.flatnonzero((rows.source == self._number) & rows.fresh)
         place = (rows.source_offset[mine] << _ITEM_BITS) | (rows.item[mine] + 1)
@@ -71,10 +70,12 @@ class SourceComparison:
         """Rows whose records the topic keeps no more enter the sums as the log has them."""
         rows = self._rows
         read = row[rows.reject[row] == 0]
-        found = values_by_asset(rows.asset[read], rows.amount[read], rows.decimals[read])
-        _merge(self.readable, {self._assets.names[a]: total for a, total in found.items()})
+        label, labels = self._table.labels(rows, read)
+        value = np.where(rows.instructions[read], 0, rows.amount[read])
+        found = values_by_asset(label, value, rows.decimals[read])
+        add_values(self.readable, {labels[a]: total for a, total in found.items()})
         if len(read) < len(row):
-            _merge(self.unread, {"": (len(row) - len(read), 0)})
+            add_values(self.unread, {"": (len(row) - len(read), 0)})
 
     def feed(self, records: Sequence[SourceRecord]) -> None:
         """Compare the next records of the topic."""
@@ -129,7 +130,7 @@ class SourceComparison:
             if at == len(offsets) or offsets[at] != offset:
                 continue  # said already: no such record
             digest = xxhash.xxh3_128_hexdigest(records[at].value or b"")
-            said, _ = self._reject_hashes.get((self._number, offset, item), ("", 0))
+            said, _ = self._table.reject_hashes.get((self._number, offset, item), ("", 0))
             if said != digest:
                 self._differ("rejected rows carry another hash than their record", 1, offset)
 
@@ -137,13 +138,14 @@ class SourceComparison:
         self, records: list[SourceRecord], place: I64, row: I64, unread: Bool
     ) -> None:
         places: list[int] = []
-        orders: list[Order] = []
+        orders: list[Item] = []
         for record in records:
             base = record.offset << _ITEM_BITS
             for item, order in orders_in(record.value):
                 places.append(base | (item + 1))
                 orders.append(order)
-        columns = OrderColumns(orders, self._participants.index, self._assets.index)
+        table = self._table
+        columns = OrderColumns(orders, table.participants.index, table.assets.index)
         here = np.array(places, np.int64)
         # A row that was rejected as an item takes that item out, one rejected as a record the whole record.
         whole = place[unread & ((place & _ITEM_MASK) == 0)] >> _ITEM_BITS
@@ -170,9 +172,9 @@ class SourceComparison:
             (self.unread, usable & out, 0),  # rows, not orders: they are counted below
         ):
             found = values_by_asset(
-                columns.asset_number[which], columns.amount[which], columns.decimals[which]
+                columns.label[which], columns.value[which], columns.decimals[which]
             )
-            _merge(values, {columns.assets[a]: (n * counted, v) for a, (n, v) in found.items()})
+            add_values(values, {columns.labels[a]: (n * counted, v) for a, (n, v) in found.items()})
         # The first order of a record that was rejected as a whole, or the item that was: it names the asset.
         at = np.searchsorted(here, unread)
         inside = np.flatnonzero(at < len(here))
@@ -181,16 +183,10 @@ class SourceComparison:
             here[at[inside]] >> _ITEM_BITS == unread[inside] >> _ITEM_BITS,
             here[at[inside]] == unread[inside],
         )
-        known = columns.asset_number[at[inside[same]]]
-        counts = {columns.assets[a]: int(n) for a, n in enumerate(np.bincount(known)) if n}
+        known = columns.label[at[inside[same]]]
+        counts = {columns.labels[a]: int(n) for a, n in enumerate(np.bincount(known)) if n}
         counts[""] = len(unread) - len(known)
-        _merge(self.unread, {asset: (count, 0) for asset, count in counts.items() if count})
-
-
-def _merge(into: Values, more: Values) -> None:
-    for asset, (count, value) in more.items():
-        before = into.get(asset, (0, 0))
-        into[asset] = (before[0] + count, before[1] + value)
+        add_values(self.unread, {asset: (count, 0) for asset, count in counts.items() if count})
 
 
 class ControlComparison:

@@ -9,6 +9,8 @@ from clearing.core.money import show
 
 VALUE_SCALE = 18  # values of unlike decimals are added at this scale, in Python's integers
 
+Values = dict[str, tuple[int, int]]  # asset -> count, value at VALUE_SCALE; asset "": unknown
+
 _PLAIN = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 _LOW = np.int64(0xFFFFFFFF)
 
@@ -37,6 +39,13 @@ def values_by_asset(asset: I64 | I32, amounts: I64, decimals: U8) -> dict[int, t
         before = result.get(number, (0, 0))
         result[number] = (before[0] + count, before[1] + total * 10 ** (VALUE_SCALE - places))
     return result
+
+
+def add_values(into: Values, more: Values) -> None:
+    """Add counts and values of the same assets."""
+    for asset, (count, value) in more.items():
+        before = into.get(asset, (0, 0))
+        into[asset] = (before[0] + count, before[1] + value)
 
 
 def show_value(value: int) -> str:

@@ -1,21 +1,37 @@
-"""The log × outcomes of one netting set as columns: one row per payment, what it says and what became of it.
+"""The log × outcomes of one netting set as columns: one row per payment, what it says and what was said of it.
 
 Built from the log's and the outcomes' records by `LogTable`; the checks read `Rows`. About 80 bytes a payment.
 Which rows were read before is worked out here again from the source spans, without asking the engine.
+What became of rows that waited is in clearing.verify.resolved.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import numpy as np
 
-from clearing.core.inputs import I32, I64, U8, U64, Bool, ControlItem, LogRecord, SourceSpan
+from clearing.core.inputs import (
+    I32,
+    I64,
+    U8,
+    U64,
+    Bool,
+    ControlItem,
+    Kind,
+    Links,
+    LogRecord,
+    References,
+    SourceSpan,
+)
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
 
 NO_OUTCOME = 255  # code of a row nothing was said about
 
+INSTRUCTIONS = "(instructions)"  # in the place of an asset, for rows that move nothing: no asset can have this name
+
 Source = tuple[str, int]  # topic, partition
+Bank = tuple[str, str]  # netting set, participant
 
 
 class Names:
@@ -41,7 +57,8 @@ class Rows:
     """n payment rows in log order. Strings are numbers of LogTable's Names, -1 on rejected rows.
 
     fresh: not read before from the same place of its source. code: outcome, NO_OUTCOME if there is none.
-    window: of accepted rows, else 0. record: index into LogTable.offsets.
+    window: of accepted rows, else 0. record: index into LogTable.offsets; starts: first row of each such record.
+    linked, referring: the rows that `links` and `references` are about, ascending.
     """
 
     record: I32
@@ -56,17 +73,23 @@ class Rows:
     amount: I64
     decimals: U8
     reject: U8
+    kind: U8
     fresh: Bool
     code: U8
     repeat: Bool
     window: I64
+    starts: I64
+    linked: I64
+    links: Links
+    referring: I64
+    references: References
 
     def __len__(self) -> int:
         return len(self.amount)
 
     @property
     def accepted(self) -> Bool:
-        """Rows that changed a position: fresh, accepted, and not the repeat of an earlier row."""
+        """Rows that changed a position at once: fresh, accepted, and not the repeat of an earlier row."""
         return self.fresh & (self.code == Code.ACCEPTED) & ~self.repeat
 
     @property
@@ -81,15 +104,23 @@ class Rows:
     def rejected(self) -> Bool:
         return self.fresh & (self.code >= FIRST_REJECT) & (self.code < FIRST_REFUSAL) & ~self.repeat
 
+    @property
+    def instructions(self) -> Bool:
+        """Rows that are about a payment and move nothing themselves."""
+        return self.kind > Kind.RETURN
+
 
 @dataclass(slots=True)
 class ControlRow:
-    """A fresh command or confirmation of the log."""
+    """A fresh command or confirmation of the log; `place`: its number in the log record."""
 
     log_offset: int
+    place: int
     source: Source
     item: ControlItem
 
+
+_Sparse = TypeVar("_Sparse", Links, References)
 
 _COLUMNS: dict[str, type[np.generic]] = {
     "record": np.int32,
@@ -102,6 +133,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "amount": np.int64,
     "decimals": np.uint8,
     "reject": np.uint8,
+    "kind": np.uint8,
     "body_hash": np.uint64,
     "fresh": np.bool_,
 }
@@ -112,6 +144,7 @@ class LogTable:
     """Collects the log's records; `rows()` joins them with the outcomes.
 
     covered: next offset expected of each source. gaps: where the log skips a part of a source (F14).
+    offsets, lengths: of the log records that hold payments. log_offsets, times_ms: of all.
     reject_hashes: by (source number, offset, item) the hash of what could not be read, and its log offset.
     """
 
@@ -127,20 +160,30 @@ class LogTable:
     reject_hashes: dict[tuple[int, int, int], tuple[str, int]] = field(
         default_factory=dict[tuple[int, int, int], tuple[str, int]]
     )
-    records: int = 0
+    log_offsets: list[int] = field(default_factory=list[int])
+    times_ms: list[int] = field(default_factory=list[int])
     already_read: int = 0
     _columns: dict[str, list[np.ndarray]] = field(
         default_factory=lambda: {name: [] for name in (*_COLUMNS, "id")}
     )
+    _links: list[tuple[I64, Links]] = field(default_factory=list[tuple[I64, Links]])
+    _references: list[tuple[I64, References]] = field(default_factory=list[tuple[I64, References]])
+    _rows: int = 0
+
+    @property
+    def records(self) -> int:
+        return len(self.log_offsets)
 
     def add(self, record: LogRecord) -> None:
         """Take in the next record of the log."""
-        self.records += 1
+        self.log_offsets.append(record.offset)
+        self.times_ms.append(record.time_ms)
         first_new = [self._read_span(record.offset, span) for span in record.sources]
-        for item in record.control:
+        for place, item in enumerate(record.control):
             if item.offset >= first_new[item.source]:
                 span = record.sources[item.source]
-                self.control.append(ControlRow(record.offset, (span.topic, span.partition), item))
+                source = (span.topic, span.partition)
+                self.control.append(ControlRow(record.offset, place, source, item))
             else:
                 self.already_read += 1
         if record.payments is not None:
@@ -180,12 +223,19 @@ class LogTable:
             "amount": rows.amount,
             "decimals": rows.decimals,
             "reject": rows.reject,
+            "kind": rows.kind,
             "body_hash": rows.body_hash,
             "fresh": fresh,
         }
         for name, dtype in _COLUMNS.items():
             self._columns[name].append(np.array(values[name], dtype))
         self._columns["id"].append(np.array(rows.id, np.uint64))
+        if rows.links is not None:
+            self._links.append(self._sparse(rows.links, rows.links.legs > 0))
+        if rows.references is not None:
+            about = (rows.references.id[:, 0] | rows.references.id[:, 1]) != 0
+            self._references.append(self._sparse(rows.references, about))
+        self._rows += len(rows)
         for row, reject in rows.rejects.items():
             if fresh[row]:
                 place = (int(source[row]), int(rows.source_offset[row]), int(rows.item[row]))
@@ -193,6 +243,12 @@ class LogTable:
         self.already_read += len(rows) - int(fresh.sum())
         self.offsets.append(record.offset)
         self.lengths.append(len(rows))
+
+    def _sparse(self, columns: _Sparse, mask: Bool) -> tuple[I64, _Sparse]:
+        """The rows of the log record under way that have such columns, numbered from the first of the log."""
+        at = np.flatnonzero(mask)
+        parts = {part.name: getattr(columns, part.name)[at] for part in fields(columns)}
+        return at + self._rows, type(columns)(**parts)
 
     def rows(self, outcomes: list[Outcomes]) -> tuple[Rows, list[str]]:
         """All rows with what was said about them, and where log and outcomes do not fit each other.
@@ -235,9 +291,28 @@ class LogTable:
             for i, offset in enumerate(self.offsets)
             if i not in said
         ]
-        rows = Rows(**columns, id=ids, code=code, repeat=repeat, window=np.zeros(n, np.int64))
+        linked, links = _joined(self._links, _NO_LINKS)
+        referring, references = _joined(self._references, _NO_REFERENCES)
+        rows = Rows(
+            **columns,
+            id=ids,
+            code=code,
+            repeat=repeat,
+            window=np.zeros(n, np.int64),
+            starts=starts,
+            linked=linked,
+            links=links,
+            referring=referring,
+            references=references,
+        )
         _fill_windows(rows, windows, len(self.assets.names))
         return rows, problems
+
+    def labels(self, rows: Rows, chosen: I64 | Bool) -> tuple[I64, list[str]]:
+        """What the rows are counted under, as numbers, and their names: the asset, or INSTRUCTIONS."""
+        instruction = rows.instructions[chosen]
+        label = np.where(instruction, len(self.assets.names), rows.asset[chosen]).astype(np.int64)
+        return label, [*self.assets.names, INSTRUCTIONS]
 
     def log_offset(self, row: int, rows: Rows) -> int:
         return self.offsets[int(rows.record[row])]
@@ -245,6 +320,27 @@ class LogTable:
 
 def _numbers(names: Names, values: list[str]) -> I32:
     return np.array([names.add(value) for value in values] or [-1], np.int32)
+
+
+_NO_WORDS, _NO_BYTES = np.empty((0, 2), np.uint64), np.empty(0, np.uint8)
+_NO_LINKS = Links(_NO_WORDS, _NO_WORDS, _NO_BYTES, _NO_BYTES, _NO_BYTES)
+_NO_REFERENCES = References(
+    _NO_WORDS, np.empty(0, np.uint64), np.empty(0, np.int64), _NO_BYTES, _NO_BYTES
+)
+
+
+def _joined(parts: list[tuple[I64, _Sparse]], nothing: _Sparse) -> tuple[I64, _Sparse]:
+    """Sparse columns of all log records, one after the other."""
+    every = [nothing, *(columns for _, columns in parts)]
+    return (
+        np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in parts)]),
+        type(nothing)(
+            **{
+                part.name: np.concatenate([getattr(columns, part.name) for columns in every])
+                for part in fields(nothing)
+            }
+        ),
+    )
 
 
 def _fill_windows(rows: Rows, windows: list[tuple[int, int, int]], width: int) -> None:

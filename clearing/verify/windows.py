@@ -1,224 +1,247 @@
-"""Windows, confirmations and positions: what journal and `positions` say against the log (R4, R8, R11, R23)."""
+"""Windows and what ledgers answered: what the journal says against batches and confirmations (R4, R20, R23)."""
 
-import numpy as np
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from clearing.core.batches import nets
-from clearing.core.commands import Confirmation
 from clearing.core.money import parse, show
-from clearing.core.outputs import Position, SettlementBatch, WindowEvent
-from clearing.names import FUNDING_ACCOUNT
+from clearing.core.outputs import Entry, SettlementBatch, WindowEvent
+from clearing.verify.commands import Answers
 from clearing.verify.report import Check, Findings
-from clearing.verify.sums import minor_units
-from clearing.verify.tables import LogTable, Rows
 
-# What the journal may show after a state (R4); PROCESSING and CLOSED are passed within one step,
-# an open window says OPEN again when its cut-off changes.
+Window = tuple[str, int]  # asset, number
+
+# What the journal may show after a state (R4); PROCESSING and CLOSED are passed within one step, an open window
+# says OPEN again when its cut-off changes. The parts of a window fail and are sent again one by one, so that
+# FAILED, ABORTED and PENDING_SETTLEMENT may repeat; ABORTED → SETTLED: a recast that took everything out.
 _MAY_FOLLOW: dict[str, tuple[str, ...]] = {
     "": ("OPEN",),
     "OPEN": ("OPEN", "PENDING_SETTLEMENT", "SETTLED"),
-    "PENDING_SETTLEMENT": ("SETTLED", "FAILED", "ABORTED"),
-    "FAILED": ("PENDING_SETTLEMENT",),
-    "ABORTED": ("PENDING_SETTLEMENT",),
+    "PENDING_SETTLEMENT": ("PENDING_SETTLEMENT", "SETTLED", "FAILED", "ABORTED"),
+    "FAILED": ("PENDING_SETTLEMENT", "FAILED", "ABORTED"),
+    "ABORTED": ("PENDING_SETTLEMENT", "FAILED", "ABORTED", "SETTLED"),
     "SETTLED": (),
+}
+# The same of one batch: a version is sent once, and ends once.
+_BATCH_MAY_FOLLOW: dict[str, tuple[str, ...]] = {
+    "PENDING_SETTLEMENT": ("SETTLED", "FAILED", "ABORTED"),
+    "FAILED": ("ABORTED",),
 }
 
 
-def check_windows(
-    table: LogTable, events: list[WindowEvent], batches: list[SettlementBatch]
-) -> Check:
-    """Windows follow R4, one is open per asset, none is settled twice or without its ledger's word (R4, R23)."""
-    found = Findings()
-    states: dict[tuple[str, int], WindowEvent] = {}
-    opened: dict[str, int] = {}
-    by_id = {batch.id: batch for batch in batches}
-    answers = _answers(table)
-    for event in events:
-        key = (event.asset, event.window)
-        before = states.get(key)
-        state = before.state if before else ""
-        if event.state not in _MAY_FOLLOW.get(state, ()):
-            found.add(
-                f"window {key[1]} of {key[0]} went from {state or 'nothing'} to {event.state}"
-            )
-        if event.state == "OPEN" and state != "OPEN":
-            if event.window != opened.get(event.asset, 0) + 1:
-                found.add(
-                    f"{event.asset}: window {event.window} opened after {opened.get(event.asset, 0)}"
-                )
-            last = states.get((event.asset, event.window - 1))
-            if last is not None and last.state == "OPEN":
-                found.add(
-                    f"{event.asset}: window {event.window} opened while the one before was open"
-                )
-            opened[event.asset] = event.window
+@dataclass(slots=True)
+class _Track:
+    """A window as far as the journal has come. current: part → its latest batch; states: of each by id."""
+
+    event: WindowEvent
+    current: dict[int, SettlementBatch] = field(default_factory=dict[int, SettlementBatch])
+    states: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def batches(self) -> list[SettlementBatch]:
+        return [self.current[part] for part in sorted(self.current)]
+
+
+class _Journal:
+    """Follows the journal's events of windows one by one."""
+
+    def __init__(
+        self, batches: Iterable[SettlementBatch], answers: Answers, found: Findings
+    ) -> None:
+        self.found = found
+        self.answers = answers
+        self.tracks: dict[Window, _Track] = {}
+        self.opened: dict[str, int] = {}
+        self.settled_at: dict[Window, int] = {}
+        self.closed_at: dict[Window, int] = {}
+        self.by_id = {batch.id: batch for batch in batches if batch.kind != "funding"}
+        self.firsts: defaultdict[Window, dict[int, SettlementBatch]] = defaultdict(dict)
+        for batch in self.by_id.values():
+            if batch.version == 1:
+                self.firsts[batch.asset, batch.window][batch.part] = batch
+
+    def differ(self, event: WindowEvent, what: str) -> None:
+        where = f"window {event.window} of {event.asset} at log offset {event.log_offset}"
+        self.found.add(f"{where}: {what}")
+
+    def take(self, event: WindowEvent) -> None:
+        window = event.asset, event.window
+        track = self.tracks.get(window)
+        before = track.event.state if track else ""
+        if event.state not in _MAY_FOLLOW.get(before, ()):
+            self.differ(event, f"it went from {before or 'nothing'} to {event.state}")
+        if track is None:
+            track = self.tracks[window] = _Track(event)
+        if event.state == "OPEN":
+            if before != "OPEN":
+                self._open(event)
         elif event.batch:
-            _check_batch_event(event, by_id.get(event.batch), answers, found)
-        elif event.payments:
-            found.add(f"window {key[1]} of {key[0]} is {event.state} without a batch")
-        states[key] = event
-    for batch in batches:
-        if batch.kind == "net" and (batch.asset, batch.window) not in states:
-            found.add(f"batch {batch.sequence} is of a window nobody opened")
-    settled = sum(event.state == "SETTLED" for event in states.values())
-    waiting = sum(event.state == "PENDING_SETTLEMENT" for event in states.values())
-    failed = sum(event.state in ("FAILED", "ABORTED") for event in states.values())
-    if waiting:
-        found.wait_for(f"{waiting} windows wait for their ledger")
-    return found.check(
-        "windows settle once, on their ledger's word",
-        "R4 R23",
-        table.netting_set,
-        f"{len(states):,} windows: {settled:,} settled, {waiting:,} waiting, {failed:,} failed, "
-        f"{len(opened):,} open",
-    )
+            self._take_batch(track, event)
+        elif event.payments or event.entries:
+            self.differ(event, f"{event.state} without a batch")
+        elif event.state == "SETTLED" and before == "OPEN" and window in self.firsts:
+            self.differ(event, "SETTLED at once, but it has batches")
+        if event.state == "SETTLED":
+            self.settled_at[window] = event.log_offset
+        if before == "OPEN" and event.state != "OPEN":
+            self.closed_at[window] = event.log_offset
+        track.event = event
+
+    def _open(self, event: WindowEvent) -> None:
+        asset, number = event.asset, event.window
+        if number != self.opened.get(asset, 0) + 1:
+            self.differ(event, f"opened after window {self.opened.get(asset, 0)}")
+        last = self.tracks.get((asset, number - 1))
+        if last is not None and last.event.state == "OPEN":
+            self.differ(event, "opened while the one before was open")
+        self.opened[asset] = number
+
+    def _take_batch(self, track: _Track, event: WindowEvent) -> None:
+        batch = self.by_id.get(event.batch)
+        if batch is None:
+            self.differ(event, f"batch {event.batch} is not in the topic")
+            return
+        if (batch.asset, batch.window, batch.hash) != (event.asset, event.window, event.hash):
+            self.differ(event, f"says something else than batch {batch.sequence}")
+        if event.state == "PENDING_SETTLEMENT":
+            self._send(track, event, batch)
+            return
+        meant = track.batches if event.state == "SETTLED" else [batch]
+        if batch is not (meant[0] if meant else None):
+            self.differ(event, f"names batch {batch.sequence}, which is not its first")
+        for part in meant:
+            state = track.states.get(part.id, "")
+            if event.state not in _BATCH_MAY_FOLLOW.get(state, ()):
+                self.differ(
+                    event,
+                    f"batch {part.sequence} went from {state or 'nothing'} to {event.state}",
+                )
+            track.states[part.id] = event.state
+        self._compare(event, meant)
+        if event.state in ("SETTLED", "FAILED"):
+            self._compare_entries(event, meant)
+        for part in meant:
+            self._check_answer(event, part, track)
+
+    def _send(self, track: _Track, event: WindowEvent, batch: SettlementBatch) -> None:
+        if batch.version == 1:
+            sent = self.firsts[batch.asset, batch.window]
+            if batch.part != 1:
+                self.differ(event, f"names part {batch.part}, not the first")
+        else:
+            sent = {batch.part: batch}
+            before = track.current.get(batch.part)
+            if before is None or track.states.get(before.id) not in ("FAILED", "ABORTED"):
+                self.differ(event, f"version {batch.version} was sent, but the one before stands")
+        track.current |= sent
+        track.states |= {part.id: "PENDING_SETTLEMENT" for part in sent.values()}
+        self._compare(event, [sent[part] for part in sorted(sent)])
+
+    def _compare(self, event: WindowEvent, meant: list[SettlementBatch]) -> None:
+        """What an event says of its batches together."""
+        if not meant:
+            return
+        scale = meant[0].scale
+        gross = sum(parse(batch.gross, batch.scale) or 0 for batch in meant)
+        wanted = (
+            max(batch.version for batch in meant),
+            sum(batch.payments for batch in meant),
+            show(gross, scale),
+        )
+        if (event.version, event.payments, event.gross) != wanted:
+            self.differ(event, "says something else than its batches")
+
+    def _compare_entries(self, event: WindowEvent, meant: list[SettlementBatch]) -> None:
+        """What banks are told."""
+        told = {entry.participant: entry for entry in event.entries}
+        if told != _summed(meant) or len(told) != len(event.entries):
+            self.differ(event, "carries other entries than its batches")
+
+    def _check_answer(self, event: WindowEvent, batch: SettlementBatch, track: _Track) -> None:
+        """R23: SETTLED and FAILED are the ledger's word; so is ABORTED, unless the batch had failed before."""
+        word = "POSTED" if event.state == "SETTLED" else "REFUSED"
+        if not self.said(batch, word, event.log_offset):
+            self.differ(event, f"{event.state}, but its ledger had not said {word} of {batch.id}")
+
+    def said(self, batch: SettlementBatch, word: str, by: int) -> bool:
+        """Whether its ledger had answered so by this log offset."""
+        at = self.answers.at(batch.id, batch.hash, batch.ledger, word)
+        return at is not None and at <= by
 
 
-def _answers(table: LogTable) -> dict[tuple[str, str, str], int]:
-    """First log offset of each answer of a ledger: (batch, hash, status)."""
-    answers: dict[tuple[str, str, str], int] = {}
-    for row in table.control:
-        message = row.item.message
-        if isinstance(message, Confirmation):
-            answers.setdefault((message.batch, message.hash, message.status), row.log_offset)
-    return answers
+def _summed(batches: list[SettlementBatch]) -> dict[str, Entry]:
+    """One line each, over all parts and counterparties."""
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 5)
+    scale = batches[0].scale if batches else 0
+    for entry in (entry for batch in batches for entry in batch.entries):
+        amounts = [parse(text, scale) or 0 for text in (entry.net, entry.debits, entry.credits)]
+        mine = sums[entry.participant]
+        for i, units in enumerate((*amounts, entry.sent, entry.received)):
+            mine[i] += units
+    return {
+        name: Entry(
+            name, show(net, scale), show(debits, scale), show(credits_, scale), sent, received
+        )
+        for name, (net, debits, credits_, sent, received) in sums.items()
+    }
 
 
-def _check_batch_event(
-    event: WindowEvent,
-    batch: SettlementBatch | None,
-    answers: dict[tuple[str, str, str], int],
-    found: Findings,
-) -> None:
-    where = f"window {event.window} of {event.asset} at log offset {event.log_offset}"
-    if batch is None:
-        found.add(f"{where}: batch {event.batch} is not in the topic")
-        return
-    said = (event.hash, event.asset, event.window, event.version, event.payments, event.gross)
-    if said != (batch.hash, batch.asset, batch.window, batch.version, batch.payments, batch.gross):
-        found.add(f"{where}: says something else than batch {batch.sequence}")
-    if event.state in ("SETTLED", "FAILED") and event.entries != batch.entries:
-        found.add(f"{where}: carries other entries than batch {batch.sequence}")
-    answer = {"SETTLED": "POSTED", "FAILED": "REFUSED"}.get(event.state)
-    if answer is not None:
-        at = answers.get((batch.id, batch.hash, answer))
-        if at is None or at > event.log_offset:
-            found.add(f"{where}: {event.state}, but its ledger had not said {answer}")
-
-
-def check_positions(
-    table: LogTable,
-    rows: Rows,
-    positions: list[Position],
+def check_windows(
+    netting_set: str,
     events: list[WindowEvent],
     batches: list[SettlementBatch],
-    scales: dict[str, int],
-    goal: int,
+    answers: Answers,
+    joint: Mapping[Window, frozenset[Window]],
 ) -> Check:
-    """The last position of each account is what payments, funding and settlements make it (R8, R11).
+    """Windows follow R4: one is open per asset, none is settled twice or without its ledger's word (R4, R23).
 
-    position = credits - debits of what is not settled; prefunded = funding + settled nets; headroom adds up.
-    Positions are written at a bounded rate: one that is older than its account's last change is on its way.
-    goal: log offset up to which is verified; a position from beyond is left for next time.
+    joint: windows that share links; they close, and become final, in one step (R20).
     """
     found = Findings()
-    owed, changed_at = _unsettled(table, rows, events, scales)
-    held_by, held_at = _held(table, events, batches)
-    compared = late = 0
-    for record in positions:
-        scale = scales.get(record.asset, 0)
-        key = (record.participant, record.asset)
-        units = [
-            parse(text, scale)
-            for text in (record.prefunded, record.net_debit_cap, record.position, record.reserved)
-        ]
-        headroom = parse(record.headroom, scale)
-        if None in units or headroom is None:
-            found.add(f"{key}: an amount is no decimal at scale {scale}")
-            continue
-        held, cap, position, reserved = (unit or 0 for unit in units)
-        if held + cap + position - reserved != headroom:
-            found.add(f"{key}: headroom {record.headroom} is not the sum of its parts")
-        if record.log_offset >= goal:
-            continue
-        if max(changed_at.get(key, -1), held_at.get(key, -1)) > record.log_offset:
-            late += 1
-            continue
-        compared += 1
-        if position != owed.get(key, 0):
-            found.add(
-                f"{key}: position {record.position}, payments say {show(owed.get(key, 0), scale)}"
-            )
-        if held != held_by.get(key, 0):
-            found.add(
-                f"{key}: prefunded {record.prefunded}, batches say {show(held_by.get(key, 0), scale)}"
-            )
-    known = {(record.participant, record.asset) for record in positions}
-    late += len({*owed, *held_by} - known)
-    if late:
-        found.wait_for(f"{late} positions are not written yet")
-    return found.check(
-        "positions are what is unsettled",
-        "R8 R11",
-        table.netting_set,
-        f"{compared:,} of {len(positions):,} positions recomputed",
-    )
-
-
-def _unsettled(
-    table: LogTable, rows: Rows, events: list[WindowEvent], scales: dict[str, int]
-) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """Per account: net of the accepted payments in windows that are not settled, and last log offset with one."""
-    accepted = np.flatnonzero(rows.accepted)
-    settled = {(e.asset, e.window) for e in events if e.state == "SETTLED"}
-    numbers = {name: number for number, name in enumerate(table.assets.names)}
-    final = np.array([numbers[a] << 40 | w for a, w in settled if a in numbers] or [-1], np.int64)
-    asset = rows.asset[accepted].astype(np.int64)
-    open_ = ~np.isin(asset << 40 | rows.window[accepted], final)
-    scale = np.array([scales.get(name, -1) for name in table.assets.names] or [-1], np.int64)
-    units, _ = minor_units(rows.amount[accepted], rows.decimals[accepted], scale[asset])
-    width = max(len(table.assets.names), 1)
-    size = len(table.participants.names) * width
-    net, last = np.zeros(size, np.int64), np.full(size, -1, np.int64)
-    offsets = np.array(table.offsets or [0], np.int64)[rows.record[accepted]]
-    for side, sign in ((rows.debtor, -1), (rows.creditor, 1)):
-        account = side[accepted].astype(np.int64) * width + asset
-        np.add.at(net, account[open_], sign * units[open_])
-        np.maximum.at(last, account, offsets)
-    touched = np.flatnonzero(last >= 0).tolist()
-    keys = {
-        account: (table.participants.names[account // width], table.assets.names[account % width])
-        for account in touched
-    }
-    return (
-        {keys[account]: int(net[account]) for account in touched},
-        {keys[account]: int(last[account]) for account in touched},
-    )
-
-
-def _held(
-    table: LogTable, events: list[WindowEvent], batches: list[SettlementBatch]
-) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """Per account: prefunding that batches have moved, and the last log offset at which one did."""
-    held: dict[tuple[str, str], int] = {}
-    at: dict[tuple[str, str], int] = {}
-
-    def move(batch: SettlementBatch, sign: int, offset: int) -> None:
-        for participant, net in nets(batch).items():
-            if participant != FUNDING_ACCOUNT:
-                key = (participant, batch.asset)
-                held[key] = held.get(key, 0) + sign * net
-                at[key] = max(at.get(key, -1), offset)
-
-    answers = _answers(table)
-    for batch in batches:
-        if batch.kind == "funding":
-            move(batch, 1, batch.log_first)
-            refused_at = answers.get((batch.id, batch.hash, "REFUSED"))
-            posted_at = answers.get((batch.id, batch.hash, "POSTED"))
-            if refused_at is not None and (posted_at is None or refused_at < posted_at):
-                move(batch, -1, refused_at)
-    by_id = {batch.id: batch for batch in batches}
+    journal = _Journal(batches, answers, found)
     for event in events:
-        if event.state == "SETTLED" and event.batch in by_id:
-            move(by_id[event.batch], 1, event.log_offset)
-    return held, at
+        journal.take(event)
+    for batch in journal.by_id.values():
+        track = journal.tracks.get((batch.asset, batch.window))
+        if track is None or batch.id not in track.states:
+            found.add(f"batch {batch.sequence} is of a window that did not send it")
+    linked = _check_joint(journal, joint)
+    states = [track.event.state for track in journal.tracks.values()]
+    waiting = sum(_waits(journal, track) for track in journal.tracks.values())
+    if waiting:
+        found.wait_for(f"{waiting} windows wait for their ledger")
+    failed = states.count("FAILED") + states.count("ABORTED")
+    return found.check(
+        "windows settle once, on their ledger's word",
+        "R4 R20 R23",
+        netting_set,
+        f"{len(states):,} windows: {states.count('SETTLED'):,} settled, {waiting:,} waiting, {failed:,} failed, "
+        f"{len(journal.opened):,} open; {linked:,} settled together with others",
+    )
+
+
+def _waits(journal: _Journal, track: _Track) -> bool:
+    """Whether a batch of it has no answer yet: what waits for others that failed waits for operators."""
+    return track.event.state == "PENDING_SETTLEMENT" and any(
+        track.states.get(batch.id) == "PENDING_SETTLEMENT"
+        and not journal.said(batch, "POSTED", 1 << 62)
+        for batch in track.batches
+    )
+
+
+def _check_joint(journal: _Journal, joint: Mapping[Window, frozenset[Window]]) -> int:
+    """R20: batches name exactly the windows they share links with; those close, and are final, in one step."""
+    found, windows = journal.found, journal.by_id
+    for batch in windows.values():
+        window = batch.asset, batch.window
+        others = {(o.asset, o.window) for name in batch.linked if (o := windows.get(name))}
+        if len([name for name in batch.linked if name not in windows]):
+            found.add(f"batch {batch.sequence} is linked with a batch that is not there")
+        elif others != joint.get(window, frozenset((window,))) - {window}:
+            found.add(f"batch {batch.sequence} is linked with other windows than its links are in")
+    for group in set(joint.values()):
+        names = " and ".join(f"{number} of {asset}" for asset, number in sorted(group))
+        for what, at in (("closed", journal.closed_at), ("settled", journal.settled_at)):
+            if len({at.get(window) for window in group}) > 1:
+                found.add(f"windows {names} share links and were not {what} together")
+    return sum(window in joint for window in journal.settled_at)

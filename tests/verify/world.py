@@ -6,28 +6,28 @@ would be, journal transactions, status topics, the books of an ideal ledger. Tes
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 from aiokafka import TopicPartition
 
-from clearing.core.batches import nets
-from clearing.core.commands import CloseWindow, SetStatus
+from clearing.core.commands import CloseWindow, Confirmation, SetStatus
 from clearing.core.outputs import SettlementBatch
 from clearing.intake.packing import SourceRecord
-from clearing.log import payments
+from clearing.log import control, payments
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction, decode_settlement
 from clearing.logfile import LogFileRecord
 from clearing.names import Topics
 from clearing.reading import Bounds
-from clearing.scenario import Recorder, Scenario
+from clearing.scenario import Recorder, Scenario, read_events, start_of
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
 from clearing.simulate import Simulation
 from clearing.verify import Report
-from clearing.verify.ledger import LedgerBooks, Posting
+from clearing.verify.ledger import LedgerBooks, Posting, posted_lines
 from clearing.verify.run import verify_topics
 
 START_MS = 1_767_614_400_000  # 2026-01-05 12:00 UTC
@@ -89,6 +89,7 @@ class _Recorded(Simulation):
 class World:
     """The topics of an installation, its ledger, and a verification over both."""
 
+    netting_set: str = "hk"
     topics: Topics = field(default_factory=Topics)
     partitions: dict[TopicPartition, list[Record]] = field(default_factory=dict)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
@@ -121,7 +122,7 @@ class World:
             return self.books
 
         return await verify_topics(
-            ListReader(self), self.topics, {"hk": 0}, books if ledger else None
+            ListReader(self), self.topics, {self.netting_set: 0}, books if ledger else None
         )
 
 
@@ -159,29 +160,40 @@ class ListReader:
 
 
 class Writer:
-    """Writes what a simulation says into a world's topics, a transaction every few log records."""
+    """Writes what a simulation says into a world's topics, a transaction every few log records.
+
+    The ledger's books follow what the ledgers of the simulation have answered.
+    """
 
     RECORDS_PER_TRANSACTION = 3
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._recorder = Recorder("hk")
+        self._recorder = Recorder(world.netting_set)
+        self._sent: dict[str, tuple[SettlementBatch, int]] = {}
         self._told = 0
         self._sequence = 0
         self._since = 0
         self.simulation: Simulation | None = None
 
-    def observe(self, record: LogFileRecord, outputs: list[OutputRecord]) -> None:
+    def observe(self, record: LogFileRecord, outputs: Sequence[OutputRecord]) -> None:
         world = self._world
+        if record.key == control.KEY:
+            for item in control.unpack(record.value or b"", record.offset, 0).control:
+                if isinstance(item.message, Confirmation) and item.message.batch in self._sent:
+                    self._post(*self._sent.pop(item.message.batch), item.message)
         world.add(world.topics.log, record.key, record.value, record.time_ms)
         for output in outputs:
             world.add(getattr(world.topics, output.topic), output.key, output.value, record.time_ms)
             if output.topic == "settlements":
-                self._post(decode_settlement(output.value))
+                message = decode_settlement(output.value)
+                if isinstance(message, SettlementBatch):
+                    settlements = TopicPartition(world.topics.settlements, 0)
+                    self._sent[message.id] = message, world.ends[settlements] - 1
         self._recorder.observe(record, outputs)
         for told in self._recorder.result.statuses[self._told :]:
             topic = world.topics.status(told.participant)
-            world.add(topic, b"hk", bytes(told.message), record.time_ms)
+            world.add(topic, world.netting_set.encode(), bytes(told.message), record.time_ms)
         self._told = len(self._recorder.result.statuses)
         self._since += 1
         if self._since == self.RECORDS_PER_TRANSACTION:
@@ -196,7 +208,7 @@ class Writer:
         self._since = 0
         self._sequence += 1
         transaction = Transaction(
-            netting_set="hk",
+            netting_set=world.netting_set,
             next_offset=machine.next_offset,
             sequence=self._sequence,
             chain=machine.chain.hex(),
@@ -211,12 +223,10 @@ class Writer:
         for topic in (world.topics.journal, world.topics.outcomes, world.topics.settlements):
             world.marker(topic)
 
-    def _post(self, message: object) -> None:
-        """What an ideal ledger books."""
-        if not isinstance(message, SettlementBatch):
-            return
+    def _post(self, message: SettlementBatch, offset: int, answer: Confirmation) -> None:
+        """What the ledger of an answer has booked."""
         books = self._world.books
-        settlements = TopicPartition(self._world.topics.settlements, 0)
+        posted = answer.status == "POSTED"
         posting = Posting(
             id=message.id,
             hash=message.hash,
@@ -226,17 +236,21 @@ class Writer:
             window=message.window,
             version=message.version,
             sequence=message.sequence,
-            source_offset=self._world.ends[settlements] - 1,
-            status="POSTED",
-            reason="",
-            entries={name: net for name, net in nets(message).items() if net},
+            source_offset=offset,
+            status=answer.status,
+            reason=answer.reason,
+            part=message.part,
+            parts=message.parts,
+            linked=message.linked,
+            short=answer.short,
+            entries=posted_lines(message) if posted else {},
         )
         books.postings.append(posting)
         books.sequences[message.ledger] = message.sequence
-        for name, net in posting.entries.items():
-            account = (message.ledger, message.asset, name)
-            books.balances[account] = books.balances.get(account, 0) + net
-            books.running.append((account, net, books.balances[account]))
+        for line in posting.entries.values():
+            account = (message.ledger, message.asset, line.participant)
+            books.balances[account] = books.balances.get(account, 0) + line.units
+            books.running.append((account, line.units, books.balances[account]))
 
 
 def payment(rng: random.Random, debtor: str, **fields: object) -> dict[str, object]:
@@ -258,34 +272,54 @@ def payment(rng: random.Random, debtor: str, **fields: object) -> dict[str, obje
 
 
 def build(seed: int = 1) -> World:
-    """A day with everything in it: accepted, refused, rejected, repeated, bulks, commands, rows read twice."""
+    """A day of plain payments: accepted, refused, rejected, repeated, in bulks; commands, rows read twice."""
     rng = random.Random(seed)
-    world, scheme = World(), parse(SCHEME)
+    with written(SCHEME, "hk") as (world, scenario):
+        _publish_day(scenario.simulations["hk"], rng)
+    return world
+
+
+def played(scheme: str, events: Iterable[bytes]) -> World:
+    """What came of a scheme of one netting set, "main", and a file of events."""
+    read = read_events(events, "events")
+    with written(scheme, "main", start_of(read)) as (world, scenario):
+        for event in read:
+            scenario.play(event)
+    return world
+
+
+@contextmanager
+def written(
+    scheme_text: str, netting_set: str, start_ms: int = START_MS
+) -> Iterator[tuple[World, Scenario]]:
+    """A world in which a scheme was loaded; complete when the context is left."""
+    scheme = parse(scheme_text)
     assert isinstance(scheme, Scheme), scheme
+    world = World(netting_set)
     writer = Writer(world)
-    simulation = _Recorded("hk", START_MS, [writer.observe])  # pyright: ignore[reportArgumentType]
+    simulation = _Recorded(netting_set, start_ms, [writer.observe])
     writer.simulation = simulation
-    Scenario(scheme, {"hk": simulation}).load_scheme()
-    _publish_day(simulation, rng)
+    scenario = Scenario(scheme, {netting_set: simulation})
+    scenario.load_scheme()
+    yield world, scenario
     simulation.finish()
     writer.commit()
     for topic, _, record in simulation.published:
-        world.add(topic, None, record.value, START_MS)
-    for bank in BANKS:  # topics exist, whether or not somebody wrote to them
-        for name in (world.topics.payments("hk", bank), world.topics.status(bank)):
+        world.add(topic, None, record.value, start_ms)
+    for bank in scheme.members[netting_set]:  # topics exist, whether or not somebody wrote to them
+        for name in (world.topics.payments(netting_set, bank), world.topics.status(bank)):
             world.ends.setdefault(TopicPartition(name, 0), 0)
-    return world
 
 
 def _publish_day(simulation: Simulation, rng: random.Random) -> None:
     encode = msgspec.json.encode
     log_payments: list[bytes] = []
-    simulation.observers = [
-        *simulation.observers,
-        lambda record, _: (
-            log_payments.append(record.value or b"") if record.key == payments.KEY else None
-        ),
-    ]
+
+    def keep(record: LogFileRecord, _: Sequence[OutputRecord]) -> None:
+        if record.key == payments.KEY:
+            log_payments.append(record.value or b"")
+
+    simulation.observers = [*simulation.observers, keep]
     for part in range(3):
         sent: list[dict[str, object]] = []
         for _ in range(40):
