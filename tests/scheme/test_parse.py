@@ -111,7 +111,7 @@ def test_the_demo_is_a_good_scheme() -> None:
     scheme = parse((resources.files("clearing.dev") / "demo.toml").read_bytes())
     assert isinstance(scheme, Scheme)
     assert list(scheme.netting_sets) == ["hk", "eu"]
-    assert len(scheme.participants) == 8
+    assert len(scheme.participants) == 9
     kinds = {asset.spec.kind for asset in scheme.assets_of("hk")}
     assert kinds == set(AssetKind)
     every, cutoffs, command = (
