@@ -1,10 +1,12 @@
 """`python -m loadtests.kills`: a million payments, twenty kill -9 of random processes at random moments, the proof.
 
-The long form of tests/integration/test_exactly_once.py: the same drill, as long and as hard as you like.
+The long form of tests/integration/test_exactly_once.py: the same drill, as long and as hard as you like. Part
+of the traffic waits: gridlocks, trades of two legs, payments that are taken back.
 """
 
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -17,28 +19,32 @@ from clearing.dev.folders import run_folder
 from clearing.dev.screen import Screen, latency
 from clearing.dev.services import supervised
 from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
+from clearing.dev.workload import MIXED, SIMPLE
 from clearing.failures import ExitCode, explain
 from loadtests.bench import SCHEME
 from loadtests.console import quiet
 
 app = App(name="python -m loadtests.kills", help_format="markdown")
 
+QUEUES = Path(__file__).with_name("queues.toml")
 COUNTS = {"intake": 2, "engine": 2, "dispatch": 1, "sink": 2}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """payments at rate payments/s; kills: how many kill -9."""
+    """payments at rate payments/s; kills: how many kill -9; plain: nothing waits, as in the load test."""
 
     payments: int = 1_000_000
     kills: int = 20
     seed: int = 1
     rate: float = 15_000.0
+    plain: bool = False
     bootstrap: str = ""
     dsn: str = ""
 
 
 class Survived(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it. wrong: "" if everything holds; killed: how often each service."""
+    """What became of it. wrong: "" if everything holds; killed: how often each service; waited: payments that did,
+    at_once: those of them that left in pairs or gridlocks."""
 
     ok: bool
     payments: int
@@ -47,6 +53,8 @@ class Survived(msgspec.Struct, frozen=True, kw_only=True):
     windows_settled: int
     batches: int
     claims: int
+    waited: int
+    at_once: int
     latency: str
     wrong: str
 
@@ -57,7 +65,7 @@ async def run(options: Options, screen: Screen) -> Survived:
     with run_folder("kills") as folder:
         screen.note("starting the servers")
         async with servers(folder.path, screen.note, options.bootstrap, options.dsn) as made:
-            scheme = renamed(read_scheme(SCHEME), made.run)
+            scheme = renamed(read_scheme(SCHEME if options.plain else QUEUES), made.run)
             partitions = await prepare(made.settings, scheme, by="kills")
             async with supervised(made.settings, folder.path / "services", COUNTS) as services:
                 await services.ready()
@@ -68,6 +76,7 @@ async def run(options: Options, screen: Screen) -> Survived:
                     services,
                     payments=options.payments,
                     seed=options.seed,
+                    mix=SIMPLE if options.plain else MIXED,
                     rows_per_s=options.rate,
                     blows=random_blows(options.kills, options.payments, options.seed),
                 )
@@ -93,6 +102,8 @@ def report(result: Drilled) -> Survived:
         windows_settled=drill.watch.progress.settled,
         batches=result.report.batches,
         claims=len(result.report.checks),
+        waited=drill.banks.told.waited,
+        at_once=sum(len(r.ids) for r in drill.watch.progress.releases.values()),
         latency=latency(drill),
         wrong="" if result.ok else str(result),
     )
@@ -105,6 +116,7 @@ def kills(
     kills: int = 20,
     seed: int = 1,
     rate: float = 15_000.0,
+    plain: Annotated[bool, Parameter(negative="")] = False,
     bootstrap: str = "",
     dsn: str = "",
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -115,6 +127,7 @@ def kills(
     and the banks' own plan agrees in counts, values, reasons, nets and finality.
 
         python -m loadtests.kills --payments 1000000 --kills 20 --seed 7
+        python -m loadtests.kills --plain        nothing waits, nothing is linked
 
     Parameters
     ----------
@@ -126,6 +139,8 @@ def kills(
         Of payments, victims and moments.
     rate
         Payments per second, of all banks together.
+    plain
+        Two netted assets without queues, as in the load test, instead of every way to settle, wait and be linked.
     bootstrap
         Your Kafka: HOST:PORT,… Topics are made with a prefix of their own and deleted afterwards.
     dsn
@@ -135,7 +150,13 @@ def kills(
     """
     screen = Screen(Console(stderr=True))
     options = Options(
-        payments=payments, kills=kills, seed=seed, rate=rate, bootstrap=bootstrap, dsn=dsn
+        payments=payments,
+        kills=kills,
+        seed=seed,
+        rate=rate,
+        plain=plain,
+        bootstrap=bootstrap,
+        dsn=dsn,
     )
     quiet()
     try:
@@ -155,6 +176,7 @@ def _show(survived: Survived, out: Console) -> None:
     killed = ", ".join(f"{name} × {count}" for name, count in survived.killed.items())
     out.print(f"{survived.payments:,} payments, {sum(survived.killed.values())} kills: {killed}")
     out.print(f"{survived.windows_settled} windows settled, {survived.batches} batches")
+    out.print(f"{survived.waited:,} payments waited, {survived.at_once:,} of them left with others")
     if survived.ok:
         out.print(f"[green]everything holds[/green]: {survived.claims} claims, and the banks' plan")
     else:
