@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clearing.core.commands import SetStatus
 from clearing.core.reasons import Code
 from clearing.core.registry import BisModel, QueuePolicy
 from tests.core.build import NOON_MS, linked
@@ -97,6 +98,18 @@ def test_no_leg_leaves_while_another_is_not_at_its_turn() -> None:  # R13, R20
     assert scene.queue(B) == [2, 9]
     scene.pay(row(8, A, C, 9, "BOND").cancel(10))
     assert scene.fates == [(8, Code.CANCELLED, ""), *released(1, 2, how="LINK")]
+
+
+def test_a_link_of_the_suspended_waits_complete_or_not_at_all() -> None:  # R20, R32
+    """A is suspended when the last leg comes, between two others."""
+    for queue, codes in ((FIFO, QUEUED), (QueuePolicy.NONE, LINK_REFUSED)):
+        scene = Scene(asset(queue=queue), held="9")
+        legs = linked(row(1, A, B, 5), row(2, B, C, 5), row(3, B, C, 4), link=1)
+        assert scene.pay(*legs[:2]) == [QUEUED] * 2
+        scene.do(SetStatus, participant=A, status="SUSPENDED")
+        assert scene.pay(legs[2]) == [codes]
+        scene.do(SetStatus, participant=A, status="ACTIVE")
+        assert scene.fates == (released(1, 2, 3, how="LINK") if queue is FIFO else [])
 
 
 def test_without_fifo_a_link_passes_and_is_passed() -> None:  # R13

@@ -161,18 +161,21 @@ def test_every_limit_counts(kind: Any, fields: dict[str, Any], bonds: int) -> No
     ]
 
 
-def test_links_are_served_in_their_order() -> None:  # R12, R22
-    scene = market(FIFO, 5, 99)
+@pytest.mark.parametrize(("urgent", "first", "second"), [(0, (1, 2), (3, 4)), (1, (3, 4), (1, 2))])
+def test_links_are_served_in_their_order(
+    urgent: int, first: tuple[int, int], second: tuple[int, int]
+) -> None:  # R12, R22
+    scene = market(BYPASS, 9, 99)
     scene.pay(*sale(10, 20))
-    later = row(3, C, B, 10, "BOND"), row(4, B, C, 20)
-    scene.fund(C, 4, "BOND")
+    later = row(3, A, B, 10, "BOND", priority=urgent), row(4, B, A, 20)
     scene.pay(*linked(*later, link=2, partial=True))
     scene.close("BOND")
-    # B's second leg stands behind the rest of its first one.
-    assert parts(scene) == [(1, "5", "5", "PARTIAL"), (2, "10", "10", "PARTIAL")]
-    scene.fund(A, 5, "BOND")
+    assert [number for number, *_ in parts(scene)] == [*first]
+    assert parts(scene)[0][1] == "9"
+    scene.fund(A, 3, "BOND")  # too little for the rest of the second, enough for that of the first
+    assert scene.fates == released(*first, how="LINK")
     scene.close("BOND")
-    assert parts(scene) == [(3, "4", "6", "PARTIAL"), (4, "8", "12", "PARTIAL")]
+    assert parts(scene)[0][:2] == (second[0], "2")
 
 
 def test_a_fail_rolls_whatever_the_policy_until_somebody_ends_it() -> None:  # R17, R22

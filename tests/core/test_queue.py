@@ -179,6 +179,22 @@ def test_expired_at_its_time_and_not_before() -> None:  # R17
     assert scene.fund(A, 5) == []
 
 
+def test_each_expires_at_its_own_time() -> None:  # R17
+    scene, times = Scene(), (30, 10, 20, 0, 40)
+    rows = [
+        row(i, A, B, 9, expires_at_ms=NOON_MS + at if at else 0) for i, at in enumerate(times, 1)
+    ]
+    for one in rows:
+        scene.pay(one)
+    scene.pay(rows[4].cancel(9))
+    ended: dict[int, list[int]] = {}
+    for at in range(0, 60, 5):
+        scene.tick(NOON_MS + at)
+        ended[at] = [number_ for number_, *_ in scene.fates]
+    assert {at: numbers for at, numbers in ended.items() if numbers} == {10: [2], 20: [3], 30: [1]}
+    assert scene.queue(A) == [4]
+
+
 def test_the_expired_end_in_order_of_arrival_and_make_way() -> None:  # R13, R17
     scene, at = Scene(held="3"), NOON_MS + 10
     rows = [
@@ -218,6 +234,7 @@ def test_what_is_dropped_is_told_why() -> None:  # R17
     scene.pay(row(1, A, B, 2, priority=URGT), row(2, A, B, 1), row(3, A, B, 1, "CNH"))
     scene.close("HKD")
     assert scene.fates == [(1, CUTOFF, ""), (2, CUTOFF, "")]
+    assert {item.window for item in scene.out.resolutions} == {0}  # in none of them
     assert (status_of(CUTOFF), REASONS[CUTOFF].iso) == (Status.RJCT, "AB03")
     assert scene.queue(A, "CNH") == [3]
     assert scene.pay(row(2, A, B, 1)) == [CUTOFF]  # R28

@@ -216,6 +216,11 @@ def test_the_creditor_answers_once_and_no_money_moves(decision: Decision) -> Non
     assert scene.pay(PAID.cancel(5)) == [REQUESTED]  # it may be asked for again
 
 
+def test_a_stranger_has_nothing_to_take_back() -> None:  # R12
+    scene, refused = Scene(), row(1, "NOBODY", B, 5)
+    assert scene.pay(refused, refused.cancel(2)) == [Code.UNKNOWN_DEBTOR, NO_ORIGINAL]
+
+
 def test_what_is_agreed_follows_as_a_return() -> None:  # R5, R23
     scene, recall = recalled()
     assert scene.pay(recall.answer(3), PAID.give_back(4, 10, decimals=0)) == [DONE, ACCEPTED]
