@@ -81,10 +81,8 @@ def parts_of(spec: AssetSpec, chunks: list[Chunk]) -> list[list[Chunk]]:
     return parts
 
 
-def content(
-    books: Books, spec: AssetSpec, chunks: list[Chunk], advice: Debts | None, *, as_one: bool
-) -> Batch:
-    """The part of a batch that its members decide. as_one: they are chained as if of one log record."""
+def content(books: Books, spec: AssetSpec, chunks: list[Chunk], advice: Debts | None) -> Batch:
+    """The part of a batch that its members decide."""
     members = [m for _, of_record in chunks for m in of_record]
     net = spec.model.granularity == "NET"
     return {
@@ -94,7 +92,6 @@ def content(
         "entries": entries(books, spec, members, advice),
         "log_first": chunks[0][0],
         "log_last": chunks[-1][0],
-        "members_root": root([(0, members)] if as_one else chunks, list(books.status)),
     }
 
 

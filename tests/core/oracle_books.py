@@ -167,19 +167,20 @@ class Part:
 
 @dataclass(eq=False)
 class ClosedWindow:
-    """A window that is not settled. together: the windows it shares links with, itself among them (R20).
+    """A window that is not settled. chained: its members as members_root has them.
 
-    undoable: its asset had a rule for shortfalls when it closed. rechained: after a recast. shifted: what a
-    waterfall has moved between participants; by_scheme: what came from outside of them (R25).
+    together: the windows it shares links with, itself among them (R20). undoable: its asset had a rule for
+    shortfalls when it closed. shifted: what a waterfall has moved between participants; by_scheme: what came from
+    outside of them (R25).
     """
 
     asset: str
     number: int
     opened_at_ms: int
-    undoable: bool
+    chained: list[Chunk]
+    undoable: bool = False
     parts: list[Part] = field(default_factory=list[Part])
     together: "list[ClosedWindow]" = field(default_factory=list["ClosedWindow"])
-    rechained: bool = False
     shifted: dict[str, int] = field(default_factory=dict[str, int])
     by_scheme: dict[str, int] = field(default_factory=dict[str, int])
 

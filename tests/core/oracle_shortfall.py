@@ -131,7 +131,7 @@ def _recast(books: Books, window: ClosedWindow, short: set[str], reason: str) ->
     for at, m in placed(chunks):
         if short & {m.debtor, m.creditor}:
             _take_out(books, window, m, at)
-    window.rechained = True
+    window.chained = [(0, [m for _, m in kept])]
     replace_batch(books, window, [(at, [m]) for at, m in kept], reason)
 
 

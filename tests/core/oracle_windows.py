@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 from clearing.core.reasons import Code
-from tests.core.oracle_batches import content, entry, identity, parts_of, seal, shifted
+from tests.core.oracle_batches import content, entry, identity, parts_of, root, seal, shifted
 from tests.core.oracle_books import (
     FUNDING,
     Books,
@@ -134,8 +134,8 @@ def _close(books: Books, names: list[str]) -> None:
         if window.chunks:
             spec = books.assets[name].spec
             chunks[name] = parts_of(spec, window.chunks)
-            ruled = spec.on_shortfall != "HOLD"
-            closed = ClosedWindow(name, window.number, window.opened_at_ms, ruled)
+            closed = ClosedWindow(name, window.number, window.opened_at_ms, window.chunks)
+            closed.undoable = spec.on_shortfall != "HOLD"
             closed.together = together
             together.append(closed)
     ids = {
@@ -173,7 +173,7 @@ def _send_part(
 ) -> Part:
     spec = books.assets[window.asset].spec
     advice = books.advice.get((window.asset, window.number))
-    made = content(books, spec, chunks, advice, as_one=window.rechained)
+    made = content(books, spec, chunks, advice)
     if window.shifted or window.by_scheme:
         made["entries"] = shifted(made["entries"], window.shifted | window.by_scheme, spec.scale)
     batch = seal(
@@ -186,6 +186,7 @@ def _send_part(
         part=part,
         parts=parts,
         linked=linked,
+        members_root=root(window.chained, list(books.status)),
         **made,
     )
     sent = Part(batch, chunks, window)
