@@ -32,7 +32,7 @@ def flows(facts: Facts, readable: Values, unread: Values) -> list[Flow]:
     assets = {asset for asset, _ in totals} | readable.keys() | unread.keys()
     nothing = (0, 0)
     result: list[Flow] = []
-    for asset in sorted(assets):
+    for asset in sorted(assets, key=lambda name: (name == INSTRUCTIONS, name)):
         read, rest = readable.get(asset, nothing), unread.get(asset, nothing)
         totals[asset, State.REJECTED] = [*rest]
         became: dict[str, Any] = {}

@@ -283,7 +283,8 @@ class LogTable:
             else:
                 code[starts[i] : starts[i + 1]] = outcome.codes
                 repeat[starts[i] : starts[i + 1]] = outcome.repeat
-                windows += [(i, self.assets.find(a), w) for a, w in outcome.windows.items()]
+                known = ((self.assets.find(asset), w) for asset, w in outcome.windows.items())
+                windows += [(i, asset, window) for asset, window in known if asset >= 0]
             if i is not None:
                 said.add(i)
         problems += [

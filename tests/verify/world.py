@@ -27,6 +27,8 @@ from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
 from clearing.simulate import Simulation
 from clearing.verify import Report
+from clearing.verify.collect import Collector, silent
+from clearing.verify.facts import Facts
 from clearing.verify.ledger import LedgerBooks, Posting, posted_lines
 from clearing.verify.run import verify_topics
 
@@ -124,6 +126,14 @@ class World:
         return await verify_topics(
             ListReader(self), self.topics, {self.netting_set: 0}, books if ledger else None
         )
+
+    async def facts(self) -> Facts:
+        """What the checks of the netting set compare, to be changed directly where no topic says it alone."""
+        collector = Collector(ListReader(self), self.topics, self.netting_set, 0, silent)
+        await collector.mark({partition.topic for partition in self.ends})
+        said = await collector.read_outputs()
+        logged = await collector.read_log(said)
+        return Facts.lay_out(logged.table, said)
 
 
 class ListReader:
@@ -280,11 +290,12 @@ def build(seed: int = 1) -> World:
 
 
 def played(scheme: str, events: Iterable[bytes]) -> World:
-    """What came of a scheme of one netting set, "main", and a file of events."""
+    """What came of a scheme of one netting set, "main", and a file of events; all windows are closed at the end."""
     read = read_events(events, "events")
     with written(scheme, "main", start_of(read)) as (world, scenario):
         for event in read:
             scenario.play(event)
+        scenario.simulations["main"].command(CloseWindow(id="the-end", by="test"))
     return world
 
 
