@@ -153,6 +153,14 @@ class Scene(Bench):
         return {bank: self.account(bank, asset).headroom for bank in BANKS}
 
 
+def waits(*payments: tuple[int, int], policy: QueuePolicy = FIFO, held: str = "0") -> Scene:
+    """A has `held`; payments of it to B wait, (amount, priority), numbered from 1."""
+    scene = Scene(asset(queue=policy), held=held)
+    for number, (amount, priority) in enumerate(payments, 1):
+        assert scene.pay(row(number, A, B, amount, priority=priority)) == [QUEUED]
+    return scene
+
+
 def market(queue: QueuePolicy = FIFO, bonds: int = 7, cash: int = 5, **changes: Any) -> Scene:
     """A has bonds and B has cash, for a trade of 7 against 5."""
     scene = Scene(asset(queue=queue, **changes), asset("BOND", queue=queue, **changes))
