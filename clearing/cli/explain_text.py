@@ -47,8 +47,9 @@ def told(story: Story) -> RenderableType:
 
 def _head(story: Story) -> Text:
     row, (style, words) = story.row, _STATUSES[story.status]
-    if story.status == "RJCT" and story.ended is None and row.outcome and row.outcome.reason:
-        words = f"refused, {row.outcome.reason}: {row.outcome.text}"
+    outcome = story.ended.outcome if story.ended else row.outcome
+    if story.status == "RJCT" and outcome and outcome.reason:
+        words = f"refused, {outcome.reason}: {outcome.text}"
     if any(release.taken_out for release in story.releases):
         words = "taken out of its window again"
     said = [f"{row.kind} {story.id}"]

@@ -1,6 +1,7 @@
 """`clearing queue`: what waits, account by account in order, and why: once, or again and again."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,27 +66,41 @@ async def _look(
     session: Session, netting_set: str | None, asset: str, interval_s: float | None
 ) -> None:
     """interval_s: None: once."""
+    from clearing.cli.live_states import followers
+
+    async with AsyncExitStack() as stack:
+        with session.progress("reading") as progress:
+            found = await stack.enter_async_context(
+                followers(session, netting_set, asset, progress.tell)
+            )
+            reports = await _reports(found, asset)
+        if interval_s is None or session.json:
+            _show(session, reports)
+        if interval_s is not None:
+            await _watch(session, found, asset, interval_s, reports)
+
+
+async def _watch(
+    session: Session,
+    found: "list[Follower]",
+    asset: str,
+    interval_s: float,
+    reports: "list[QueueReport]",
+) -> None:
+    """Until Ctrl-C."""
     from rich.live import Live
 
-    from clearing.cli.live_states import followers
     from clearing.cli.queue_tables import tables
 
-    with session.progress("reading") as progress:
-        async with followers(session, netting_set, asset, progress.tell) as found:
+    while session.json:
+        await asyncio.sleep(interval_s)
+        _show(session, await _reports(found, asset))
+    screen = session.out.is_terminal
+    with Live(console=session.out, auto_refresh=False, screen=screen) as shown:
+        while True:
+            shown.update(tables(reports), refresh=True)
+            await asyncio.sleep(interval_s)
             reports = await _reports(found, asset)
-            if interval_s is None:
-                _show(session, reports)
-                return
-            while session.json:
-                _show(session, reports)
-                await asyncio.sleep(interval_s)
-                reports = await _reports(found, asset)
-            screen = session.out.is_terminal
-            with Live(console=session.out, auto_refresh=False, screen=screen) as shown:
-                while True:
-                    shown.update(tables(reports), refresh=True)
-                    await asyncio.sleep(interval_s)
-                    reports = await _reports(found, asset)
 
 
 async def _reports(found: "list[Follower]", asset: str) -> "list[QueueReport]":

@@ -26,7 +26,7 @@ def story_from_file(path: Path, payment: UUID, note: Tell = silent) -> Story | N
             goal = max(goal, record.offset + 1)
         end = search.another_pass()
     if not search.own():
-        return None
+        return None  # nothing has to be made again
     live = Live(Machine(netting_set))
     evidence = Evidence(search.rows.values(), followed(search), goal)
     for number, record in enumerate(logfile.read(path), start=1):

@@ -31,7 +31,7 @@ class Search:
         self._ids = {payment.bytes}  # rows of these ids,
         self._references = {payment.bytes}  # about these,
         self._links = set[bytes]()  # or legs of these
-        self._text = self.id.encode()  # as it stands with what intake could not read
+        self._needles = (payment.bytes, self.id.encode())  # the text is that of the unreadable
         self._earlier = 0
         self._first: int | None = None
 
@@ -41,9 +41,9 @@ class Search:
             self._first = offset
         if key != payments.KEY or not value or not self._mentions(value):
             return
-        opened, known = open_batch(value), -1
-        while known != len(self._wanted()):  # what one row names may stand in the same record
-            known = len(self._wanted())
+        opened, known = open_batch(value), 0
+        while known != len(self._needles):  # what one row names may stand in the same record
+            known = len(self._needles)
             for row in self._rows(opened):
                 if (offset, row) not in self.rows:
                     self._found(opened, row, offset, time_ms)
@@ -57,11 +57,8 @@ class Search:
         """The rows of the id itself, in the log's order."""
         return [row for _, row in sorted(self.rows.items()) if row.id == self.id]
 
-    def _wanted(self) -> set[bytes]:
-        return self._ids | self._references | self._links
-
     def _mentions(self, value: bytes) -> bool:
-        return any(value.find(needle) >= 0 for needle in (*self._wanted(), self._text))
+        return any(value.find(needle) >= 0 for needle in self._needles)
 
     def _rows(self, opened: OpenedBatch) -> list[int]:
         """Rows that match, from the ids' columns and the rejects of the header."""
@@ -92,6 +89,7 @@ class Search:
     def _look_for(self, wanted: set[bytes], id_: bytes, offset: int) -> None:
         if id_ not in wanted:
             wanted.add(id_)
+            self._needles = (*dict.fromkeys((*self._needles, id_)),)
             if self._first is not None and offset > self._first:
                 self._earlier = max(self._earlier, offset)
 

@@ -52,14 +52,16 @@ def tell(
     evidence: Evidence,
     state: NettingSet | None,
     declared: Sequence[LegTerms] = (),
-) -> Story:
-    """The story of the payment that was searched for; at least one row of it was found.
+) -> Story | None:
+    """The story of the payment that was searched for; None where no row of it is known.
 
     state: the netting set as it stood at log offset evidence.goal, where it is known. declared: the legs of its
     link in their order, where they are known.
     """
     teller = _Teller(search, evidence)
     own = [row for row in teller.rows if row.id == search.id]
+    if not own:
+        return None  # a log that has lost its beginning may hold what was read again only
     row = _entered(own)
     fate = teller.fate(row)
     item = state.waiting.get(search.id.replace("-", "")) if state and fate.waits else None
@@ -97,7 +99,7 @@ def _is_in_vain(code: Code | None) -> bool:
 
 def _finality(row: Row, fate: Fate) -> Finality:
     accepted = [one for one in fate.releases if one.taken_out is None]
-    whole = bool(accepted) and not fate.waits
+    whole = bool(accepted) and not fate.waits and fate.ended is None
     finals = [one.final for one in accepted]
     return Finality(
         entered=row.place,
@@ -239,16 +241,17 @@ class _Teller:
         )
 
     def _legs_of(self, row: Row) -> list[Row]:
-        """Rows of its link that took their ids, by the number of the leg."""
+        """A row of its link for each leg that came: the one that was taken, else the first that was refused."""
         if row.link is None:
             return []
-        legs: dict[int, Row] = {}
-        for each in self.rows:
-            if each.link is not None and each.link.id == row.link.id and each.outcome is not None:
-                code = Code[each.outcome.code]
-                if not each.outcome.repeat and code in (Code.ACCEPTED, Code.QUEUED):
-                    legs.setdefault(each.link.leg, each)
-        legs[row.link.leg] = row
+        legs: dict[int, Row] = {row.link.leg: row}
+        for taken in (True, False):
+            for each in self.rows:
+                link, outcome = each.link, each.outcome
+                if link is None or link.id != row.link.id or outcome is None or outcome.repeat:
+                    continue
+                if not taken or Code[outcome.code] in (Code.ACCEPTED, Code.QUEUED):
+                    legs.setdefault(link.leg, each)
         return [legs[leg] for leg in sorted(legs)]
 
     def legs(self, row: Row, declared: Sequence[LegTerms]) -> list[Leg]:

@@ -350,6 +350,36 @@ async def test_a_part_is_delivered_and_the_rest_later(tale: Tales) -> None:  # R
     assert (whole.status, whole.finality.final) == ("ACSC", whole.releases[1].final)
 
 
+async def test_a_link_that_is_refused(tale: Tales) -> None:  # R20, R21
+    """HARD and HKD are no pair: the last leg says so, the one that waited has ended with it."""
+    town = Town(held="50")
+    legs = trade(90, town.order(1, A, B, 5, asset="HARD"), town.order(2, B, A, 40))
+    for leg in legs:
+        town.send(leg)
+    first, last = await tale(town, 1), await tale(town, 2)
+    assert first.ended is not None
+    assert (first.status, first.ended.outcome.code) == ("RJCT", "LINK_PAIR")
+    assert (last.status, last.row.outcome and last.row.outcome.code) == ("RJCT", "LINK_PAIR")
+    assert [(leg.leg, leg.status) for leg in first.legs] == [(0, "RJCT"), (1, "RJCT")]
+    assert first.legs[1].row == last.row
+
+
+async def test_a_rest_that_is_cancelled(tale: Tales) -> None:  # R12, R22
+    """What was delivered stands and is final; of the payment as a whole nothing is."""
+    town = Town(held="30")
+    legs = trade(90, town.order(1, A, B, 4, asset="BOND"), town.order(2, B, A, 40), partial=True)
+    for leg in legs:
+        town.send(leg)
+    for batch in town.close():
+        town.post(batch)
+    town.cancel(3, legs[1])
+    story = await tale(town, 2)
+    assert (story.status, story.ended and story.ended.outcome.reason) == ("CANC", "CUST")
+    (part,) = story.releases
+    assert part.final is not None
+    assert (story.finality.irrevocable, story.finality.final) == (None, None)
+
+
 # --- settlement ----------------------------------------------------------------------------------------------
 
 
