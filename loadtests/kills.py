@@ -14,7 +14,8 @@ import uvloop
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from clearing.dev.drill import Drill, Drilled, random_blows, run_drill
+from clearing.dev.blows import random_blows
+from clearing.dev.drill import Drill, Drilled, run_drill
 from clearing.dev.folders import run_folder
 from clearing.dev.screen import Screen, latency
 from clearing.dev.services import supervised

@@ -15,7 +15,8 @@ import msgspec
 
 from clearing.config import Settings
 from clearing.dev.banks import Banks
-from clearing.dev.drill import Drill, Kill, one_blow_each
+from clearing.dev.blows import Kill, one_blow_each
+from clearing.dev.drill import Drill
 from clearing.dev.folders import RunFolder, run_folder
 from clearing.dev.proof import differences, prove
 from clearing.dev.scenes import CASH, FAILING, play

@@ -123,7 +123,7 @@ async def suspension(stage: Stage) -> None:
     await stage.send(again)
     await stage.accepted(again)
     stage.keep(
-        f"{FAILING} suspended in {netting_set}, resumed by two: {OPERATOR} alone was refused, {SECOND} approved"
+        f"suspension: {FAILING} in {netting_set}; to resume it took two: {OPERATOR} was refused, {SECOND} approved"
     )
 
 

@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from clearing.dev.drill import Drill, Kill
+from clearing.dev.blows import Kill
+from clearing.dev.drill import Drill
 
 LIVE_S = 0.25
 LINES_S = 2.0

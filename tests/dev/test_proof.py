@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from clearing.core.outputs import Entry, SettlementBatch
-from clearing.dev.drill import one_blow_each, random_blows
+from clearing.dev.blows import one_blow_each, random_blows
 from clearing.dev.progress import Progress
 from clearing.dev.proof import differences
 from clearing.dev.services import ROLES

@@ -28,7 +28,7 @@ async def test_a_stage_that_does_not_work_is_named(
     partitions = await prepare(settings, declared, by="test")
     async with supervised(settings, tmp_path / "services", {"intake": 1}) as services:
         await services.ready()
-        drill = Drill(settings, declared, partitions, services, payments=500, seed=1)
+        drill = Drill(settings, declared, partitions, services, payments=500, seed=1, mix=PLAIN)
         with pytest.raises(DrillFailed, match=r"published 500, yet to do: intake 0, engine 500"):
             await run_drill(drill)
 

@@ -14,7 +14,8 @@ from typing import Any
 import asyncpg
 
 from clearing.config import Settings
-from clearing.dev.drill import Drill, Drilled, random_blows, run_drill
+from clearing.dev.blows import random_blows
+from clearing.dev.drill import Drill, Drilled, run_drill
 from clearing.dev.services import Services, supervised
 from clearing.dev.setup import prepare
 from clearing.scheme.model import Scheme
@@ -31,6 +32,7 @@ ledger = "postgres"
 scale = 2
 kind = "cash"
 every_s = 2
+queue = "FIFO"
 value_days_ahead = 3
 accounts = { prefunded = "20000000", net_debit_cap = "10000000" }
 [assets.COIN]
@@ -39,8 +41,14 @@ issuer = "Coin Ltd"
 ledger = "postgres"
 scale = 6
 kind = "stablecoin"
+model = "GROSS/BILATERAL/DEFERRED"
+queue = "BYPASS_FIFO"
 value_days_ahead = 3
 accounts = { prefunded = "20000000" }
+[[pairs]]
+delivery = "COIN"
+payment = "HKD"
+model = 2
 [assets.EUR]
 netting_set = "west"
 issuer = "ECB"
@@ -125,7 +133,7 @@ def sequences_are_whole(drill: Drill) -> bool:
 
 async def test_kills_of_random_processes_at_random_moments(
     bootstrap: str, fresh_dsn: str, topic_prefix: str, tmp_path: Path
-) -> None:  # F1 F3 F15 R28 R29 R30
+) -> None:  # F1 F3 F15 R15 R17 R20 R28 R29 R30
     settings = settings_of(bootstrap, fresh_dsn, topic_prefix, tmp_path)
     counts = {"intake": 2, "engine": 2, "dispatch": 1, "sink": 2}
     result = await drilled(
@@ -133,6 +141,8 @@ async def test_kills_of_random_processes_at_random_moments(
     )
     assert result.ok, result
     assert len(result.drill.kills) == 7
+    assert result.drill.banks.told.waited > 100
+    assert result.drill.watch.progress.releases
     assert all(kill.pid and kill.published < 30_000 for kill in result.drill.kills)
     assert len({kill.service.partition("-")[0] for kill in result.drill.kills}) >= 3
     assert result.drill.watch.progress.settled >= 4
