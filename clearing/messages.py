@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from clearing.core.outputs import LinkedLeg
+
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of the payments that are to settle together or not at all."""
@@ -24,11 +26,15 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     id: UUIDv4 of the trade, the same in each leg's payment. legs: 2 to 16, in any order, no two alike; the
     payment that carries the link is one of them. partial: may be settled in proportional parts (R22).
+    In a quoted original it may stand as a receipt tells it: the number of legs, with their terms and which leg it
+    is (clearing.core.outputs.LinkedLeg).
     """
 
     id: str
-    legs: list[Leg]
+    legs: list[Leg] | int
     partial: bool = False
+    terms: str | UnsetType = UNSET
+    leg: int | UnsetType = UNSET
 
 
 class Payment(
@@ -98,8 +104,8 @@ class Return(
     """A payment that gives back what `original` brought, or a part of it (R5, pacs.004).
 
     debtor and creditor: those of the original, the other way round; the same asset. Several returns of one
-    original may not exceed it. original: the message as it was sent; another spelling of the same content will
-    do. reason: 1-4 of [A-Z0-9], of the external code set, e.g. AC04.
+    original may not exceed it. original: the message as it was sent, or as its receipt tells it; another spelling
+    of the same content will do. reason: 1-4 of [A-Z0-9], of the external code set, e.g. AC04.
     """
 
     id: str
@@ -234,6 +240,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A payment accepted in the reader's favour; of a part delivered alone `remaining` still waits (R22).
 
     return_of: id of the reader's own payment that it gives back (R5), reason: why.
+    The rest is for a return, which quotes the payment as it was sent: amount_sent where `amount` is a part of it;
+    value_date, YYYY-MM-DD, where it is not the UTC date of the record's time_ms; the window it asked for; its link.
     """
 
     id: str
@@ -246,6 +254,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     return_of: str = ""
     reason: str = ""
     chain_reference: str = ""
+    value_date: str = ""
+    priority: Literal["NORM", "HIGH", "URGT"] = "NORM"
+    expires_at_ms: int = 0
+    window_asked: int = 0
+    amount_sent: str = ""
+    link: LinkedLeg | None = None
 
 
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -138,7 +138,9 @@ def version_fault(fields: dict[str, object]) -> Unreadable | None:
     return None
 
 
-_NOT_ALWAYS_STRINGS = {"amount", "window", "version", "link", "legs", "partial", "original"}
+_NOT_ALWAYS_STRINGS = {
+    *("amount", "window", "version", "link", "legs", "leg", "partial", "original")
+}
 
 
 def shape_fault(

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, cast
 from clearing.core.inputs import Decision, Kind
 from clearing.core.reasons import Code
 from clearing.intake import fields
-from clearing.intake.fields import Reference, Row
-from clearing.intake.links import link_of
+from clearing.intake.fields import Link, Reference, Row
+from clearing.intake.links import link_of, told_link_of
 from clearing.intake.strict import Number, Unreadable
 
 Document = dict[str, Any]  # whose shape has been checked
@@ -47,7 +47,7 @@ def has_amount(document: dict[str, object]) -> bool:
     return document.get("type") not in _WITHOUT_AMOUNT
 
 
-def _check(document: dict[str, object]) -> Row | Unreadable:
+def _check(document: dict[str, object], *, quoted: bool = False) -> Row | Unreadable:
     name = document.get("type")
     if not isinstance(name, str):
         return Unreadable(Code.FIELD, "type is missing or no string")
@@ -58,21 +58,27 @@ def _check(document: dict[str, object]) -> Row | Unreadable:
     fault = fault or fields.shape_fault(document, form.required, form.optional)
     if fault is not None:
         return fault
-    return fields.id_fault(cast(str, document["id"])) or form.read(document)
-
-
-def _payment(document: Document, kind: Kind = Kind.PAYMENT) -> Row | Unreadable:
-    row = _money(document, kind)
+    row = fields.id_fault(cast(str, document["id"])) or form.read(document)
     if isinstance(row, Unreadable) or "link" not in document:
         return row
-    if not isinstance(document["link"], dict):
-        return Unreadable(Code.FIELD, "link is no JSON object")
-    link = link_of(document["link"], document)
+    link = _link(document, quoted=quoted)
     return _within("link", link) if isinstance(link, Unreadable) else row._replace(link=link)
 
 
+def _link(document: Document, *, quoted: bool) -> Link | Unreadable:
+    """Declared with all its legs; in what is quoted also as a receipt tells it."""
+    link = document["link"]
+    if not isinstance(link, dict):
+        return Unreadable(Code.FIELD, "no JSON object")
+    return told_link_of(link) if quoted and "terms" in link else link_of(link, document)
+
+
+def _payment(document: Document) -> Row | Unreadable:
+    return _money(document, Kind.PAYMENT)
+
+
 def _token_transfer(document: Document) -> Row | Unreadable:
-    return _payment(document, Kind.TOKEN_TRANSFER)
+    return _money(document, Kind.TOKEN_TRANSFER)
 
 
 def _money(document: Document, kind: Kind) -> Row | Unreadable:
@@ -169,7 +175,7 @@ def _quoted(document: object, allowed: tuple[str, ...]) -> Row | Unreadable:
     name = document.get("type")
     if isinstance(name, str) and name in _FORMS and name not in allowed:
         return Unreadable(Code.QUOTED, f"original is no {' or '.join(allowed)}")
-    original = _check(document)
+    original = _check(document, quoted=True)
     return _within("original", original) if isinstance(original, Unreadable) else original
 
 

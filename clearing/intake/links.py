@@ -5,6 +5,7 @@ numbers of legs. What becomes of the legs is the engine's to say.
 """
 
 import hashlib
+import re
 from typing import cast
 
 import msgspec
@@ -12,12 +13,15 @@ import msgspec
 from clearing.core.reasons import Code
 from clearing.intake import fields
 from clearing.intake.fields import Link
-from clearing.intake.strict import Unreadable
+from clearing.intake.strict import Number, Unreadable
 
 MIN_LEGS, MAX_LEGS = 2, 16
 
 _LINK = ("id", "legs")  # in the order in which a missing one is named
 _LEG = ("debtor", "creditor", "asset", "amount")
+_TOLD = ("id", "terms", "leg", "legs")
+_TERMS = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,2}", re.ASCII)
 
 Leg = tuple[str, str, str, str]  # asset, debtor, creditor, amount without zeros at its end
 
@@ -59,6 +63,33 @@ def link_of(document: dict[str, object], payment: dict[str, str]) -> Link | Unre
         len(canonical),
         partial,
     )
+
+
+def told_link_of(document: dict[str, object]) -> Link | Unreadable:
+    """The link of a quoted original as a receipt tells it (clearing.core.outputs.LinkedLeg).
+
+    Or the first of: FIELD, ID, CHARACTER, LEGS. Nothing is taken on trust: the id and the terms are in the content
+    hash, and the rest follows from them.
+    """
+    if fault := fields.shape_fault(document, _TOLD, ("partial",)):
+        return fault
+    leg, legs, partial = document["leg"], document["legs"], document.get("partial", False)
+    if not isinstance(leg, Number) or not isinstance(legs, Number) or not isinstance(partial, bool):
+        return Unreadable(Code.FIELD, "leg or legs is no number or partial no boolean")
+    link_id, terms = cast(str, document["id"]), cast(str, document["terms"])
+    if fault := fields.id_fault(link_id):
+        return fault
+    if _TERMS.fullmatch(terms) is None:
+        return Unreadable(Code.CHARACTER, "terms is not 32 of [0-9a-f]")
+    if not _is_between(MIN_LEGS, legs, MAX_LEGS) or not _is_between(0, leg, int(legs.text) - 1):
+        return Unreadable(Code.LEGS, f"not one of {MIN_LEGS} to {MAX_LEGS} legs")
+    return Link(
+        fields.id_bytes(link_id), bytes.fromhex(terms), int(leg.text), int(legs.text), partial
+    )
+
+
+def _is_between(low: int, number: Number, high: int) -> bool:
+    return _NUMBER.fullmatch(number.text) is not None and low <= int(number.text) <= high
 
 
 def terms_of(legs: list[Leg], partial: bool) -> bytes:

@@ -30,6 +30,7 @@ from clearing.core.outputs import (
     CommandEvent,
     DeadlockEvent,
     Entry,
+    LinkedLeg,
     ProposalEvent,
     Rejected,
     Resolution,
@@ -40,6 +41,7 @@ from clearing.core.outputs import (
 )
 from clearing.core.registry import AssetSpec
 from clearing.core.windows import WindowState
+from clearing.log.payments import PRIORITIES
 from clearing.log.records import Transaction
 from clearing.messages import (
     Answer,
@@ -174,10 +176,29 @@ _INSTRUCTION: dict[str, Constraint] = {
     "version": _VERSION,
 }
 
+# A link declares its legs; or, only within a quoted original, it has what a receipt tells of it.
+_DECLARED: Constraint = {"properties": {"legs": {"type": "array"}, "terms": False, "leg": False}}
+_TOLD: Constraint = {"properties": {"legs": {"type": "integer"}}, "required": ["terms", "leg"]}
+_DECLARES: Constraint = {"properties": {"link": _DECLARED}}
+
 # … but for these types, where it means something else or more. Commands inherit from Command.
 BY_TYPE: dict[type, dict[str, Constraint]] = {
     Leg: {"amount": _INSTRUCTION["amount"]},
-    Link: {"legs": {"minItems": MIN_LEGS, "maxItems": MAX_LEGS, "uniqueItems": True}},
+    Link: {
+        "legs": {
+            "minItems": MIN_LEGS,
+            "maxItems": MAX_LEGS,
+            "uniqueItems": True,
+            **_from(MIN_LEGS, MAX_LEGS),
+        },
+        "terms": _SHA256_START,
+        "leg": _from(0, MAX_LEGS - 1),
+    },
+    LinkedLeg: {
+        "terms": _SHA256_START,
+        "leg": _from(0, MAX_LEGS - 1),
+        "legs": _from(MIN_LEGS, MAX_LEGS),
+    },
     Payment: _INSTRUCTION,
     TokenTransfer: _INSTRUCTION | {"chain_reference": _text("[A-Za-z0-9:/._-]+", maxLength=200)},
     Return: _INSTRUCTION | {"reason": _GIVEN_REASON},
@@ -186,7 +207,11 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
     Answer: {"request": _ID, "reason": _GIVEN_REASON, "version": _VERSION},
     Bulk: {
         "control_sum": _text(_PLAIN_AMOUNT, maxLength=64),
-        "items": {"minItems": 1, "maxItems": MAX_BULK_ITEMS},
+        "items": {
+            "minItems": 1,
+            "maxItems": MAX_BULK_ITEMS,
+            "allOf": [{"items": _DECLARES}],
+        },
         "version": _VERSION,
     },
     Command: {"id": _COMMAND_ID},
@@ -269,6 +294,11 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "remaining": _or_empty(_AMOUNT),
         "return_of": _or_empty(_ID),
         "row": _from(-1),
+        "value_date": _from(0),
+        "priority": _from(0, len(PRIORITIES) - 1),
+        "expires_at_ms": _from(0),
+        "window_asked": _from(0, MAX_WINDOW),
+        "amount_sent": _or_empty(_AMOUNT),
         "how": {"enum": ["", "SINGLE", "BILATERAL", "MULTILATERAL", "LINK", "PARTIAL", "OPERATOR"]},
     },
     Transaction: {
@@ -292,6 +322,10 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
         "return_of": _or_empty(_ID),
         "reason": _or_empty(_GIVEN_REASON),
         "remaining": _or_empty(_AMOUNT),
+        "value_date": _or_empty(_text("[0-9]{4}-[0-9]{2}-[0-9]{2}")),
+        "expires_at_ms": _from(0),
+        "window_asked": _from(0, MAX_WINDOW),
+        "amount_sent": _or_empty(_AMOUNT),
     },
     Withdrawal: {"amount": _AMOUNT, "reason": _REASON},
     CancellationRequest: {
@@ -302,6 +336,11 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
     CancellationAnswer: {"request": _ID, "from": _NAME, "reason": _or_empty(_GIVEN_REASON)},
     FinalRecord: {"window": _from(1)},
 }
+
+# Over whole objects of a type, …
+OBJECTS: dict[type, Constraint] = {Link: {"anyOf": [_DECLARED, _TOLD]}}
+# … and over messages as they are sent, but not where another one quotes them.
+SENT: dict[type, Constraint] = {Payment: _DECLARES, TokenTransfer: _DECLARES}
 
 
 def constraint_of(kind: type, name: str) -> Constraint:

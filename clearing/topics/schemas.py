@@ -39,8 +39,8 @@ from clearing.messages import (
     StatusRecord,
     TokenTransfer,
 )
+from clearing.topics import constraints
 from clearing.topics.asyncapi import asyncapi
-from clearing.topics.constraints import constraint_of
 from clearing.topics.contract import contract_folder, read_contract
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -83,6 +83,8 @@ def schema_of(name: str) -> dict[str, Any]:
         _drop_discriminators(schema)
         _refine(schema, kinds.get(title))
     own = components.pop(kind.__name__)
+    if sent := constraints.SENT.get(kind):
+        own["allOf"] = [sent]
     head = {"$schema": DIALECT, "$id": f"urn:clearing:{name}", "title": name}
     schema = head | {key: value for key, value in own.items() if key != "title"}
     return schema | ({"$defs": dict(sorted(components.items()))} if components else {})
@@ -130,13 +132,14 @@ def _refine(schema: dict[str, Any], kind: type[msgspec.Struct] | None) -> None:
             schema["properties"][name] = {"const": field["enum"][0]}
             continue
         target = _texts_of(field)
-        target.update(constraint_of(kind, name))
+        target.update(constraints.constraint_of(kind, name))
         if "const" in target:
             target.pop("type", None)
     config = kind.__struct_config__
     if not config.forbid_unknown_fields and not config.omit_defaults:
         # Written by this software alone, in full: a reader may count on every field, and must bear new ones.
         schema["required"] = list(schema["properties"])
+    schema.update(constraints.OBJECTS.get(kind, {}))
 
 
 def _texts_of(field: dict[str, Any]) -> dict[str, Any]:

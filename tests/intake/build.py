@@ -89,6 +89,13 @@ def link(*legs: tuple[str, str, str, str], **changes: object) -> dict[str, objec
     return {name: value for name, value in (made | changes).items() if value is not ...}
 
 
+def told_link(**changes: object) -> dict[str, object]:
+    """The link of PAYMENT among LEGS as a receipt tells it."""
+    terms = "084c5a30cd87a01a768edb5069b1b4c1"
+    made = {"id": LINK_ID, "legs": 2, "partial": False, "terms": terms, "leg": 1}
+    return {name: value for name, value in (made | changes).items() if value is not ...}
+
+
 def refund(**changes: object) -> dict[str, object]:
     """A return of a part of PAYMENT."""
     given = {"type": "return", "id": OTHER_ID, "debtor": "BETAHKHH", "creditor": "ALPHHKHH",

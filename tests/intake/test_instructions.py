@@ -25,6 +25,7 @@ from tests.intake.build import (
     raw,
     refund,
     refusal,
+    told_link,
     transfer,
 )
 
@@ -117,6 +118,31 @@ def test_a_quoted_original_hashes_as_its_own_row(original: dict[str, object]) ->
     assert sum(line.reference is not None for line in found) == 4
 
 
+@pytest.mark.parametrize("make", [payment, transfer])
+def test_a_quoted_link_may_stand_as_its_receipt_tells_it(
+    make: Callable[..., dict[str, object]],
+) -> None:
+    """R5, R19: who has received a leg knows no other legs; id and terms are all that counts."""
+    declared = make(link=link())
+    for told in (told_link(), told_link(partial=...)):
+        quoted = make(link=told)
+        for document in (cancel(original=quoted), refund(original=quoted)):
+            assert one(document).reference == about(declared)
+        again = cancel(original=refund(original=quoted))
+        assert one(again).reference == about(refund(original=declared), 5, 0)
+    for change in ({"terms": "00" * 16}, {"id": THIRD_ID}):
+        [line] = lines(raw(cancel(original=make(link=told_link(**change)))))
+        assert line.reference is not None
+        assert line.reference.body_hash != body_hash(declared)
+
+
+def test_what_is_sent_declares_its_legs() -> None:
+    """R19: the short form is no declaration, not even beside a quotation in a bulk."""
+    assert refusal(raw(payment(link=told_link()))) == (Code.FIELD, ID)
+    items = [payment(link=told_link()), cancel(original=payment(link=told_link()))]
+    assert [line.reject for line in lines(raw(bulk(items, "12.50")))] == [Code.FIELD, 0]
+
+
 def test_a_cancellation_may_quote_a_return() -> None:
     """R12: a return that waits may be taken back like any payment; its own quotation counts in its content."""
     other = refund(original=payment(end_to_end_id="OTHER"))
@@ -190,6 +216,31 @@ REFUSED: list[tuple[str, dict[str, object], Code]] = [
     ("quoted amount of 19 digits", cancel(original=payment(amount="1" * 19)), Code.AMOUNT_RANGE),
     ("quoted on 30 February", cancel(original=payment(value_date="2026-02-30")), Code.DATE_SYNTAX),
     ("quoted link is no leg of it", cancel(original=payment(amount="1", link=link())), Code.LEGS),
+    *(
+        (f"quoted link: {name}", cancel(original=payment(link=told_link(**change))), code)
+        for name, change, code in (
+            ("no id", {"id": ...}, Code.FIELD),
+            ("id no UUID", {"id": "x"}, Code.ID),
+            ("terms without leg", {"leg": ...}, Code.FIELD),
+            ("terms without legs", {"legs": ...}, Code.FIELD),
+            ("leg without terms", {"terms": ...}, Code.FIELD),
+            ("terms a number", {"terms": 1}, Code.FIELD),
+            ("terms beside the legs", link(), Code.FIELD),
+            ("unknown field", {"note": "x"}, Code.FIELD),
+            ("leg a text", {"leg": "1"}, Code.FIELD),
+            ("leg null", {"leg": None}, Code.FIELD),
+            ("partial a number", {"partial": 0}, Code.FIELD),
+            ("terms of 30 digits", {"terms": "00" * 15}, Code.CHARACTER),
+            ("terms in capitals", {"terms": "AA" * 16}, Code.CHARACTER),
+            ("terms with a line end", {"terms": "0" * 31 + "\n"}, Code.CHARACTER),
+            ("one leg", {"legs": 1, "leg": 0}, Code.LEGS),
+            ("17 legs", {"legs": 17}, Code.LEGS),
+            ("leg behind the last", {"leg": 2}, Code.LEGS),
+            ("leg before the first", {"leg": -1}, Code.LEGS),
+            ("leg with a fraction", {"leg": 1.0}, Code.LEGS),
+            ("legs of many digits", {"legs": 10**30}, Code.LEGS),
+        )
+    ),
     # Cancellations.
     ("cancel without original", cancel(original=...), Code.FIELD),
     ("cancel of an array", cancel(original=[PAYMENT]), Code.FIELD),

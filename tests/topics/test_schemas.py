@@ -24,6 +24,7 @@ from clearing.topics.schemas import MESSAGES, documents, schema_of, write
 
 FOLDER = contract_folder()
 SAMPLES = {file.stem: file.read_bytes() for file in sorted((FOLDER / "samples").glob("*.json"))}
+TOLD = json.loads(SAMPLES["return.linked"])["original"]["link"]  # as a receipt has it
 
 
 def kind_of(sample: str) -> str:
@@ -135,6 +136,17 @@ def test_the_hash_of_a_settlement_batch_is_made_as_its_description_says(sample: 
         ("payment.linked", ["link", "legs", 0, "amount"], "0"),
         ("payment.linked", ["link", "legs", 0, "debtor"], "a"),
         ("payment.linked", ["link", "partial"], "yes"),
+        ("payment.linked", ["link"], TOLD),
+        ("token_transfer.linked", ["link"], TOLD),
+        ("bulk", ["items", 0, "link"], TOLD),
+        ("return.linked", ["original", "link", "terms"], "00"),
+        ("return.linked", ["original", "link", "leg"], 16),
+        ("return.linked", ["original", "link", "legs"], 1),
+        ("return.linked", ["original", "link"], {**TOLD, "legs": 17}),
+        ("return.linked", ["original", "link"], {"id": TOLD["id"], "legs": 2}),
+        ("return.linked", ["original", "link"], {"id": TOLD["id"], "legs": 2, "leg": 0}),
+        ("cancel.linked", ["original", "link", "terms"], TOLD["terms"]),
+        ("cancel.linked", ["original", "link", "leg"], 0),
         ("return", ["reason"], "too long"),
         ("return", ["original", "type"], "cancel"),
         ("cancel", ["original"], "0b8a4a52-7f1d-4d0e-8c3c-2d1f5e6a7b02"),
@@ -154,6 +166,22 @@ def test_what_a_schema_refuses(sample: str, path: list[str | int], value: object
         place = place[step]
     place[path[-1]] = value
     assert not VALIDATORS[kind_of(sample)].is_valid(document)
+
+
+def test_a_quoted_link_may_stand_as_a_receipt_tells_it() -> None:
+    """R5: in what a return or a cancellation quotes, by itself or in a bulk; intake says the same."""
+    back, cancel = (json.loads(SAMPLES[name]) for name in ("return.linked", "cancel.linked"))
+    cancel["original"]["link"] = TOLD | {"leg": 1}
+    bulk = {
+        "type": "bulk",
+        "id": TOLD["id"],
+        "count": 2,
+        "control_sum": "300",
+        "items": [back, cancel],
+    }
+    for name, document in (("return", back), ("cancel", cancel), ("bulk", bulk)):
+        assert [error.message for error in VALIDATORS[name].iter_errors(document)] == []
+        assert read_by_intake(document)
 
 
 @pytest.mark.parametrize("field", schema_of("payment")["required"])
@@ -240,7 +268,14 @@ def test_schema_and_intake_agree_on_instructions(sample: str, field: str, value:
 
 @given(
     st.sampled_from(
-        ["payment.linked", "token_transfer.linked", "return", "cancel", "cancel.linked"]
+        [
+            "payment.linked",
+            "token_transfer.linked",
+            "return",
+            "return.linked",
+            "cancel",
+            "cancel.linked",
+        ]
     ),
     st.lists(st.sampled_from(["link", "original", "legs", 0, 1]), max_size=3),
     st.sampled_from(
