@@ -13,6 +13,7 @@ import pyarrow as pa
 from clearing.core.inputs import Decision, Kind
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
+from clearing.dispatch.terms import Terms, terms
 from clearing.dispatch.texts import amounts, uuids
 from clearing.dispatch.wording import wording
 from clearing.log.payments import OpenedBatch
@@ -38,6 +39,7 @@ class Referring(NamedTuple):
     code: int
     repeat: bool
     window: int  # 0: none is told
+    terms: Terms
 
     def status(self) -> PaymentStatus:
         """To its sender. An instruction says what it is about, and no amount: it moves nothing."""
@@ -83,6 +85,7 @@ class Referring(NamedTuple):
             return_of=self.reference,
             reason=self.reason,
             chain_reference=self.chain_reference,
+            **self.terms,
         )
 
     def request(self) -> CancellationRequest | None:
@@ -132,6 +135,9 @@ def _rows(opened: OpenedBatch, outcomes: Outcomes, rows: list[int]) -> Iterator[
         few.texts(name) for name in ("end_to_end_id", "chain_reference", "reason")
     )
     sources = few.numbers("source").tolist()
+    dates, priorities = few.numbers("value_date").tolist(), few.numbers("priority").tolist()
+    expiries, windows = few.numbers("expires_at_ms").tolist(), few.numbers("window").tolist()
+    sent = list(zip(dates, priorities, expiries, windows, strict=True))
     offsets, items = few.numbers("source_offset").tolist(), few.numbers("item").tolist()
     for i, row in enumerate(rows):
         code, repeat = int(outcomes.codes[row]), bool(outcomes.repeat[row])
@@ -154,6 +160,7 @@ def _rows(opened: OpenedBatch, outcomes: Outcomes, rows: list[int]) -> Iterator[
             code=code,
             repeat=repeat,
             window=outcomes.windows.get(assets[i], 0) if accepted else 0,
+            terms=terms(*sent[i], outcomes.time_ms),
         )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from clearing.core.outputs import Resolution, Resolutions
 from clearing.core.reasons import Code
 from clearing.dispatch.frames import Frame, Rows
+from clearing.dispatch.terms import resolved_terms
 from clearing.dispatch.wording import wording
 from clearing.messages import PaymentStatus, Receipt, Withdrawal
 
@@ -28,7 +29,8 @@ def resolution_records(
     for one in resolutions.items:
         told[one.debtor].add("statuses", _encode(_status(one)))
         if one.code == Code.ACCEPTED:
-            told[one.creditor].add("receipts", _encode(_receipt(one)))
+            receipt = _receipt(one, resolutions.time_ms)
+            told[one.creditor].add("receipts", _encode(receipt))
         elif one.code == Code.RECAST:
             told[one.creditor].add("withdrawn", _encode(_withdrawal(one)))
     name = _encode(resolutions.netting_set).decode()
@@ -51,13 +53,14 @@ def _status(one: Resolution) -> PaymentStatus:
         creditor=one.creditor,
         window=one.window,
         remaining=one.remaining,
+        return_of=one.return_of,
         reason=reason,
         text=text,
         source=one.source,
     )
 
 
-def _receipt(one: Resolution) -> Receipt:
+def _receipt(one: Resolution, time_ms: int) -> Receipt:
     return Receipt(
         id=one.id,
         debtor=one.debtor,
@@ -66,7 +69,11 @@ def _receipt(one: Resolution) -> Receipt:
         end_to_end_id=one.end_to_end_id,
         window=one.window,
         remaining=one.remaining,
+        return_of=one.return_of,
         chain_reference=one.chain_reference,
+        amount_sent=one.amount_sent,
+        link=one.link,
+        **resolved_terms(one, time_ms),
     )
 
 

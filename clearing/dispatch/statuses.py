@@ -19,6 +19,7 @@ from clearing.core.outputs import Entry, Outcomes, WindowEvent
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
 from clearing.dispatch.frames import Frame, Rows, grouped
 from clearing.dispatch.referring import Referring, referring
+from clearing.dispatch.terms import term_texts
 from clearing.dispatch.texts import amounts, digits, escaped, join, look_up, named, replace, uuids
 from clearing.dispatch.wording import wording
 from clearing.log.payments import OpenedBatch, open_batch
@@ -49,7 +50,7 @@ def status_records(
     original outcome (R28), but no window: that one may be closed long ago.
     Raises ValueError on bytes that are no payments record and on a code of a newer version.
     """
-    codes, fresh = outcomes.codes, ~outcomes.repeat
+    codes, fresh, time_ms = outcomes.codes, ~outcomes.repeat, outcomes.time_ms
     told = np.flatnonzero(codes != Code.ALREADY_READ)
     if not len(told):
         return []
@@ -68,10 +69,10 @@ def status_records(
     statuses = grouped(_status_rows(opened, columns, outcomes, few), owner, len(names), told)
     received = (codes == Code.ACCEPTED) & fresh
     received[[one.row for one in few if one.kind > Kind.RETURN]] = False
-    receipt_rows = _receipt_rows(opened, columns, few)
+    receipt_rows = _receipt_rows(opened, columns, few, term_texts(opened, received, time_ms))
     receipts = grouped(receipt_rows, creditor, len(names), np.flatnonzero(received))
     asked = _requests_and_answers(few)
-    frame = Frame(_json(netting_set), outcomes.log_offset, outcomes.time_ms)
+    frame = Frame(_json(netting_set), outcomes.log_offset, time_ms)
     records: list[tuple[str, bytes]] = []
     for i, name in enumerate(names):
         pieces = statuses.pieces("statuses", i) + receipts.pieces("receipts", i)
@@ -170,7 +171,9 @@ def _status_rows(
     return _replaced(rows, one_by_one)
 
 
-def _receipt_rows(opened: OpenedBatch, columns: _Columns, few: list[Referring]) -> pa.Array:
+def _receipt_rows(
+    opened: OpenedBatch, columns: _Columns, few: list[Referring], terms: list[pa.Array]
+) -> pa.Array:
     """Receipt of each row as JSON, with a comma behind it; of use where the row is accepted."""
     debtors, debtor = opened.names("debtor")
     chain_reference: list[pa.Array] = []
@@ -186,6 +189,7 @@ def _receipt_rows(opened: OpenedBatch, columns: _Columns, few: list[Referring]) 
         columns.end_to_end_id,
         named(['"' + _field("window", window) for window in columns.windows], columns.asset_index),
         *chain_reference,
+        *terms,
         "},",
     )
     returns = {one.row: receipt for one in few if (receipt := one.receipt()) is not None}

@@ -2,14 +2,15 @@
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import numpy as np
 from msgspec.structs import replace
 
-from clearing.core.inputs import Decision, Kind, References, Reject, SourceSpan
+from clearing.core.inputs import Decision, Kind, Links, References, Reject, SourceSpan
 from clearing.core.money import show
-from clearing.core.outputs import Outcomes
+from clearing.core.outputs import LinkedLeg, Outcomes
 from clearing.core.reasons import REASONS, Code
 from clearing.log import payments
 from clearing.log.rows import RowBatch
@@ -27,7 +28,10 @@ NOTHING = uuid.UUID(int=0)
 
 @dataclass
 class Row:
-    """One row and what became of it. reference, reason, decision: of rows about another one."""
+    """One row and what became of it. reference, reason, decision: of rows about another one; link: of payments.
+
+    value_date: that of LogPiece's time if left alone.
+    """
 
     id: uuid.UUID
     debtor: str = "ALPHA"
@@ -37,6 +41,11 @@ class Row:
     decimals: int = 2
     end_to_end_id: str = "E2E"
     chain_reference: str = ""
+    value_date: int = 19_675
+    priority: int = 0
+    expires_at_ms: int = 0
+    window_asked: int = 0
+    link: LinkedLeg | None = None
     source: int = 0
     source_offset: int = 0
     item: int = -1
@@ -81,15 +90,15 @@ class LogPiece:
                 asset=texts("asset"),
                 amount=numbers("amount", np.int64),
                 decimals=numbers("decimals", np.uint8),
-                value_date=np.full(n, 20_000, np.int32),
-                priority=np.zeros(n, np.uint8),
+                value_date=numbers("value_date", np.int32),
+                priority=numbers("priority", np.uint8),
                 kind=numbers("kind", np.uint8),
                 end_to_end_id=texts("end_to_end_id"),
                 chain_reference=texts("chain_reference")
                 if any(row.chain_reference for row in rows)
                 else None,
-                expires_at_ms=np.zeros(n, np.int64),
-                window=np.zeros(n, np.int32),
+                expires_at_ms=numbers("expires_at_ms", np.int64),
+                window=numbers("window_asked", np.int32),
                 source=numbers("source", np.int32),
                 source_offset=numbers("source_offset", np.int64),
                 item=numbers("item", np.int32),
@@ -105,6 +114,7 @@ class LogPiece:
                     decision=numbers("decision", np.uint8),
                 ),
                 reason=texts("reason"),
+                links=_links(rows),
             ),
             self.sources,
         )
@@ -145,12 +155,29 @@ class LogPiece:
             if row.repeat or row.reject is not None:
                 continue
             if row.code == Code.ACCEPTED and row.kind <= Kind.RETURN:
-                of(row.creditor).receipts.append(_receipt(row, self.windows))
+                of(row.creditor).receipts.append(_receipt(row, self.windows, self.time_ms))
             if row.code == Code.REQUESTED and row.kind == Kind.CANCEL:
                 of(row.creditor).requests.append(_request(row))
             if row.code == Code.DONE and row.kind == Kind.ANSWER:
                 of(row.creditor).answers.append(_answer(row))
         return told
+
+
+def _links(rows: list[Row]) -> Links:
+    none = LinkedLeg(id=str(NOTHING), terms="00" * 16, leg=0, legs=0)
+    of = [row.link or none for row in rows]
+
+    def words(texts: list[str]) -> np.ndarray:
+        data = b"".join(bytes.fromhex(text.replace("-", "")) for text in texts)
+        return np.frombuffer(data, "<u8").reshape(len(rows), 2)
+
+    return Links(
+        link=words([link.id for link in of]),
+        terms=words([link.terms for link in of]),
+        leg=np.array([link.leg for link in of], np.uint8),
+        legs=np.array([link.legs for link in of], np.uint8),
+        partial=np.array([link.partial for link in of], np.uint8),
+    )
 
 
 WAITS = "it waits for liquidity or for the other legs of its link"
@@ -221,7 +248,9 @@ def _answer(row: Row) -> CancellationAnswer:
     )
 
 
-def _receipt(row: Row, windows: dict[str, int]) -> Receipt:
+def _receipt(row: Row, windows: dict[str, int], time_ms: int) -> Receipt:
+    told = datetime.fromtimestamp(time_ms // 1000, UTC).date()
+    value_date = date(1970, 1, 1) + timedelta(row.value_date)
     return Receipt(
         id=str(row.id),
         debtor=row.debtor,
@@ -232,4 +261,9 @@ def _receipt(row: Row, windows: dict[str, int]) -> Receipt:
         return_of=str(row.reference) if row.kind == Kind.RETURN else "",
         reason=row.reason if row.kind == Kind.RETURN else "",
         chain_reference=row.chain_reference,
+        value_date="" if value_date == told else value_date.isoformat(),
+        priority=("NORM", "HIGH", "URGT")[row.priority],
+        expires_at_ms=row.expires_at_ms,
+        window_asked=row.window_asked,
+        link=row.link,
     )

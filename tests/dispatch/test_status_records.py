@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clearing.core.inputs import Decision, Kind, Reject, SourceSpan
 from clearing.core.money import show
-from clearing.core.outputs import Entry, Outcomes, WindowEvent
+from clearing.core.outputs import Entry, LinkedLeg, Outcomes, WindowEvent
 from clearing.core.reasons import REASONS, Code
 from clearing.dispatch import frames
 from clearing.dispatch.statuses import final_record, status_records
@@ -177,6 +177,16 @@ def test_no_size_loses_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [s for record in told for s in record.statuses] == piece.told()["ALPHA"].statuses
 
 
+DATES = st.sampled_from([19_674, 19_675, 19_676, 20_000])
+EXPIRIES = st.sampled_from([1, 1_700_000_000_001, 253_402_300_799_999])
+LINKS = st.builds(
+    LinkedLeg,
+    id=st.uuids().map(str),
+    terms=st.binary(min_size=16, max_size=16).map(bytes.hex),
+    leg=st.integers(0, 15),
+    legs=st.integers(2, 16),
+    partial=st.booleans(),
+)
 NAMES = st.sampled_from(["ALPHA", "BRAVO", "CHARLIE", "DELTA"])
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=35)
 PLAIN = st.from_regex(r"[A-Za-z0-9/ ?:().,'+-]{1,35}", fullmatch=True)
@@ -215,11 +225,16 @@ def pieces(draw: st.DrawFn) -> LogPiece:
         )
     )
     for row in draw(st.lists(st.sampled_from(rows), max_size=3)):
+        row.value_date, row.priority = draw(DATES), draw(st.integers(0, 2))
+        row.expires_at_ms, row.window_asked = draw(EXPIRIES), draw(st.integers(0, 2**31 - 1))
+        row.link = draw(LINKS) if row.kind < Kind.RETURN else None
+    for row in draw(st.lists(st.sampled_from(rows), max_size=3)):
         code = draw(st.sampled_from([code for code in Code if 10 <= code < 40]))
         id_read = draw(st.sampled_from(["", str(row.id)]))
         row.reject = Reject(code=code, hash="00", detail=draw(TEXTS), id=id_read)
         row.code, row.repeat = code, False
-        row.amount = row.decimals = 0
+        row.amount = row.decimals = row.value_date = 0
+        row.link = None
     sources = [SourceSpan(f"x.payments.hk.{name}", i, 0, 9) for i, name in enumerate(owners)]
     return LogPiece(rows, sources, windows={"HKD": 3, "CNH": 41})
 
