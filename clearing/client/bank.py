@@ -132,13 +132,19 @@ class Bank:
 
     async def give_back(
         self,
-        original: Payment | TokenTransfer,
+        original: Status | Payment | TokenTransfer,
         amount: Amount | None = None,
         *,
         reason: str,
         **terms: Unpack[Terms],
     ) -> str:
-        """Return what `original` brought to this bank, or a part of it (R5); the return's id. reason: e.g. AC04."""
+        """Return what `original` brought to this bank, or a part of it (R5); the return's id. reason: e.g. AC04.
+
+        original: the status by which this bank was told of it, or the message itself.
+        """
+        if isinstance(original, Status):
+            amount = original.amount if amount is None else amount
+            original = orders.original_of(original, self.name)
         return await self._send(orders.give_back(original, amount, reason=reason, **terms))
 
     async def cancel(

@@ -5,10 +5,12 @@ becomes an ACSC for each of the window's payments, which were remembered when th
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
+from clearing.core.outputs import LinkedLeg
 from clearing.core.reasons import REASONS, Code
 from clearing.messages import (
     CancellationAnswer,
@@ -38,6 +40,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     counterparty: the other bank, "" if the payment could not be read. return_of: the payment it gives back.
     repeat: the answer to an id sent before, nothing has happened (R28). source: topic, partition, offset, index
     in a bulk (-1: none) of the record the sender wrote. offset: of the status topic.
+    Of a payment received, as its sender wrote it, for a return (R5): value_date, priority, expires_at_ms and
+    window_asked (0: none), its link, and amount_sent where `amount` is a part of it.
     """
 
     id: str
@@ -56,6 +60,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     repeat: bool = False
     chain_reference: str = ""
+    value_date: str = ""
+    priority: Literal["NORM", "HIGH", "URGT"] = "NORM"
+    expires_at_ms: int = 0
+    window_asked: int = 0
+    amount_sent: str = ""
+    link: LinkedLeg | None = None
     source: tuple[str, int, int, int] | None = None
     netting_set: str
     log_offset: int
@@ -188,8 +198,9 @@ def _key(status: Status) -> tuple[str, str, str, bool]:
 def _statuses(record: StatusRecord, offset: int) -> Iterator[Status]:
     for status in record.statuses:
         yield _sent(record, status, offset)
+    today = datetime.fromtimestamp(record.time_ms // 1000, UTC).date().isoformat()
     for receipt in record.receipts:
-        yield _received(record, receipt, offset)
+        yield _received(record, receipt, offset, today)
     for withdrawal in record.withdrawn:
         yield _withdrawn(record, withdrawal, offset)
 
@@ -219,7 +230,8 @@ def _sent(record: StatusRecord, status: PaymentStatus, offset: int) -> Status:
     )
 
 
-def _received(record: StatusRecord, receipt: Receipt, offset: int) -> Status:
+def _received(record: StatusRecord, receipt: Receipt, offset: int, today: str) -> Status:
+    """today: the value date where the receipt has none of its own."""
     return Status(
         id=receipt.id,
         status="ACSP",
@@ -233,6 +245,12 @@ def _received(record: StatusRecord, receipt: Receipt, offset: int) -> Status:
         return_of=receipt.return_of,
         reason=receipt.reason,
         chain_reference=receipt.chain_reference,
+        value_date=receipt.value_date or today,
+        priority=receipt.priority,
+        expires_at_ms=receipt.expires_at_ms,
+        window_asked=receipt.window_asked,
+        amount_sent=receipt.amount_sent,
+        link=receipt.link,
         netting_set=record.netting_set,
         log_offset=record.log_offset,
         time_ms=record.time_ms,

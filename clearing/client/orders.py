@@ -4,14 +4,15 @@ defaults. Pure but for new ids and the date.
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, TypedDict, Unpack
 
 from msgspec import UNSET
 
-from clearing.client.following import Request
+from clearing.client.following import Request, Status
 from clearing.core.money import parse, show
+from clearing.core.outputs import LinkedLeg
 from clearing.messages import (
     Answer,
     Bulk,
@@ -31,6 +32,7 @@ Priority = Literal["NORM", "HIGH", "URGT"]
 NO_REFERENCE = "NOTPROVIDED"  # what ISO 20022 puts where the sender gives no end-to-end id
 REQUESTED_BY_CUSTOMER = "CUST"
 _MAX_SCALE = 18
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Terms(TypedDict, total=False):
@@ -119,7 +121,8 @@ def own_legs(trade: Link, debtor: str, **terms: Unpack[Terms]) -> list[Payment |
 
     A leg that is a token transfer is made by payment(…, link=trade, chain_reference=…).
     """
-    own = [leg for leg in trade.legs if leg.debtor == debtor]
+    legs = trade.legs if isinstance(trade.legs, list) else []  # what a receipt tells has none
+    own = [leg for leg in legs if leg.debtor == debtor]
     if not own:
         raise ValueError(f"{debtor} pays no leg of the trade {trade.id}")
     if "id" in terms and len(own) > 1:
@@ -137,8 +140,8 @@ def give_back(
 ) -> Return:
     """A return of what `original` brought, or of a part of it (R5).
 
-    original: with the content with which it was accepted. amount: all of it if left out. reason: of the external
-    code set, e.g. AC04. end_to_end_id: the original's if left out.
+    original: with the content with which it was accepted; original_of() has it from its receipt. amount: all of
+    it if left out. reason: of the external code set, e.g. AC04. end_to_end_id: the original's if left out.
     """
     given: Fields = {"end_to_end_id": original.end_to_end_id, **terms}
     back = payment(
@@ -151,6 +154,37 @@ def give_back(
     values = _values(back)
     del values["link"]
     return Return(**values, original=original, reason=reason)
+
+
+def original_of(receipt: Status, creditor: str) -> Payment | TokenTransfer:
+    """The message that `creditor` has `receipt` of, told so that a return can quote it (R5).
+
+    Of a part of a payment (R22): the whole payment, which can be given back once all of it has come. Raises
+    ValueError for what cannot be given back: what was sent, taken back, or is a return itself.
+    """
+    if not receipt.incoming or receipt.status not in ("ACSP", "ACSC") or receipt.return_of:
+        raise ValueError(f"{receipt.id} is no payment that {creditor} has received")
+    fields: Fields = {
+        "id": receipt.id,
+        "end_to_end_id": receipt.end_to_end_id,
+        "value_date": receipt.value_date,
+        "priority": receipt.priority,
+    }
+    if receipt.expires_at_ms:
+        fields["expires_at"] = _EPOCH + timedelta(milliseconds=receipt.expires_at_ms)
+    if receipt.window_asked:
+        fields["window"] = receipt.window_asked
+    if receipt.link is not None:
+        fields["link"] = _told(receipt.link)
+    if receipt.chain_reference:
+        fields["chain_reference"] = receipt.chain_reference
+    amount = receipt.amount_sent or receipt.amount
+    return payment(receipt.counterparty, creditor, receipt.asset, amount, **fields)
+
+
+def _told(link: LinkedLeg) -> Link:
+    """In the short form, which only a quoted original may have."""
+    return Link(id=link.id, legs=link.legs, partial=link.partial, terms=link.terms, leg=link.leg)
 
 
 def cancellation(

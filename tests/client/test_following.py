@@ -301,6 +301,21 @@ def test_return_says_what_it_gives_back() -> None:
     assert [(s.return_of, s.reason) for s in statuses] == [("x", ""), ("y", "AC04")]
 
 
+def test_a_receipt_without_a_value_date_is_of_the_day_it_was_told() -> None:
+    """R5: in UTC; what differs is said. Of its own payments a bank knows it."""
+    midnight = 86_400_000
+    statuses, _ = follow(
+        told(midnight - 1, received(1), received(2, value_date="1970-01-05")),
+        told(midnight, received(3), sent(1)),
+    )
+    assert [(status.id, status.value_date) for status in statuses] == [
+        ("r1", "1970-01-01"),
+        ("r2", "1970-01-05"),
+        ("s1", ""),
+        ("r3", "1970-01-02"),
+    ]
+
+
 def test_an_instruction_says_what_it_is_about() -> None:
     """R12, R23: no payment, no ACSC."""
     asked = PaymentStatus(

@@ -7,8 +7,9 @@ from decimal import Decimal
 import msgspec
 import numpy as np
 import pytest
+from msgspec import UNSET
 
-from clearing.client.following import Request
+from clearing.client.following import Request, Status
 from clearing.client.orders import (
     amount_text,
     answer,
@@ -18,16 +19,18 @@ from clearing.client.orders import (
     give_back,
     leg,
     link,
+    original_of,
     own_legs,
     payment,
     pvp,
     reprioritisation,
 )
 from clearing.core.inputs import Decision, Kind
+from clearing.core.outputs import LinkedLeg
 from clearing.intake.decode import decode
 from clearing.log.content import body_hashes
 from clearing.log.rows import RowBatch, strings
-from clearing.messages import Instruction, Payment, Return, TokenTransfer
+from clearing.messages import Instruction, Leg, Link, Payment, Return, TokenTransfer
 
 TEN = timezone(timedelta(hours=10))
 
@@ -127,15 +130,20 @@ def read(*messages: Instruction) -> RowBatch:
     return rows
 
 
+def declared(trade: Link) -> list[Leg]:
+    assert isinstance(trade.legs, list)
+    return trade.legs
+
+
 def test_a_trade_is_delivery_against_payment() -> None:
     """R19."""
-    assert [(leg.debtor, leg.creditor, leg.asset, leg.amount) for leg in TRADE.legs] == [
+    assert [(leg.debtor, leg.creditor, leg.asset, leg.amount) for leg in declared(TRADE)] == [
         ("ALPHA", "BRAVO", "BOND", "1000"),
         ("BRAVO", "ALPHA", "HKD", "99.00"),
     ]
     assert TRADE.partial
     currencies = pvp("ALPHA", "BRAVO", gives=("HKD", "7.80"), gets=("USD", "1"))
-    assert [(leg.debtor, leg.asset) for leg in currencies.legs] == [
+    assert [(leg.debtor, leg.asset) for leg in declared(currencies)] == [
         ("ALPHA", "HKD"),
         ("BRAVO", "USD"),
     ]
@@ -181,6 +189,93 @@ def test_a_return_goes_the_other_way(amount: str | None) -> None:
     rows = read(original, back)
     assert rows.references is not None
     assert rows.references.body_hash[1] == body_hashes(read(original))[0]
+
+
+def received(original: Payment | TokenTransfer, **changes: object) -> Status:
+    """What BRAVO is told of it, everything said."""
+    expires_at = original.expires_at
+    status = Status(
+        id=original.id,
+        status="ACSP",
+        incoming=True,
+        counterparty=original.debtor,
+        asset=original.asset,
+        amount=original.amount,
+        end_to_end_id=original.end_to_end_id,
+        window=9,
+        value_date=original.value_date,
+        priority=original.priority,
+        expires_at_ms=0 if expires_at is UNSET else ms(datetime.fromisoformat(expires_at)),
+        window_asked=0 if original.window is UNSET else original.window,
+        chain_reference=getattr(original, "chain_reference", ""),
+        netting_set="hk",
+        log_offset=1,
+        time_ms=1,
+        offset=1,
+    )
+    return msgspec.structs.replace(status, **changes)
+
+
+def ms(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+LATER = datetime(2026, 3, 1, 9, 30, 0, 1_000, TEN)
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        payment("ALPHA", "BRAVO", "HKD", "12.50", value_date=DAY, end_to_end_id="INV 1"),
+        payment("ALPHA", "BRAVO", "HKD", 1, priority="HIGH", window=3, expires_at=LATER),
+        payment("ALPHA", "BRAVO", "HKD", 1, chain_reference="c", expires_at="9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_receipt_has_all_of_its_original(original: Payment | TokenTransfer) -> None:
+    """R5: enough for a return; the same content, in another spelling perhaps."""
+    quoted = original_of(received(original), "BRAVO")
+    rows = read(original, quoted, give_back(quoted, reason="AC04"))
+    assert rows.kind[0] == rows.kind[1]
+    first, second = body_hashes(read(original)), body_hashes(read(quoted))
+    assert first == second
+    assert rows.references is not None
+    assert rows.references.body_hash[2] == first[0]
+
+
+def test_a_part_and_a_leg_are_quoted_whole() -> None:
+    """R5, R19, R22: the link as it was told, for nobody tells a receiver all its legs."""
+    [delivery] = own_legs(TRADE, "ALPHA", value_date=DAY)
+    read_link = read(delivery).links
+    assert read_link is not None
+    told = LinkedLeg(
+        id=TRADE.id,
+        terms=read_link.terms.tobytes().hex(),
+        leg=int(read_link.leg[0]),
+        legs=2,
+        partial=TRADE.partial,
+    )
+    part = received(delivery, amount="300", remaining="700", amount_sent="1000", link=told)
+    quoted = original_of(part, "BRAVO")
+    back = read(give_back(quoted, "300", reason="CUST"))
+    assert back.references is not None
+    assert back.references.body_hash[0] == body_hashes(read(delivery))[0]
+    assert back.references.amount[0] == 1000
+    assert list(decode([msgspec.json.encode(quoted)]).rows.rejects) == [0]  # it declares no legs
+    assert isinstance(quoted.link, Link)
+    with pytest.raises(ValueError, match="pays no leg"):
+        own_legs(quoted.link, "ALPHA")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"incoming": False}, {"status": "RJCT", "reason": "XREC"}, {"return_of": "i"}],
+    ids=["sent", "taken back", "a return"],
+)
+def test_what_cannot_be_given_back_is_refused_at_once(changes: dict[str, object]) -> None:
+    """R5, R25."""
+    status = received(payment("ALPHA", "BRAVO", "HKD", 1), **changes)
+    with pytest.raises(ValueError, match="no payment that BRAVO has received"):
+        original_of(status, "BRAVO")
 
 
 @pytest.mark.parametrize(
