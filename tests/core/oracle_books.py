@@ -169,8 +169,8 @@ class Part:
 class ClosedWindow:
     """A window that is not settled. chained: its members as members_root has them.
 
-    together: the windows it shares links with, itself among them (R20). undoable: its asset had a rule for
-    shortfalls when it closed. shifted: what a waterfall has moved between participants; by_scheme: what came from
+    together: the windows it shares links with, itself among them (R20). on_shortfall: its rule, its asset's when
+    it closed. shifted: what a waterfall has moved between participants; by_scheme: what came from
     outside of them (R25).
     """
 
@@ -178,7 +178,7 @@ class ClosedWindow:
     number: int
     opened_at_ms: int
     chained: list[Chunk]
-    undoable: bool = False
+    on_shortfall: str = "HOLD"
     parts: list[Part] = field(default_factory=list[Part])
     together: "list[ClosedWindow]" = field(default_factory=list["ClosedWindow"])
     shifted: dict[str, int] = field(default_factory=dict[str, int])

@@ -111,10 +111,11 @@ def _outcome(books: Books, line: Line) -> tuple[int, bool]:
         first = books.seen[line.id]
         same = first.body == line.body
         return (first.code, True) if same else (Code.DUPLICATE_ID, False)
-    seen = books.seen[line.id] = Seen(line.id, books.date, line.body, code=-1)
+    seen = Seen(line.id, books.date, line.body, code=-1)
     seen.code = int(
         _instruction(books, line) if line.kind in ABOUT_ANOTHER else _pay(books, line, seen)
     )
+    books.seen[line.id] = seen
     return seen.code, False
 
 

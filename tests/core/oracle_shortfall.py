@@ -24,14 +24,14 @@ def resolve_shortfall(books: Books, window: ClosedWindow, answer: Confirmation) 
     spec = books.assets[window.asset].spec
     named = {name: minor(answer.short.get(name, "0"), spec.scale) for name in books.status}
     lacks = {name: units for name, units in named.items() if units > 0}
-    if not lacks or not window.undoable or len(window.together) > 1:
+    if not lacks or len(window.together) > 1:
         return False
-    if spec.on_shortfall == "WATERFALL":
+    if window.on_shortfall == "WATERFALL":
         return _waterfall(books, window, lacks, answer.reason)
-    if spec.on_shortfall == "RECAST":
+    if window.on_shortfall == "RECAST" and not any(m.link for m in window.members):
         _recast(books, window, set(lacks), answer.reason)
         return True
-    return False
+    return False  # HOLD; or legs could be torn apart (R20)
 
 
 def _nets(window: ClosedWindow) -> dict[str, int]:

@@ -135,7 +135,7 @@ def _close(books: Books, names: list[str]) -> None:
             spec = books.assets[name].spec
             chunks[name] = parts_of(spec, window.chunks)
             closed = ClosedWindow(name, window.number, window.opened_at_ms, window.chunks)
-            closed.undoable = spec.on_shortfall != "HOLD"
+            closed.on_shortfall = spec.on_shortfall
             closed.together = together
             together.append(closed)
     ids = {
