@@ -66,6 +66,7 @@ def check_resolutions(facts: Facts) -> Check:
     whole, _ = minor_units(rows.amount[row], rows.decimals[row], scale)
     part, bad = minor_units(resolved.amount[own], resolved.decimals[own], scale)
     rest, worse = minor_units(resolved.remaining[own], resolved.remaining_decimals[own], scale)
+    sent, worst = minor_units(resolved.sent[own], resolved.sent_decimals[own], scale)
     begins = np.diff(row, prepend=-1) != 0
     ends = np.append(begins[1:], True)[: len(row)]
     running = np.cumsum(part)
@@ -80,6 +81,7 @@ def check_resolutions(facts: Facts) -> Check:
 
     differ(bad | worse | (whole != running - before + rest), "that do not add up to what waited")
     differ(~ends & (rest == 0), "of what had ended before")
+    differ(worst | (sent != whole), "that tell another amount than was sent")
     counts = np.bincount(facts.states[rows.code == Code.QUEUED], minlength=len(State))
     return found.check(
         "what waits ends once",

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import UNSET
 
 from clearing.core.inputs import I64, U8, U64, Decision, Links, References
+from clearing.core.outputs import LinkedLeg
 from clearing.messages import (
     Answer,
     Cancellation,
@@ -55,14 +56,27 @@ def linked(orders: list[Item]) -> Links | None:
         link = _link_of(order)
         assert isinstance(order, _LEGS), "only payments are legs"
         assert link is not None, "as found above"
-        legs = sorted(_key(leg) for leg in link.legs)
-        own = _key(order)
-        terms = hashlib.sha256(_encode([legs, link.partial])).digest()[:16]
-        links.link[i] = ids_of([link.id])[0]
-        links.terms[i] = np.frombuffer(terms, "<u8")
-        links.leg[i] = legs.index(own) if own in legs else _NO_LEG
-        links.legs[i], links.partial[i] = min(len(legs), _NO_LEG), link.partial
+        leg = _leg(order, link)
+        links.link[i], links.terms[i] = ids_of([link.id])[0], ids_of([leg.terms])[0]
+        links.leg[i], links.legs[i], links.partial[i] = leg.leg, leg.legs, link.partial
     return links
+
+
+def _leg(order: Payment | TokenTransfer, link: Link) -> LinkedLeg:
+    """Which leg of its link an order is: worked out from the legs it declares, or as a receipt has told it."""
+    if isinstance(link.legs, int):
+        terms = "" if link.terms is UNSET else link.terms
+        leg = _NO_LEG if link.leg is UNSET else link.leg
+        return LinkedLeg(id=link.id, terms=terms, leg=leg, legs=link.legs, partial=link.partial)
+    legs = sorted(_key(leg) for leg in link.legs)
+    own = _key(order)
+    return LinkedLeg(
+        id=link.id,
+        terms=hashlib.sha256(_encode([legs, link.partial])).hexdigest()[:32],
+        leg=legs.index(own) if own in legs else _NO_LEG,
+        legs=min(len(legs), _NO_LEG),
+        partial=link.partial,
+    )
 
 
 def _link_of(order: Item) -> Link | None:

@@ -41,7 +41,8 @@ class Resolved:
 
     at: log offset of the record that did it. row: index into Rows, -1 where there is no such row (of a RECAST until
     clearing.verify.members has found it). entered: what it says of where its payment entered; of a RECAST where
-    it was accepted. remaining: 0 where nothing waits any more. Amounts as (digits, decimals).
+    it was accepted. remaining: 0 where nothing waits any more. sent: the whole amount of its payment, as it says.
+    Amounts as (digits, decimals).
     """
 
     at: I64
@@ -58,6 +59,8 @@ class Resolved:
     decimals: U8
     remaining: I64
     remaining_decimals: U8
+    sent: I64
+    sent_decimals: U8
 
     def __len__(self) -> int:
         return len(self.at)
@@ -83,7 +86,10 @@ def resolve(table: LogTable, rows: Rows, records: list[Resolutions], found: Find
     remaining, remaining_decimals, rest_readable = decimal_columns(
         [item.remaining or "0" for item in items]
     )
-    unreadable = ~(readable & rest_readable)
+    sent, sent_decimals, sent_readable = decimal_columns(
+        [item.amount_sent or item.amount for item in items]
+    )
+    unreadable = ~(readable & rest_readable & sent_readable)
     if unreadable.any():
         found.add("resolutions whose amount is no decimal", int(unreadable.sum()))
     resolved = Resolved(
@@ -101,6 +107,8 @@ def resolve(table: LogTable, rows: Rows, records: list[Resolutions], found: Find
         decimals=decimals,
         remaining=remaining,
         remaining_decimals=remaining_decimals,
+        sent=sent,
+        sent_decimals=sent_decimals,
     )
     if items:
         _compare(table, rows, resolved, items, found)
@@ -143,6 +151,7 @@ def _compare(
     differ((resolved.id[own] != rows.id[row]).any(axis=1), "with another id than their row")
     differ(_elsewhere(table, rows, items, own, row), "with another kind or source than their row")
     differ(_other_original(rows, items, own, row), "that return another original than their row")
+    differ(_other_link(rows, items, own, row), "of another leg or link than their row")
     waits = rows.fresh[row] & (rows.code[row] == Code.QUEUED) & ~rows.repeat[row]
     differ(~waits, "of rows that did not wait")
     differ(resolved.at[own] < resolved.entered[own], "before their row entered")
@@ -175,4 +184,22 @@ def _other_original(rows: Rows, items: list[Resolution], own: I64, row: I64) -> 
     both = np.flatnonzero(returns & ~wrong)
     ids = ids_of([said[n] for n in both.tolist()])
     wrong[both] = (rows.references.id[at[both]] != ids).any(axis=1)
+    return wrong
+
+
+def _other_link(rows: Rows, items: list[Resolution], own: I64, row: I64) -> Bool:
+    """Which leg of which link it is (R19); of everything else none."""
+    links = rows.links
+    at = np.minimum(np.searchsorted(rows.linked, row), max(len(rows.linked) - 1, 0))
+    is_leg = rows.linked[at] == row if len(rows.linked) else np.zeros(len(row), np.bool_)
+    said = [items[n].link for n in own.tolist()]
+    wrong = np.array([link is not None for link in said], np.bool_) != is_leg
+    for n in np.flatnonzero(is_leg & ~wrong).tolist():
+        link, place = said[n], at[n]
+        assert link is not None, "as found above"
+        numbers = (links.leg[place], links.legs[place], links.partial[place])
+        words = np.stack((links.link[place], links.terms[place]))
+        wrong[n] = (link.leg, link.legs, link.partial) != numbers or bool(
+            (ids_of([link.id, link.terms]) != words).any()
+        )
     return wrong

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from clearing.core.commands import SetReservation, SetValuation
+from clearing.core.outputs import LinkedLeg, Resolution
 from clearing.core.reasons import Code
 from clearing.log.records import RESOLUTION_KEY, decode_position
 from clearing.messages import StatusRecord
@@ -33,6 +34,7 @@ from tests.verify.world import START_MS, World
 
 Example = Callable[[str], World]
 RELEASE: dict[str, Any] = {"code": Code.ACCEPTED, "how": "SINGLE"}
+LEG = LinkedLeg(id="00000000-0000-4000-8000-000000000009", terms="0" * 32, leg=0, legs=2)
 
 
 async def test_a_release_that_nobody_told_of(example: Example) -> None:  # R17, R30
@@ -69,6 +71,8 @@ async def test_resolutions_lost_as_a_record(example: Example) -> None:
         ({"kind": 2}, "with another kind or source"),
         ({"source": ("payments.main.ALPHA", 0, 77, -1)}, "with another kind or source"),
         ({"return_of": "00000000-0000-4000-8000-000000000009"}, "return another original"),
+        ({"amount_sent": "5.00"}, "tell another amount than was sent"),
+        ({"link": LEG}, "of another leg or link"),
         ({"how": ""}, "released in no way"),
         ({"how": "CHANCE"}, "in a way that is unknown"),
         ({"window": 0}, "released into no window"),
@@ -83,6 +87,19 @@ async def test_a_resolution_that_says_something_else(
     report = await world.verify()
     assert RESOLUTIONS in failed(report)
     assert what in said(report, RESOLUTIONS)
+
+
+@pytest.mark.parametrize("field", ["id", "terms", "leg", "legs", "partial"])
+async def test_a_leg_that_is_another_one(example: Example, field: str) -> None:  # R19
+    other: dict[str, Any] = {"id": LEG.id, "terms": LEG.terms, "leg": 9, "legs": 9, "partial": True}
+
+    def change(item: Resolution) -> list[Resolution]:
+        assert item.link is not None
+        return [replace(item, link=replace(item.link, **{field: other[field]}))]
+
+    world = example("dvp")
+    change_resolution(world, {"how": "LINK"}, change)
+    assert "of another leg or link" in said(await world.verify(), RESOLUTIONS)
 
 
 async def test_a_release_of_what_had_been_accepted(example: Example) -> None:  # R17
