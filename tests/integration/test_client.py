@@ -106,23 +106,41 @@ async def test_all_that_a_bank_may_say_is_published(bootstrap: str, topics: Topi
     )
     async with Bank(bootstrap, "ALPHA", "hk", topics.prefix) as bank:
         received = payment("BRAVO", "ALPHA", "HKD", "1.00")
+        told = Status(
+            id=received.id,
+            status="ACSC",
+            incoming=True,
+            counterparty="BRAVO",
+            asset="HKD",
+            amount="1.00",
+            end_to_end_id=received.end_to_end_id,
+            window=1,
+            value_date=received.value_date,
+            netting_set="hk",
+            log_offset=1,
+            time_ms=1,
+            offset=1,
+        )
         order = bank.payment("BRAVO", "HKD", 5)
         ids = [
             *await bank.settle(trade, priority="HIGH"),
             await bank.transfer("BRAVO", "USDX", 3, "eip155:1:0xab:0"),
             await bank.give_back(received, "0.40", reason="AC04"),
+            await bank.give_back(told, reason="AC04"),
             await bank.cancel(order),
             await bank.prioritise(order.id, "URGT"),
             await bank.answer(asked, agreed=False, reason="LEGL"),
         ]
     read = await published(bootstrap, topics, "ALPHA")
     assert [message.id for message in read] == ids
-    leg, transfer, back, cancellation, change, answer = read
+    leg, transfer, back, all_back, cancellation, change, answer = read
     assert isinstance(leg, Payment)
     assert (leg.link, leg.asset, leg.priority) == (trade, "BOND", "HIGH")
     assert isinstance(transfer, TokenTransfer)
     assert isinstance(back, Return)
     assert (back.original, back.amount) == (received, "0.40")
+    assert isinstance(all_back, Return)
+    assert (all_back.original, all_back.amount) == (received, "1.00")
     assert isinstance(cancellation, Cancellation)
     assert cancellation.original == order
     assert isinstance(change, PriorityChange)
