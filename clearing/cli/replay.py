@@ -144,7 +144,7 @@ async def _replay_one(
 
 
 def _show(session: Session, one: "Replay") -> None:
-    from clearing.replay import positions, standing
+    from clearing.replay import positions, standing, waiting
 
     stands = standing(one.machine)
     if session.json:
@@ -154,6 +154,7 @@ def _show(session: Session, one: "Replay") -> None:
                 "transactions_compared": one.compared,
                 "differences": one.differences,
                 "positions": positions(one.machine),
+                "waiting": waiting(one.machine),
             }
         )
         return
@@ -164,7 +165,8 @@ def _show(session: Session, one: "Replay") -> None:
         colour, compared = "dim", "there was no journal to compare with"
     session.out.print(
         f"[bold]{stands.netting_set}[/bold]: {stands.records:,} log records to offset {stands.next_offset:,}, "
-        f"{stands.batches:,} batches, {stands.remembered_ids:,} ids remembered\n"
+        f"{stands.batches:,} batches, {len(waiting(one.machine)):,} payments wait, "
+        f"{stands.remembered_ids:,} ids remembered\n"
         f"  chain {stands.chain}\n"
         f"  [{colour}]{compared}[/{colour}]",
         highlight=False,

@@ -30,9 +30,10 @@ def simulate(
 ) -> None:
     """Run the engine's core over a scheme and a file of events. No Kafka, no clock, no chance.
 
-    Prints batches, statuses as each bank would read them, positions, events and what was rejected, as JSON: one
-    document a netting set, the same bytes each time. With --log it runs a log saved by `clearing replay --dump`
-    (or by --log-out): the outputs are those of the live engine, byte for byte; compare the chain.
+    Prints batches, statuses as each bank would read them, positions, what waits, events and what was rejected, as
+    JSON: one document a netting set, the same bytes each time. With --log it runs a log saved by
+    `clearing replay --dump` (or by --log-out): the outputs are those of the live engine, byte for byte; compare
+    the chain. The folder `examples` has a scheme and events for each thing that the engine does.
 
         clearing simulate scheme.toml events.jsonl
         clearing simulate scheme.toml events.jsonl --summary
@@ -43,8 +44,10 @@ def simulate(
     scheme
         Scheme file (TOML).
     events
-        JSON lines: payments as banks publish them, commands, confirmations; {"at": "…Z", "message": {…}} with
-        the time; {"raw": "…", "owner": "BANKAAAA"} for any bytes; {"at": "…Z"} to let time pass.
+        JSON lines: payments, returns, cancellations as banks publish them, commands, confirmations;
+        {"at": "…Z", "message": {…}} with the time; {"at": "…Z"} to let time pass; {"raw": "…", "owner": "BANKAAAA"}
+        for any bytes; {"type": "ledger", "asset": "HKD", "answer": "REFUSED", "short": {"BANKAAAA": "5.00"}} for a
+        ledger that refuses its next batch, "WAITS" or "POSTED" for one that keeps everybody waiting.
     log
         Run this log file instead of scheme and events.
     log_out
@@ -56,7 +59,7 @@ def simulate(
     start
         When it begins, RFC 3339. Default: the first event's time, or noon UTC of the first value date.
     confirm
-        An ideal ledger posts every batch at once. --no-confirm: only the confirmations among the events.
+        The ledgers post every batch at once, but for what the events say. --no-confirm: they wait to be told.
     close
         Close all windows at the end.
     summary

@@ -17,7 +17,7 @@ def order(number: int, **fields: object) -> str:
     return json.dumps(
         {
             "type": "payment",
-            "id": f"00000000-0000-4000-8000-{number:012d}",
+            "id": order_id(number),
             "debtor": "ALPHA",
             "creditor": "BRAVO",
             "asset": "HKD",
@@ -27,6 +27,10 @@ def order(number: int, **fields: object) -> str:
         }
         | fields
     )
+
+
+def order_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
 
 
 @pytest.fixture
@@ -148,6 +152,92 @@ def test_a_ledgers_refusal_among_the_events(
     assert states == ["OPEN", "PENDING_SETTLEMENT", "FAILED"]
 
 
+def ledger(answer: str, **fields: object) -> str:
+    return json.dumps({"type": "ledger", "asset": "HKD", "answer": answer} | fields)
+
+
+CLOSE = '{"type":"close_window","id":"c","by":"me","asset":"HKD"}'
+
+
+def states(result: dict[str, Any], window: int = 1) -> list[str]:
+    return [
+        e["state"]
+        for e in result["events"]
+        if e["type"] == "window" and (e["window"], e["asset"]) == (window, "HKD")
+    ]
+
+
+def test_a_ledger_that_refuses_the_next_batch(
+    run: Runner, scheme: Path, tmp_path: Path
+) -> None:  # R4
+    """And only that one: what is sent again is posted."""
+    again = '{"type":"settle_window","id":"s","by":"me","asset":"HKD","window":1}'
+    file = events(tmp_path, order(1), ledger("REFUSED", reason="no money"), CLOSE, again)
+    result = json.loads(run("simulate", scheme, file, "--json").out)
+    assert states(result) == [
+        "OPEN", "PENDING_SETTLEMENT", "FAILED", "PENDING_SETTLEMENT", "SETTLED",
+    ]  # fmt: skip
+    failed = next(e for e in result["events"] if e.get("state") == "FAILED")
+    assert failed["reason"] == "no money"
+
+
+def test_a_ledger_says_who_is_short(run: Runner, scheme: Path, tmp_path: Path) -> None:  # R25
+    scheme.write_text(SCHEME.replace('kind = "cash"', 'kind = "cash"\non_shortfall = "RECAST"', 1))
+    short = {"ALPHA": "4.00"}
+    file = events(tmp_path, order(1), ledger("REFUSED", short=short, reason="short"), CLOSE)
+    result = json.loads(run("simulate", scheme, file, "--json").out)
+    assert states(result) == ["OPEN", "PENDING_SETTLEMENT", "ABORTED", "SETTLED"]
+    (gone,) = (item for told in result["resolutions"] for item in told["items"])
+    assert (gone["id"], gone["amount"]) == ("00000000-0000-4000-8000-000000000001", "10.00")
+
+
+def test_a_ledger_that_refuses_funding(run: Runner, scheme: Path, tmp_path: Path) -> None:  # R9
+    fund = '{"type":"fund","id":"f","by":"me","participant":"ALPHA","asset":"HKD","amount":"7"}'
+    file = events(tmp_path, ledger("REFUSED", kind="funding"), fund, order(1))
+    result = json.loads(run("simulate", scheme, file, "--json").out)
+    held = {(p["participant"], p["asset"]): p["prefunded"] for p in result["positions"]}
+    assert held["ALPHA", "HKD"] == "4990.00"
+
+
+@pytest.mark.parametrize("flag", ["--confirm", "--no-confirm"])
+def test_a_ledger_that_keeps_everybody_waiting(
+    run: Runner, scheme: Path, tmp_path: Path, flag: str
+) -> None:
+    waits = [ledger("WAITS")] if flag == "--confirm" else []
+    file = events(tmp_path, order(1), *waits, CLOSE)
+    result = json.loads(run("simulate", scheme, file, flag, "--json").out)
+    assert states(result) == ["OPEN", "PENDING_SETTLEMENT"]
+    file = events(tmp_path, order(1), *waits, CLOSE, ledger("POSTED"), order(2))
+    result = json.loads(run("simulate", scheme, file, flag, "--json").out)
+    assert states(result) == ["OPEN", "PENDING_SETTLEMENT", "SETTLED"]
+    assert states(result, 2) == ["OPEN", "PENDING_SETTLEMENT", "SETTLED"]
+
+
+def test_what_waits_in_the_end(run: Runner, scheme: Path, tmp_path: Path) -> None:  # R12
+    scheme.write_text(SCHEME.replace('kind = "cash"', 'kind = "cash"\nqueue = "FIFO"', 1))
+    urgent = order(2, amount="90000", priority="URGT")
+    file = events(
+        tmp_path, "# who comes first", order(1, amount="80000"), urgent, order(3, amount="1")
+    )
+    result = json.loads(run("simulate", scheme, file, "--json").out)
+    waits = [(one["end_to_end_id"], one["priority"], one["place"]) for one in result["waiting"]]
+    assert waits == [("E2", "URGT", 1), ("E1", "NORM", 2), ("E3", "NORM", 3)]
+    held = {(p["participant"], p["asset"]): p for p in result["positions"]}
+    assert held["ALPHA", "HKD"]["queued"] == "170001.00"
+    assert held["ALPHA", "HKD"]["queued_payments"] == 3
+
+
+def test_a_cancellation_goes_where_what_it_cancels_came_from(
+    run: Runner, scheme: Path, tmp_path: Path
+) -> None:  # R12
+    scheme.write_text(SCHEME.replace('kind = "cash"', 'kind = "cash"\nqueue = "FIFO"', 1))
+    paid = json.loads(order(1, amount="80000"))
+    cancel = {"type": "cancel", "id": order_id(2), "original": paid, "reason": "CUST"}
+    file = events(tmp_path, json.dumps(paid), json.dumps(cancel))
+    result = json.loads(run("simulate", scheme, file, "--json").out)
+    assert statuses(result, "ALPHA") == [("PDNG", ""), ("CNCL", ""), ("CANC", "CUST")]
+
+
 def test_time_is_said_by_the_events(run: Runner, scheme: Path, tmp_path: Path) -> None:
     file = events(
         tmp_path,
@@ -168,6 +258,8 @@ def test_time_is_said_by_the_events(run: Runner, scheme: Path, tmp_path: Path) -
         ("{}", "events.jsonl:2: a line has a type, or a message, raw or at"),
         ('{"raw": "x"}', "events.jsonl:2: a raw record needs its owner"),
         ('{"at": "2026-01-05T09:00:00"}', "has no zone"),
+        ('{"type": "ledger", "asset": "HKD", "answer": "MAYBE"}', "Invalid enum value 'MAYBE'"),
+        ('{"type": "ledger", "asset": "HKD", "answer": "WAITS", "x": 1}', "unknown field `x`"),
     ],
 )
 def test_a_line_that_is_no_event(
@@ -197,6 +289,12 @@ def test_a_damaged_log_halts(run: Runner, scheme: Path, tmp_path: Path) -> None:
 
 
 def test_a_summary_for_people(run: Runner, scheme: Path, tmp_path: Path) -> None:
+    """What became of each; of many, what became of how many."""
     ended = run("simulate", scheme, events(tmp_path, order(1)), "--summary")
-    assert "Batch 7: HKD, window 1, 1 payments, gross 10.00" in ended.out
+    assert "Batch 7: HKD, window 1, 1 payments, gross 10.00: sent at" in ended.out
     assert "-10.00" in ended.out
+    assert "E1   ALPHA   BRAVO   HKD      10.00   ACSP" in ended.out
+    many = [order(number) for number in range(60)]
+    ended = run("simulate", scheme, events(tmp_path, *many), "--summary")
+    assert "What became of all" in ended.out
+    assert [line.split() for line in ended.out.splitlines() if "ACSP" in line] == [["ACSP", "60"]]
