@@ -140,6 +140,15 @@ def test_two_that_are_short_are_served_by_registration() -> None:  # R25
     assert nets(new) == {A: -10, B: -28, C: 32, D: 15, "$COLLATERAL": -2, "$POOL": -7}
 
 
+def test_what_one_has_borne_for_the_first_it_does_not_bear_again() -> None:  # R25
+    """C is to get 20, and bears 15 for A: of B's 10 it bears 5, not 8, and D the rest."""
+    owed = [(A, C, 20), (B, C, 20), (B, D, 5), (C, D, 20)]
+    scene, _ = short(WATERFALL, owed, {A: 15, B: 10})
+    assert bearing(scene) == [(A, "15", "0", "0", {C: "15"}), (B, "10", "0", "0", {C: "5", D: "5"})]
+    scene, _ = short(WATERFALL, [*owed[:2], owed[3]], {A: 15, B: 10})
+    assert scene.windows == [("HKD", 1, 1, "FAILED")]
+
+
 def test_a_second_refusal_goes_on_where_the_first_ended() -> None:  # R25
     scene, _ = short(WATERFALL, THREE, {A: 50}, pool=30, p0=10)
     (second,) = batches(scene.out)
