@@ -7,7 +7,7 @@ import pytest
 from clearing.failures import ExitCode
 from tests.cli.run import Runner
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "topics" / "examples"
 NAMES = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
 
 

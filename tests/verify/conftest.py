@@ -9,7 +9,7 @@ import pytest
 
 from tests.verify.world import World, build, played
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "topics" / "examples"
 
 
 @pytest.fixture(scope="session")
