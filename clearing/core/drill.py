@@ -70,8 +70,14 @@ def fail(state: NettingSet, p: int, a: int) -> Failure | None:
 
 
 def _credits_from(state: NettingSet, p: int, a: int) -> dict[int, int] | None:
-    """What each got from p in windows that are not final; None where the asset keeps no payments one by one."""
-    if not state.assets[a].keeps_members:
+    """What each got from p in windows that are not final; None unless all their payments are kept one by one."""
+    closed = {
+        item.batch.window
+        for item in state.pending.values()
+        if item.batch.asset == state.assets[a].spec.id and item.batch.kind != "funding"
+    }
+    kept = {window for asset, window in state.members if asset == a}
+    if not state.assets[a].keeps_members or not closed <= kept:
         return None
     sums: I64 = np.zeros(len(state.participants), np.int64)
     for (asset, _), members in state.members.items():

@@ -14,6 +14,7 @@ from clearing.core.state import NettingSet
 from clearing.core.transfers import Transfers
 from clearing.core.value import passes, renew_room
 
+MAX_QUEUED = 50_000  # payments in the queue of an account; what would be more is refused for want of liquidity
 _EXACT_SUM = 1 << 62  # int64 sums below this cannot have wrapped
 
 
@@ -101,15 +102,17 @@ class _Book:
         self.pair_left = {pair: state.bilateral.left(pair) for pair in state.bilateral.pairs}
         self.changes: dict[int, dict[int, int]] = {p: {} for p in state.short_limits}
         self.heads = {account: queue[0].priority for account, queue in state.queues.items()}
+        self.lengths = {account: len(queue) for account, queue in state.queues.items()}
 
     def judge(self, d: int, c: int, a: int, units: int, priority: int) -> Code:
         asset = self.state.assets[a]
         if self.room[a] < units:
             return Code.POSITION_RANGE
+        waits = asset.queues and self.lengths.get((d, a), 0) < MAX_QUEUED
         if asset.spec.queue is QueuePolicy.FIFO and self.heads.get((d, a), -1) >= priority:
-            return Code.QUEUED
+            return Code.QUEUED if waits else liquidity_reason(self.state, d, a)
         lacking = self._lacking(d, c, a, units)
-        return Code.QUEUED if lacking and asset.queues else lacking
+        return Code.QUEUED if lacking and waits else lacking
 
     def _lacking(self, d: int, c: int, a: int, units: int) -> Code:
         if self.pair_left and self.pair_left.get((d, c, a), units) < units:
@@ -137,6 +140,7 @@ class _Book:
     def queue(self, d: int, a: int, units: int, priority: int) -> None:
         self.room[a] -= units
         self.heads[d, a] = max(self.heads.get((d, a), 0), priority)
+        self.lengths[d, a] = self.lengths.get((d, a), 0) + 1
 
 
 def liquidity_reason(state: NettingSet, p: int, a: int) -> Code:

@@ -262,3 +262,17 @@ def test_windows_that_close_by_themselves_drop_nothing(model: object) -> None:  
     assert (scene.fates, scene.queue(A)) == ([], [1, 2])
     scene.do(CloseWindow, asset="HKD")
     assert scene.fates == [(1, CUTOFF, ""), (2, CUTOFF, "")]
+
+
+@pytest.mark.parametrize("policy", [FIFO, BYPASS])
+def test_a_queue_that_is_full_takes_no_more(
+    policy: QueuePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded: what would be more is refused for want of liquidity, and the queue goes on."""
+    monkeypatch.setattr("clearing.core.limits.MAX_QUEUED", 2)
+    scene = Scene(asset(queue=policy))
+    rows = [row(number, A, B, 5) for number in range(1, 5)]
+    assert scene.pay(*rows) == [QUEUED, QUEUED, Code.LIQUIDITY, Code.LIQUIDITY]
+    assert scene.pay(row(5, A, B, 5)) == [Code.LIQUIDITY]
+    assert scene.fund(A, 5) == released(1, how="SINGLE")
+    assert scene.pay(row(6, A, B, 5)) == [QUEUED]
