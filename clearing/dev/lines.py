@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from clearing.core.money import MAX_AMOUNT, parse, show
-from clearing.core.registry import AtCutoff, Granularity, QueuePolicy
+from clearing.core.registry import AtCutoff, Delay, Granularity, QueuePolicy, SettlementModel
 from clearing.scheme.calendars import business_days
 from clearing.scheme.model import Account, Asset, NettingSet, Scheme
 
@@ -17,7 +17,9 @@ _EPOCH = date(1970, 1, 1)
 _KEPT_BACK = (
     10  # of each account one part in so many is left to what is not drawn by chance: scenes
 )
-_GROSS_WEIGHT = 0.1  # each of these payments is two postings of its own
+# How often a bank pays in an asset, against one that is netted: each of these payments is two postings of its own,
+# and what is settled at once makes every log record it is in a batch.
+_GROSS_WEIGHT, _IMMEDIATE_WEIGHT = 0.1, 0.02
 
 
 @dataclass(slots=True)
@@ -150,8 +152,14 @@ def _line(
         maximum=maximum,
         beyond=beyond,
         oversized=_oversized(account, asset, beyond, maximum),
-        weight=_GROSS_WEIGHT if asset.spec.model.granularity is Granularity.GROSS else 1.0,
+        weight=_weight(asset.spec.model),
     )
+
+
+def _weight(model: SettlementModel) -> float:
+    if model.delay is Delay.IMMEDIATE:
+        return _IMMEDIATE_WEIGHT
+    return _GROSS_WEIGHT if model.granularity is Granularity.GROSS else 1.0
 
 
 def _units(amount: str | bool | None, scale: int) -> int:

@@ -54,7 +54,8 @@ async def gridlock(stage: Stage) -> None:
     offset = 0
     for payment in ring[:-1]:
         await stage.send(payment)
-        offset = await stage.waits(payment)
+    for payment in ring[:-1]:
+        offset = max(offset, await stage.waits(payment))
         stage.say(
             f"queue: {payment.debtor} is to pay {payment.creditor} {money(payment.amount)} {CASH} and has not got "
             "it: it waits (PDNG), and so does what it sends after it"
