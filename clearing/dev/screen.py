@@ -17,6 +17,7 @@ from rich.text import Text
 
 from clearing.dev.blows import Kill
 from clearing.dev.drill import Drill
+from clearing.dev.news import money
 
 LIVE_S = 0.25
 LINES_S = 2.0
@@ -135,7 +136,7 @@ def line(drill: Drill) -> str:
         f"{drill.phase}: published {done['banks']:,}, in the log {done['intake']:,}, "
         f"cleared {done['engine']:,}, told {done['dispatch']:,}; "
         f"windows settled {progress.settled}, batches {done['sink']}/{len(progress.batches)}; "
-        f"waiting {queues(drill)}"
+        f"in queues {queues(drill)}"
     )
 
 
@@ -143,7 +144,7 @@ def queues(drill: Drill) -> str:
     """What waits in the queues of each asset."""
     return (
         ", ".join(
-            f"{asset} {one.value:,} in {one.payments:,}"
+            f"{asset} {money(str(one.value))} in {one.payments:,} payments"
             for asset, one in sorted(drill.watch.progress.queued().items())
         )
         or "nothing"
@@ -158,7 +159,7 @@ def stages(drill: Drill, rates: Rates) -> RenderableType:
     for name, justify in (
         ("", "left"),
         ("done", "right"),
-        ("waiting", "right"),
+        ("to do", "right"),
         ("per s", "right"),
     ):
         table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
@@ -174,7 +175,7 @@ def stages(drill: Drill, rates: Rates) -> RenderableType:
     details = [
         Text(became),
         Text(f"windows settled {progress.settled}, waiting for their ledger {open_}"),
-        Text(f"payments that wait: {queues(drill)}", style="yellow"),
+        Text(f"in queues: {queues(drill)}", style="yellow"),
         Text(f"published → first answer read by the bank: {latency(drill, LATENCY_OVER)}"),
     ]
     news = [
