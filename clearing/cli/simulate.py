@@ -33,7 +33,7 @@ def simulate(
     Prints batches, statuses as each bank would read them, positions, what waits, events and what was rejected, as
     JSON: one document a netting set, the same bytes each time. With --log it runs a log saved by
     `clearing replay --dump` (or by --log-out): the outputs are those of the live engine, byte for byte; compare
-    the chain. The folder `examples` has a scheme and events for each thing that the engine does.
+    the chain. The folder `topics/examples` has a scheme and events for each thing the engine does.
 
         clearing simulate scheme.toml events.jsonl
         clearing simulate scheme.toml events.jsonl --summary

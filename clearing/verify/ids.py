@@ -1,7 +1,5 @@
 """No id counts twice, and whoever sends the same again hears what has become of the original (R28)."""
 
-from collections import defaultdict
-
 import numpy as np
 
 from clearing.core.commands import RegisterAsset
@@ -11,7 +9,7 @@ from clearing.verify.commands import Effective
 from clearing.verify.days import business_dates
 from clearing.verify.facts import Facts
 from clearing.verify.report import Check, Findings
-from clearing.verify.resolved import How, Resolved
+from clearing.verify.resolved import endings
 from clearing.verify.tables import Rows
 
 RETENTION_DAYS = 3  # an id is remembered for so many business days at least
@@ -73,9 +71,13 @@ def _check_repeats(facts: Facts, view: np.ndarray, repeats: I64, found: Findings
     sorted_ids = view[originals][order]
     first = np.searchsorted(sorted_ids, view[repeats])
     end = np.searchsorted(sorted_ids, view[repeats], side="right")
-    became = _endings(rows, resolved)
-    for row, start, stop in zip(repeats.tolist(), first.tolist(), end.tolist(), strict=True):
-        before = [int(n) for n in originals[order[start:stop]] if n < row]
+    meant = [
+        originals[order[start:stop]]
+        for start, stop in zip(first.tolist(), end.tolist(), strict=True)
+    ]
+    became = endings(resolved, np.concatenate(meant))
+    for row, candidates in zip(repeats.tolist(), meant, strict=True):
+        before = [n for n in candidates.tolist() if n < row]
         at = table.log_offset(row, rows)
         if not before:
             found.add(f"repeat at log offset {at} has no original before it")
@@ -93,17 +95,3 @@ def _remembered(rows: Rows) -> Bool:
     """Rows whose id and content were remembered with what became of them."""
     forgotten = np.isin(rows.code, (Code.DUPLICATE_ID, Code.NOT_OWNER))
     return rows.fresh & ~rows.repeat & (rows.reject == 0) & ~forgotten
-
-
-def _endings(rows: Rows, resolved: Resolved) -> dict[int, list[tuple[int, int]]]:
-    """By row, (log offset, code) of what ended its waiting, or its being accepted."""
-    final = np.flatnonzero((resolved.row >= 0) & (resolved.how != How.PARTIAL))
-    endings: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for row, at, code in zip(
-        resolved.row[final].tolist(),
-        resolved.at[final].tolist(),
-        resolved.code[final].tolist(),
-        strict=True,
-    ):
-        endings[row].append((at, code))
-    return endings

@@ -9,6 +9,7 @@ from clearing.core.inputs import I64, Kind
 from clearing.core.reasons import Code
 from clearing.verify.facts import Facts
 from clearing.verify.report import Check, Findings
+from clearing.verify.resolved import endings
 from clearing.verify.states import State
 from clearing.verify.sums import minor_units
 
@@ -40,7 +41,7 @@ def check_instructions(facts: Facts) -> Check:
     cancelled = _About.of(facts, Kind.CANCEL, Code.DONE)
     requested = _About.of(facts, Kind.CANCEL, Code.REQUESTED)
     answered = _About.of(facts, Kind.ANSWER, Code.DONE)
-    originals = _originals(facts, [*returns.id, *cancelled.id, *requested.id, *answered.id])
+    originals = _Originals.of(facts, [*returns.id, *cancelled.id, *requested.id, *answered.id])
     _check_returns(facts, returns, originals, found)
     _check_cancelled(facts, cancelled, found)
     _check_requested(facts, requested, originals, found)
@@ -54,31 +55,44 @@ def check_instructions(facts: Facts) -> Check:
     )
 
 
-def _originals(facts: Facts, ids: list[bytes]) -> "_Originals":
-    """Rows with these ids that were not turned away as somebody else's or as another content, in log order."""
-    rows = facts.rows
-    if not ids:
-        return {}
-    wanted = set(ids)
-    words = np.frombuffer(b"".join(wanted), "<u8").reshape(-1, 2)[:, 0]
-    turned_away = np.isin(rows.code, (Code.NOT_OWNER, Code.DUPLICATE_ID))
-    known = rows.fresh & ~rows.repeat & (rows.reject == 0) & ~turned_away
-    found: dict[bytes, list[int]] = {}
-    for row in np.flatnonzero(np.isin(rows.id[:, 0], words) & known).tolist():
-        name = rows.id[row].tobytes()
-        if name in wanted:
-            found.setdefault(name, []).append(row)
-    return found
+@dataclass(slots=True)
+class _Originals:
+    """What the rows are about. rows: by id, in log order, those that were not turned away as somebody else's or as
+    another content; ended: see clearing.verify.resolved.endings."""
 
+    facts: Facts
+    rows: dict[bytes, list[int]]
+    ended: dict[int, list[tuple[int, int]]]
 
-_Originals = dict[bytes, list[int]]
+    @classmethod
+    def of(cls, facts: Facts, ids: list[bytes]) -> "_Originals":
+        rows, wanted = facts.rows, set(ids)
+        words = np.frombuffer(b"".join(wanted), "<u8").reshape(-1, 2)[:, 0]
+        turned_away = np.isin(rows.code, (Code.NOT_OWNER, Code.DUPLICATE_ID))
+        known = rows.fresh & ~rows.repeat & (rows.reject == 0) & ~turned_away
+        found: dict[bytes, list[int]] = {}
+        for row in np.flatnonzero(np.isin(rows.id[:, 0], words) & known).tolist():
+            name = rows.id[row].tobytes()
+            if name in wanted:
+                found.setdefault(name, []).append(row)
+        every = np.array([row for of in found.values() for row in of], np.int64)
+        return cls(facts, found, endings(facts.resolved, every))
 
+    def before(self, name: bytes, row: int) -> list[int]:
+        """Rows of this id before another one, the latest first; an id may come again when it is forgotten."""
+        return [n for n in reversed(self.rows.get(name, [])) if n < row]
 
-def _accepted_before(facts: Facts, originals: _Originals, name: bytes, row: int) -> int | None:
-    """The last row of this id before another one that was accepted by then; a forgotten id may come again."""
-    at = facts.table.log_offset(row, facts.rows)
-    earlier = (n for n in reversed(originals.get(name, [])) if n < row)
-    return next((n for n in earlier if _was_accepted(facts, n, at)), None)
+    def accepted_before(self, name: bytes, row: int) -> int | None:
+        """The last of them that was accepted, whole, by the time of the other row, and not taken out before."""
+        at = self.facts.table.log_offset(row, self.facts.rows)
+        return next((n for n in self.before(name, row) if self._is_accepted(n, at)), None)
+
+    def _is_accepted(self, row: int, at: int) -> bool:
+        """A code of the same log record may have come before or after."""
+        known = {int(self.facts.rows.code[row])}
+        for ended_at, code in self.ended.get(row, ()):
+            known = {code} if ended_at < at else known | {code} if ended_at == at else known
+        return Code.ACCEPTED in known
 
 
 def _check_returns(facts: Facts, returns: _About, originals: _Originals, found: Findings) -> None:
@@ -94,7 +108,7 @@ def _check_returns(facts: Facts, returns: _About, originals: _Originals, found: 
     given_back: Counter[int] = Counter()
     for n, row in enumerate(returns.row.tolist()):
         at = table.log_offset(row, rows)
-        original = _accepted_before(facts, originals, returns.id[n], row)
+        original = originals.accepted_before(returns.id[n], row)
         if original is None:
             found.add(f"the return at log offset {at} gives back what had not been accepted")
             continue
@@ -113,16 +127,6 @@ def _check_returns(facts: Facts, returns: _About, originals: _Originals, found: 
         if given_back[original] > most:
             at = table.log_offset(original, rows)
             found.add(f"more is returned of the payment at log offset {at} than it was")
-
-
-def _was_accepted(facts: Facts, row: int, by: int) -> bool:
-    """Whether all of the row had been accepted by this log offset, and not been taken out before."""
-    rows, resolved = facts.rows, facts.resolved
-    if rows.code[row] == Code.ACCEPTED:
-        return not (resolved.recast & (resolved.row == row) & (resolved.at < by)).any()
-    ends = (resolved.row == row) & (resolved.remaining == 0)
-    accepted = (ends & resolved.released & (resolved.at <= by)).any()
-    return bool(accepted) and not (ends & resolved.recast & (resolved.at < by)).any()
 
 
 def _check_cancelled(facts: Facts, cancelled: _About, found: Findings) -> None:
@@ -149,7 +153,7 @@ def _check_requested(
     rows, table = facts.rows, facts.table
     for row, name in zip(requested.row.tolist(), requested.id, strict=True):
         at = table.log_offset(row, rows)
-        original = _accepted_before(facts, originals, name, row)
+        original = originals.accepted_before(name, row)
         if original is None:
             found.add(f"a request at log offset {at} is for what had not been accepted")
         elif rows.creditor[original] != rows.creditor[row]:
@@ -161,8 +165,8 @@ def _check_answered(facts: Facts, answered: _About, originals: _Originals, found
     once: set[int] = set()
     for row, name in zip(answered.row.tolist(), answered.id, strict=True):
         at = table.log_offset(row, rows)
-        earlier = [n for n in originals.get(name, []) if n < row]
-        request = next((n for n in reversed(earlier) if rows.code[n] == Code.REQUESTED), None)
+        earlier = originals.before(name, row)
+        request = next((n for n in earlier if rows.code[n] == Code.REQUESTED), None)
         if request is None:
             found.add(f"an answer at log offset {at} is to no request")
             continue

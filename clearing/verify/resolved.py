@@ -75,6 +75,16 @@ class Resolved:
         return self.code == Code.RECAST
 
 
+def endings(resolved: Resolved, rows: I64) -> dict[int, list[tuple[int, int]]]:
+    """Of these rows, (log offset, code) of what ended their waiting, or their being accepted, in order."""
+    final = np.flatnonzero(np.isin(resolved.row, rows) & (resolved.how != How.PARTIAL))
+    found: dict[int, list[tuple[int, int]]] = {}
+    columns = (resolved.row[final], resolved.at[final], resolved.code[final])
+    for row, at, code in zip(*(column.tolist() for column in columns), strict=True):
+        found.setdefault(row, []).append((at, code))
+    return found
+
+
 def resolve(table: LogTable, rows: Rows, records: list[Resolutions], found: Findings) -> Resolved:
     """Lay them out, and note every one that is about no row of the log, or says something else than its row."""
     items = [item for record in records for item in record.items]

@@ -25,11 +25,13 @@ class Witness:
         self.state = NettingSet("hk")
         self.table = LogTable("hk")
         self.said = Said()
+        self.dates: dict[int, int] = {}  # log offset → business date, as the engine has it
         self._positions: dict[tuple[str, str], Position] = {}
 
     def apply(self, record: LogRecord) -> Outputs:
         out = step(self.state, record)
         self.table.add(record)
+        self.dates[record.offset] = self.state.counters.business_date
         said = self.said
         said.goal = record.offset + 1
         if out.outcomes is not None:
@@ -69,7 +71,12 @@ class Witness:
 
 
 def facts_of(world: World, script: Script) -> Facts:
-    """The facts after a stream. Raises what the oracle that goes along raises."""
+    """The facts after a stream."""
+    return witness_of(world, script).facts()
+
+
+def witness_of(world: World, script: Script) -> Witness:
+    """Who has seen all of a stream. Raises what the oracle that goes along raises."""
     witness = Witness()
     stream = Stream(world, engine=witness.apply)
     stream.open()
@@ -79,4 +86,4 @@ def facts_of(world: World, script: Script) -> Facts:
         2
     ):  # the first lets the cut-offs that are due pass, the second has the last positions written
         witness.apply(stream.log.tick(witness.state.counters.time_ms + 1_000))
-    return witness.facts()
+    return witness

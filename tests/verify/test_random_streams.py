@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearing.core import release
+from clearing.verify.days import business_dates
 from clearing.verify.facts import Facts
 from clearing.verify.flows import flows
 from clearing.verify.report import Check
@@ -19,7 +20,7 @@ from clearing.verify.sums import Values, add_values
 from clearing.verify.told import to_be_told
 from tests.core.streams import OFTEN, SCRIPTS, WORLDS, Script, World
 from tests.verify.forge import INSTRUCTIONS
-from tests.verify.streams import facts_of
+from tests.verify.streams import facts_of, witness_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,6 +70,18 @@ def test_nor_in_any_scheme(world: int) -> None:
     for seed in range(3):
         script = script_of(seed, 80)
         assert objections(facts_of(WORLDS[world], script), script) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_business_dates_are_the_engines(seed: int) -> None:  # F12
+    """Worked out from times and calendars alone, which come and go in these streams."""
+    rng = random.Random(seed)
+    script = [(rng.choice(("schedule", "tick", "pay")), rng.getrandbits(32)) for _ in range(120)]
+    witness = witness_of(WORLDS[0], script)
+    facts = witness.facts()
+    dates = business_dates(facts.table, facts.commands)
+    assert {at: dates.on(at) for at in witness.dates} == witness.dates
+    assert len({*witness.dates.values()}) > 1
 
 
 def test_streams_meet_what_is_verified() -> None:

@@ -265,6 +265,19 @@ async def test_a_bank_that_was_told_something_else(
     assert failed(await world.verify()) == {STATUSES}
 
 
+async def test_what_is_older_than_a_status_topic_keeps_is_believed(example: Example) -> None:  # R41
+    """Also of what was told later: what a bank hears of a payment may lie on both sides."""
+    for name, banks in (("queue", ("ALPHA", "BRAVO")), ("recast", ("ALPHA", "CHARLIE"))):
+        for kept in (1, 2, 3):
+            world = example(name)
+            for bank in banks:
+                topic = world.topics.status(bank)
+                del world.records(topic)[:-kept]
+                world.aged.add(topic)
+            report = await world.verify()
+            assert [(c.name, c.differences) for c in report.checks if c.verdict != "ok"] == []
+
+
 async def test_a_foreign_resolution_is_noted(world: World) -> None:
     """On a day on which nothing waited."""
     world.add(world.topics.outcomes, RESOLUTION_KEY, b'{"what": 1}', START_MS)
