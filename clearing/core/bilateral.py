@@ -6,6 +6,7 @@ A pair is tracked in both directions as soon as one of them has a limit: what co
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from clearing.core.inputs import I64
 
@@ -56,10 +57,6 @@ class BilateralLimits:
             del known[pair], known[opposite]
         self._set([(pair, limit, used) for pair, (limit, used) in known.items()])
 
-    def is_limited(self, pair: Pair) -> bool:
-        place = self._place.get(pair)
-        return place is not None and int(self.limit[place]) != NO_LIMIT
-
     def left(self, pair: Pair) -> int:
         """What the debtor may still pay the creditor; may be negative after a limit was lowered (R9)."""
         place = self._place.get(pair)
@@ -87,22 +84,33 @@ class BilateralLimits:
         passed = (self.limit != NO_LIMIT) & (sums > self.limit - self.used)
         return at[passed[place]] if passed.any() else at[:0]
 
+    def limited(self, debtor: I64, creditor: I64, asset: I64, rows: int, width: int) -> I64:
+        """Place in `pairs` of each row's pair, -1 where it has no limit."""
+        place = self._places(debtor, creditor, asset, rows, width)
+        return np.where((place >= 0) & (self.limit.take(place) != NO_LIMIT), place, -1)
+
     def _find(self, transfers: "Transfers", rows: int, width: int) -> tuple[I64, I64]:
         """Transfers between tracked pairs, and the place of each one's pair in the columns."""
         tracked = transfers.tracked
         if tracked is None:
-            if self._shape != (rows, width):
-                self._build(rows, width)
-            key = (transfers.debtor * rows + transfers.creditor) * width + transfers.asset
-            if len(self._dense):
-                place = self._dense.take(key)
-                at = np.flatnonzero(place >= 0)
-            else:
-                place = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
-                at = np.flatnonzero(self._keys.take(place) == key)
+            sides = (transfers.debtor, transfers.creditor, transfers.asset)
+            place = self._places(*sides, rows, width)
+            at = np.flatnonzero(place >= 0)
             tracked = at, place.take(at).astype(np.int64)
             transfers.tracked = tracked
         return tracked
+
+    def _places(
+        self, debtor: I64, creditor: I64, asset: I64, rows: int, width: int
+    ) -> npt.NDArray[np.int32] | I64:
+        """Place of each row's pair in the columns, -1 where it is not tracked."""
+        if self._shape != (rows, width):
+            self._build(rows, width)
+        key = (debtor * rows + creditor) * width + asset
+        if len(self._dense):
+            return self._dense.take(key)
+        place = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
+        return np.where(self._keys.take(place) == key, place, -1)
 
     def _build(self, rows: int, width: int) -> None:
         keys = [(d * rows + c) * width + a for d, c, a in self.pairs]  # ascending as the pairs are

@@ -217,15 +217,21 @@ class Columns:
         limits = self.state.bilateral
         if not limits:
             return np.full(len(debtor), NONE, np.int64)
+        rows, width = len(self.state.status), self.state.width
+        place = limits.limited(debtor, creditor, asset, rows, width)
+        constraint = np.full(
+            len(limits.pairs) + 1, NONE, np.int64
+        )  # by place; the last one is that of -1
         known = {key: c for c, key in enumerate(self.keys) if len(key) > 2}
-        found: list[int] = []
-        for pair in zip(debtor.tolist(), creditor.tolist(), asset.tolist(), strict=True):
-            if limits.is_limited(pair) and pair not in known:
+        limited: list[int] = np.unique(place[place >= 0]).tolist()
+        for i in limited:
+            pair = limits.pairs[i]
+            if pair not in known:
                 known[pair] = len(self.keys)
                 self.keys.append(pair)
                 self._room.append(limits.left(pair))
-            found.append(known.get(pair, NONE))
-        return _column(found)
+            constraint[i] = known[pair]
+        return constraint.take(place, mode="wrap")
 
     def _groups(self) -> I64:
         if not self.state.links:

@@ -91,5 +91,8 @@ async def _replay(
         if record.offset >= goal:
             break
         machine.apply(record.key, record.value, record.offset, record.timestamp)
+        await asyncio.sleep(
+            0
+        )  # a long replay must not cost the group membership: heartbeats get their turn
     if machine.next_offset > start:
         _log.info("replayed", netting_set=machine.netting_set, start=start, end=machine.next_offset)
