@@ -33,6 +33,7 @@ GENTLE_ROWS_PER_S = 50.0
 WINDOWS_MIN = 8
 WITHOUT = frozenset({FAILING})  # the workload leaves these to the story
 APART = frozenset({CASH})
+MIX = MIXED._replace(ring=0.0001)  # few: the story's gridlock is the one to see
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,7 @@ async def _demo(
             services,
             payments=options.payments,
             seed=options.seed,
+            mix=MIX,
             rows_per_s=options.rows_per_s,
             blows=one_blow_each(options.payments, options.seed),
             without=WITHOUT,
@@ -214,7 +216,7 @@ async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFol
         drill.scheme,
         payments=drill.payments,
         seed=drill.seed + 1,
-        mix=MIXED._replace(returned=0, recalled=0),  # nobody listens any more
+        mix=MIX._replace(returned=0, recalled=0),  # nobody listens any more
         endless=True,
         without=WITHOUT,
         apart=APART,

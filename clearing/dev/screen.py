@@ -144,7 +144,7 @@ def queues(drill: Drill) -> str:
     """What waits in the queues of each asset."""
     return (
         ", ".join(
-            f"{asset} {money(str(one.value))} in {one.payments:,} payments"
+            f"{asset} {money(str(one.value))} in {one.payments:,} payment{'s' * (one.payments > 1)}"
             for asset, one in sorted(drill.watch.progress.queued().items())
         )
         or "nothing"
