@@ -206,7 +206,9 @@ async def _stay(drill: Drill, settings: Settings, screen: Screen, folder: RunFol
         *([f"export CLEARING_TOPIC_PREFIX={settings.topic_prefix}"] * bool(settings.topic_prefix)),
         "clearing status --watch",
         f"clearing follow status {bank}",
+        "clearing queue --watch",
         "clearing command close-window",
+        "clearing drill",
         "clearing verify",
         *(f"kill -9 {drill.services.pid(name)}   # {name}" for name in drill.services.names),
     ):
