@@ -153,16 +153,18 @@ def _pay(books: Books, line: Line, seen: Seen) -> Code:
 
 
 def _by_limits(books: Books, payment: Payment) -> Code:
+    """R8-R10, R13: at once, or it waits where its asset has a queue, or it is refused."""
     if not has_room(books, payment):
         return Code.POSITION_RANGE
-    lacks = None if is_blocked(books, payment) else lack(books, payment, [payment])
-    if lacks is None and not is_blocked(books, payment):
+    blocked = is_blocked(books, payment)
+    lacks = lack(books, payment, [payment])
+    if lacks is None and not blocked:
         accept(books, payment)
         return Code.ACCEPTED
     if books.assets[payment.asset].spec.queue != "NONE":
         wait(books, payment, queued=True)
         return Code.QUEUED
-    assert lacks is not None
+    assert lacks is not None, "nothing stands in a queue that there is not"
     return lacks
 
 

@@ -19,7 +19,7 @@ from tests.core.oracle import DAY_MS, Advice, Oracle, Said
 from tests.core.oracle_books import Part, decimal, minor
 from tests.core.streams_commands import COMMANDS, Commands
 from tests.core.streams_rows import RowMaker
-from tests.core.worlds import MIXED, WORLDS, World
+from tests.core.worlds import MIXED, NOBODY, WORLDS, World
 
 __all__ = ["KINDS", "MIXED", "OFTEN", "SCRIPTS", "WORLDS", "Row", "Script", "Stream", "World"]
 
@@ -121,7 +121,7 @@ class Stream:
             for name in rng.sample(owing, min(len(owing), rng.choice((0, 1, 1, 1, 2))))
         }
         if rng.random() < 0.05:
-            name = rng.choice([*self.world.participants, "NOBODY"])
+            name = rng.choice([*self.world.participants, NOBODY])
             short[name] = decimal(abs(nets.get(name, 0)) + rng.randint(0, 1), scale)
         return short
 

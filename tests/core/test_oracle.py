@@ -4,6 +4,7 @@ Where a case is told in log records, the engine goes along and has to say the sa
 """
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -20,7 +21,7 @@ from clearing.core.reasons import Code
 from clearing.core.registry import Granularity, QueuePolicy, SettlementModel
 from clearing.core.state import DAY_MS, NettingSet
 from clearing.core.step import step
-from tests.core.build import ALPHA, BETA, GAMMA, NOON_MS, Log, Row, hkd, opening
+from tests.core.build import ALPHA, BETA, GAMMA, NOON_MS, Log, Row, hkd, linked, opening
 from tests.core.oracle import Oracle, Said
 from tests.core.oracle_books import Account, Books, Payment, Place, Seen, Valuation
 from tests.core.oracle_compare import compare, compare_state
@@ -32,6 +33,7 @@ from tests.core.streams import advice
 
 CASES = json.loads((Path(__file__).parent / "oracles" / "gridlock.json").read_text())["cases"]
 FIFO = hkd(queue=QueuePolicy.FIFO, scale=0)
+BYPASS = QueuePolicy.BYPASS_FIFO
 GROSS = hkd(model=SettlementModel(granularity=Granularity.GROSS), scale=0)
 
 
@@ -294,3 +296,39 @@ def test_what_was_returned_is_remembered_as_long_as_the_original() -> None:
     ]
     both.log.time_ms = NOON_MS + 30 * DAY_MS
     assert both.pay(paid.give_back(4, 4, value_date=paid.value_date + 30)) == [Code.RETURN_EXCEEDS]
+
+
+def test_what_waits_counts_towards_what_can_be_counted() -> None:
+    """Unsettled and queued value of an asset stay within 2^61, legs that wait for others included."""
+    most = 10**18 - 1
+    both = Both(*opening((ALPHA, BETA, GAMMA), (FIFO, hkd(id="TOK", code="TOK", queue=BYPASS))))
+    one, other = linked(
+        Row(1, ALPHA, BETA, most, decimals=0), Row(2, BETA, ALPHA, most, decimals=0), link=9
+    )
+    third = Row(3, GAMMA, BETA, 2**61 - 2 * most + 1, decimals=0)
+    assert both.pay(one, other, third, replace(third, id=4, amount=third.amount - 1)) == [
+        Code.QUEUED,
+        Code.ACCEPTED,
+        Code.POSITION_RANGE,
+        Code.QUEUED,
+    ]
+    assert both.pay(Row(5, BETA, ALPHA, 1, decimals=0)) == [Code.POSITION_RANGE]
+    assert both.pay(Row(6, BETA, ALPHA, most, "TOK")) == [Code.QUEUED]
+    both.control(CloseWindow(id="close", by="op", asset="HKD"))
+    assert both.pay(Row(7, BETA, ALPHA, 1, decimals=0)) == [Code.POSITION_RANGE]
+    (batch,) = (part.batch for part in both.books.pending.values())
+    both.answer(batch)
+    assert both.pay(Row(8, BETA, ALPHA, 1, decimals=0)) == [Code.ACCEPTED]
+
+
+def test_a_leg_that_cannot_be_counted_ends_its_link() -> None:  # R20
+    most = 10**18 - 1
+    both = Both(*opening((ALPHA, BETA, GAMMA), (FIFO,)))
+    one, other = linked(
+        Row(1, ALPHA, BETA, 5, decimals=0), Row(2, BETA, ALPHA, most, decimals=0), link=9
+    )
+    big = [Row(3 + i, GAMMA, BETA, most, decimals=0) for i in range(2)]
+    assert both.pay(*big, one) == [Code.QUEUED] * 3
+    assert both.pay(other) == [Code.POSITION_RANGE]
+    assert [payment.id for payment in both.books.waiting] == [3, 4]
+    assert both.pay(one) == [Code.LINK_REFUSED]
