@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from clearing.core.commands import SetCollateral, SetPool
-from clearing.core.outputs import SettlementBatch, ShortfallEvent
+from clearing.core.outputs import SettlementBatch, ShortfallEvent, WindowEvent
 from clearing.core.registry import OnShortfall
 from clearing.core.shortfall import proportional, share_loss
 from tests.core.scenes import (
@@ -98,6 +98,8 @@ def test_collateral_then_pool_then_survivors_in_proportion(
     assert positions == [nets(new)[bank] for bank in (A, B, C, D)]
     scene.answer(new)
     assert scene.windows == [("HKD", 1, 2, "SETTLED")]
+    (settled,) = scene.events(WindowEvent)
+    assert [entry.participant for entry in settled.entries] == list(nets(new))  # the scheme's last
     assert [scene.account(bank).prefunded for bank in (A, B, C, D)] == positions
     assert scene.state.assets[0].unsettled == 0
 
