@@ -13,9 +13,9 @@ NAMES = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
 
 def test_all_of_them_are_named_in_their_table() -> None:
     table = (EXAMPLES / "README.md").read_text()
-    assert sorted(
-        line.split("`")[1] for line in table.splitlines() if line.startswith("| `")
-    ) == NAMES
+    assert (
+        sorted(line.split("`")[1] for line in table.splitlines() if line.startswith("| `")) == NAMES
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

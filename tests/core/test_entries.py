@@ -138,7 +138,7 @@ def changed(line: Entry, **changes: object) -> Entry:
         ("net", [entry(ALPHA, "1.00", "0.00", "")], "'' of ALPHHKHH is no amount"),
         ("net", [changed(ONE, set_off="x")], "'x' of ALPHHKHH is no amount"),
         ("net", [entry(ALPHA, f"{2**63 // 100}.08", "0.00", "0.00")], "is no amount"),
-        # net = credits - debits + set-off
+        # credits less debits, and what was set off, are the net
         ("net", [entry(ALPHA, "-1.00", "0.99", "0.00")], "net -1.00 of ALPHHKHH is not credits"),
         ("net", [entry(ALPHA, "1.00", "-1.00", "0.00")], "net 1.00 of ALPHHKHH is not credits"),
         ("net", [changed(ONE, set_off="0.01")], "net -2.50 of ALPHHKHH is not credits"),

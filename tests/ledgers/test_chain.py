@@ -111,7 +111,7 @@ def test_an_account_carries_its_overdraft_in_minor_units() -> None:
     ],
 )
 def test_what_cannot_be_proved_halts(value: bytes | None, says: str) -> None:
-    """R1: nobody posts a batch that does not sum to zero, or is not what it claims to be (tests/core/test_entries)."""
+    """R1: nobody posts a batch that does not sum to zero, or is not what it claims to be (see test_entries)."""
     with pytest.raises(Halt, match=says):
         read("hk", 9, value)
 
