@@ -296,9 +296,12 @@ def test_what_two_owe_each_other_is_set_off_in_circles_both_ways() -> None:  # R
 def test_the_longer_circle_clears_more_than_the_pair() -> None:  # R18
     """30 by the circle of three; 4 each way and the rest in the circle would clear 26. B still owes A its 4."""
     assert set_off((A, B, 10), (B, A, 4), (B, C, 10), (C, A, 10)) == {
-        (A, B): ("4", "10"), (B, A): ("-4", "-10"),
-        (A, C): ("0", "-10"), (C, A): ("0", "10"),
-        (B, C): ("0", "10"), (C, B): ("0", "-10"),
+        (A, B): ("4", "10"),
+        (B, A): ("-4", "-10"),
+        (A, C): ("0", "-10"),
+        (C, A): ("0", "10"),
+        (B, C): ("0", "10"),
+        (C, B): ("0", "-10"),
     }
 
 
