@@ -1,4 +1,4 @@
-"""Every row of the log has one outcome, what waits ends once, and what could not be read is kept (R17, R30)."""
+"""Every row of the log has one outcome that it can have, and what could not be read is kept (R30)."""
 
 import numpy as np
 
@@ -6,8 +6,6 @@ from clearing.core.inputs import Bool, Kind
 from clearing.core.reasons import FIRST_REJECT, Code
 from clearing.verify.facts import Facts
 from clearing.verify.report import Check, Findings
-from clearing.verify.states import State
-from clearing.verify.sums import minor_units
 from clearing.verify.tables import NO_OUTCOME, LogTable, Rows
 
 Place = tuple[str, int, int, int]  # topic, partition, offset, item
@@ -55,42 +53,6 @@ def _possible(rows: Rows) -> Bool:
     done = (code == Code.DONE) | ((code == Code.REQUESTED) & (rows.kind == Kind.CANCEL))
     known = (code >= FIRST_REJECT) & (code <= max(Code))
     return known | np.where(rows.instructions, done, moves)
-
-
-def check_resolutions(facts: Facts) -> Check:
-    """What waits ends once, with all of its value: released, whole or in parts, or ended (R17, R30)."""
-    found, rows, resolved = facts.problems.resolutions, facts.rows, facts.resolved
-    own = np.flatnonzero(~resolved.recast & (resolved.row >= 0))
-    own = own[np.argsort(resolved.row[own], kind="stable")]
-    row, scale = resolved.row[own], facts.scale_of[rows.asset[resolved.row[own]]]
-    whole, _ = minor_units(rows.amount[row], rows.decimals[row], scale)
-    part, bad = minor_units(resolved.amount[own], resolved.decimals[own], scale)
-    rest, worse = minor_units(resolved.remaining[own], resolved.remaining_decimals[own], scale)
-    sent, worst = minor_units(resolved.sent[own], resolved.sent_decimals[own], scale)
-    begins = np.diff(row, prepend=-1) != 0
-    ends = np.append(begins[1:], True)[: len(row)]
-    running = np.cumsum(part)
-    # Per row what its resolutions so far come to: the running sum without what is of rows before.
-    before = (running - part)[begins][np.cumsum(begins) - 1]
-
-    def differ(wrong: Bool, what: str) -> None:
-        places = np.flatnonzero(wrong)
-        if len(places):
-            at = int(resolved.at[own[places]].min())
-            found.add(f"resolutions {what}, first at log offset {at}", len(places))
-
-    differ(bad | worse | (whole != running - before + rest), "that do not add up to what waited")
-    differ(~ends & (rest == 0), "of what had ended before")
-    differ(worst | (sent != whole), "that tell another amount than was sent")
-    counts = np.bincount(facts.states[rows.code == Code.QUEUED], minlength=len(State))
-    return found.check(
-        "what waits ends once",
-        "R17 R30",
-        facts.netting_set,
-        f"{len(resolved):,} resolutions: {int(resolved.released.sum()):,} releases, "
-        f"{int(counts[State.CANCELLED : State.RECAST].sum()):,} ended otherwise, "
-        f"{int(resolved.recast.sum()):,} taken out again; {int(counts[State.QUEUED]):,} payments wait",
-    )
 
 
 def check_rejected(facts: Facts) -> Check:

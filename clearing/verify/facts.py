@@ -4,6 +4,7 @@ Built from what clearing.verify.collect has read. What does not fit together whi
 findings of the check whose business it is.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,7 +34,10 @@ class Problems:
 
 @dataclass(slots=True)
 class Facts:
-    """See the modules of its parts. states: of each row, see clearing.verify.states. scales: by asset."""
+    """See the modules of its parts. states: of each row, see clearing.verify.states. scales: by asset.
+
+    times_ms: of each log record, see time_ms().
+    """
 
     netting_set: str
     said: Said
@@ -48,6 +52,7 @@ class Facts:
     names: Names
     scales: dict[str, int]
     batches: list[SettlementBatch]
+    times_ms: I64
     problems: Problems
 
     @classmethod
@@ -75,6 +80,7 @@ class Facts:
             names=Names(names, numbers),
             scales=scales,
             batches=said.batches,
+            times_ms=np.maximum.accumulate(np.array(table.times_ms, np.int64)),
             problems=problems,
         )
 
@@ -83,3 +89,10 @@ class Facts:
         """Scale by number of the asset, -1 where nobody has an account."""
         names = self.table.assets.names
         return np.array([self.scales.get(name, -1) for name in names] or [-1], np.int64)
+
+    def time_ms(self, log_offset: int) -> int:
+        """The engine's time at a log record, which never goes back; -1 where there is none (F12)."""
+        at = bisect_left(self.table.log_offsets, log_offset)
+        if at == len(self.table.log_offsets) or self.table.log_offsets[at] != log_offset:
+            return -1
+        return int(self.times_ms[at])

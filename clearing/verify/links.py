@@ -6,6 +6,7 @@ link are joint: their batches have to name each other (clearing.verify.windows h
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -199,19 +200,16 @@ def _check_pairs(facts: "Facts", legs: _Legs, found: Findings) -> None:
 def _asset_pairs(members: Members, legs: _Legs) -> list[tuple[int, int, int]]:
     """(asset, other asset, first log offset) of every two assets that stand in one accepted link."""
     asset, offset = members.asset[legs.member], members.offset[legs.member]
-    mask = np.zeros(int(legs.group.max(initial=-1)) + 1, np.int64)
-    first = np.full(len(mask), WAITS, np.int64)
-    distinct, number = np.unique(asset, return_inverse=True)
-    assert len(distinct) < 63, "a netting set with more linked assets than one number has bits"
-    np.bitwise_or.at(mask, legs.group, np.int64(1) << number)
+    width = int(asset.max(initial=0)) + 1
+    once = np.unique(legs.group * width + asset)
+    group, asset = once // width, once % width
+    first = np.full(int(legs.group.max(initial=-1)) + 1, WAITS, np.int64)
     np.minimum.at(first, legs.group, offset)
     pairs: dict[tuple[int, int], int] = {}
-    for together in np.unique(mask).tolist():
-        at = int(first[mask == together].min())
-        there = [int(distinct[i]) for i in range(len(distinct)) if together >> i & 1]
-        for i, one in enumerate(there):
-            for other in there[i + 1 :]:
-                pairs[one, other] = min(at, pairs.get((one, other), at))
+    for there in np.split(np.arange(len(once)), np.flatnonzero(np.diff(group)) + 1):
+        at = int(first[group[there[0]]]) if len(there) > 1 else 0
+        for pair in combinations(asset[there].tolist(), 2):
+            pairs[pair] = min(at, pairs.get(pair, at))
     return [(*pair, at) for pair, at in pairs.items()]
 
 

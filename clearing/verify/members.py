@@ -118,9 +118,8 @@ def _take_out(
         if event.state == "ABORTED"
     }
     recast = np.flatnonzero(resolved.recast)
-    units, _ = minor_units(
-        resolved.amount[recast], resolved.decimals[recast], scale[resolved.asset[recast]]
-    )
+    asset = np.maximum(resolved.asset[recast], -1)  # one that the log does not know has no members
+    units, _ = minor_units(resolved.amount[recast], resolved.decimals[recast], scale[asset])
     known: dict[tuple[int, int], dict[tuple[bytes, int, int], int]] = {}
     for place, amount in zip(recast.tolist(), units.tolist(), strict=True):
         at, window = (

@@ -13,7 +13,7 @@ from clearing.names import Topics
 from clearing.observe.lag import wait_until_drained
 from clearing.reading import Reader, partitions
 from clearing.scheme.directory import read_directory
-from clearing.verify.accounting import check_outcomes, check_rejected, check_resolutions
+from clearing.verify.accounting import check_outcomes, check_rejected
 from clearing.verify.batches import check_chain, check_funding, check_zero_sums
 from clearing.verify.collect import Collector, Logged, Note, Said, silent, told_from
 from clearing.verify.commands import check_four_eyes
@@ -35,6 +35,7 @@ from clearing.verify.statuses import StatusTally, check_statuses
 from clearing.verify.sums import Values, add_values
 from clearing.verify.tables import Bank
 from clearing.verify.told import Told, to_be_told
+from clearing.verify.waiting import check_resolutions
 from clearing.verify.windows import check_windows
 
 RETRY_INTERVAL_S = 1.0
@@ -168,7 +169,7 @@ def check_rules(facts: Facts) -> list[Check]:
         check_members(facts),
         check_funding(name, batches, facts.commands, facts.scales),
         check_chain(name, batches),
-        check_windows(name, said.windows, batches, facts.answers, joint),
+        check_windows(facts, joint),
         check_positions(facts, said.positions, standings_of(facts)),
         check_limits(facts),
         check_links(facts),

@@ -4,7 +4,6 @@ from collections import defaultdict
 
 import numpy as np
 
-from clearing.core.batches import nets
 from clearing.core.commands import Confirmation, SetCollateral, SetPool
 from clearing.core.money import parse, show
 from clearing.core.outputs import SettlementBatch, ShortfallEvent
@@ -84,10 +83,16 @@ def _check_event(facts: Facts, event: ShortfallEvent, covers: _Covers, found: Fi
         covers.use(account, event.log_offset, taken)
     after = _version(facts, event, event.version)
     for name, share in shares.items():
-        if before is None or after is None or nets(before).get(name, 0) < share:
+        if before is None or after is None or _net_of(before, name) < share:
             found.add(f"{where}: {name} bears {show(share, scale)}, more than it was to receive")
-        elif nets(after).get(name, 0) < 0:
+        elif _net_of(after, name) < 0:
             found.add(f"{where}: {name} owes money for what others could not pay")
+
+
+def _net_of(batch: SettlementBatch, participant: str) -> int:
+    """Minor units over all lines of a participant."""
+    mine = (entry.net for entry in batch.entries if entry.participant == participant)
+    return sum(parse(net, batch.scale) or 0 for net in mine)
 
 
 def _version(facts: Facts, event: ShortfallEvent, version: int) -> SettlementBatch | None:

@@ -58,7 +58,7 @@ class Rows:
 
     fresh: not read before from the same place of its source. code: outcome, NO_OUTCOME if there is none.
     window: of accepted rows, else 0. record: index into LogTable.offsets; starts: first row of each such record.
-    linked, referring: the rows that `links` and `references` are about, ascending.
+    linked, referring: the rows that `links` and `references` are about, ascending; expiring: those that expire.
     """
 
     record: I32
@@ -83,6 +83,8 @@ class Rows:
     links: Links
     referring: I64
     references: References
+    expiring: I64
+    expires_at_ms: I64
 
     def __len__(self) -> int:
         return len(self.amount)
@@ -168,6 +170,7 @@ class LogTable:
     )
     _links: list[tuple[I64, Links]] = field(default_factory=list[tuple[I64, Links]])
     _references: list[tuple[I64, References]] = field(default_factory=list[tuple[I64, References]])
+    _expiring: list[tuple[I64, I64]] = field(default_factory=list[tuple[I64, I64]])
     _rows: int = 0
 
     @property
@@ -235,6 +238,8 @@ class LogTable:
         if rows.references is not None:
             about = (rows.references.id[:, 0] | rows.references.id[:, 1]) != 0
             self._references.append(self._sparse(rows.references, about))
+        if len(at := np.flatnonzero(rows.expires_at_ms)):
+            self._expiring.append((at + self._rows, rows.expires_at_ms[at]))
         self._rows += len(rows)
         for row, reject in rows.rejects.items():
             if fresh[row]:
@@ -305,6 +310,8 @@ class LogTable:
             links=links,
             referring=referring,
             references=references,
+            expiring=np.concatenate([_NO_ROWS, *(at for at, _ in self._expiring)]),
+            expires_at_ms=np.concatenate([_NO_ROWS, *(ms for _, ms in self._expiring)]),
         )
         _fill_windows(rows, windows, len(self.assets.names))
         return rows, problems
@@ -323,6 +330,7 @@ def _numbers(names: Names, values: list[str]) -> I32:
     return np.array([names.add(value) for value in values] or [-1], np.int32)
 
 
+_NO_ROWS = np.empty(0, np.int64)
 _NO_WORDS, _NO_BYTES = np.empty((0, 2), np.uint64), np.empty(0, np.uint8)
 _NO_LINKS = Links(_NO_WORDS, _NO_WORDS, _NO_BYTES, _NO_BYTES, _NO_BYTES)
 _NO_REFERENCES = References(
@@ -334,7 +342,7 @@ def _joined(parts: list[tuple[I64, _Sparse]], nothing: _Sparse) -> tuple[I64, _S
     """Sparse columns of all log records, one after the other."""
     every = [nothing, *(columns for _, columns in parts)]
     return (
-        np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in parts)]),
+        np.concatenate([_NO_ROWS, *(rows for rows, _ in parts)]),
         type(nothing)(
             **{
                 part.name: np.concatenate([getattr(columns, part.name) for columns in every])

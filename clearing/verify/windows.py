@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from clearing.core.money import parse, show
 from clearing.core.outputs import Entry, SettlementBatch, WindowEvent
 from clearing.verify.commands import Answers
+from clearing.verify.facts import Facts
 from clearing.verify.report import Check, Findings
 
 Window = tuple[str, int]  # asset, number
@@ -186,20 +187,18 @@ def _summed(batches: list[SettlementBatch]) -> dict[str, Entry]:
     }
 
 
-def check_windows(
-    netting_set: str,
-    events: list[WindowEvent],
-    batches: list[SettlementBatch],
-    answers: Answers,
-    joint: Mapping[Window, frozenset[Window]],
-) -> Check:
+def check_windows(facts: Facts, joint: Mapping[Window, frozenset[Window]]) -> Check:
     """Windows follow R4: one is open per asset, none is settled twice or without its ledger's word (R4, R23).
 
     joint: windows that share links; they close, and become final, in one step (R20).
     """
     found = Findings()
-    journal = _Journal(batches, answers, found)
-    for event in events:
+    journal = _Journal(facts.batches, facts.answers, found)
+    last = -1
+    for event in facts.said.windows:
+        if event.log_offset < last or event.time_ms != facts.time_ms(event.log_offset):
+            journal.differ(event, "it does not stand at that place of the log, or at another time")
+        last = max(last, event.log_offset)
         journal.take(event)
     for batch in journal.by_id.values():
         track = journal.tracks.get((batch.asset, batch.window))
@@ -214,7 +213,7 @@ def check_windows(
     return found.check(
         "windows settle once, on their ledger's word",
         "R4 R20 R23",
-        netting_set,
+        facts.netting_set,
         f"{len(states):,} windows: {states.count('SETTLED'):,} settled, {waiting:,} waiting, {failed:,} failed, "
         f"{len(journal.opened):,} open; {linked:,} settled together with others",
     )
@@ -239,9 +238,29 @@ def _check_joint(journal: _Journal, joint: Mapping[Window, frozenset[Window]]) -
             found.add(f"batch {batch.sequence} is linked with a batch that is not there")
         elif others != joint.get(window, frozenset((window,))) - {window}:
             found.add(f"batch {batch.sequence} is linked with other windows than its links are in")
+    _check_promptness(journal, joint)
     for group in set(joint.values()):
         names = " and ".join(f"{number} of {asset}" for asset, number in sorted(group))
         for what, at in (("closed", journal.closed_at), ("settled", journal.settled_at)):
             if len({at.get(window) for window in group}) > 1:
                 found.add(f"windows {names} share links and were not {what} together")
     return sum(window in joint for window in journal.settled_at)
+
+
+def _check_promptness(journal: _Journal, joint: Mapping[Window, frozenset[Window]]) -> None:
+    """R23: final with the last answer that was missing, of this window or of one it is joint with; not later."""
+    answered: dict[Window, int] = {}
+    for window, track in journal.tracks.items():
+        offsets = [
+            journal.answers.at(batch.id, batch.hash, batch.ledger, "POSTED")
+            for batch in track.batches
+        ]
+        answered[window] = max((at for at in offsets if at is not None), default=-1)
+    for window, at in journal.settled_at.items():
+        if journal.tracks[window].event.batch:
+            last = max(answered.get(one, -1) for one in joint.get(window, (window,)))
+            if at != last:
+                asset, number = window
+                journal.found.add(
+                    f"window {number} of {asset} is SETTLED at log offset {at}, the last answer was at {last}"
+                )

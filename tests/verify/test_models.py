@@ -319,6 +319,22 @@ async def test_windows_that_share_links_settle_together(example: Example) -> Non
     assert "were not settled together" in said(await world.verify(), WINDOWS)
 
 
+async def test_a_window_that_is_settled_late(example: Example) -> None:  # R23
+    """Its ledger had posted it in the record before."""
+    world = example("gross")
+    _, event = find_event(world, WindowEvent, state="SETTLED", window=1)
+    later = {"log_offset": event.log_offset + 1}
+    change_event(world, WindowEvent, {"state": "SETTLED", "window": 1}, **later)
+    assert "the last answer was at" in said(await world.verify(), WINDOWS)
+
+
+async def test_an_event_at_another_time(example: Example) -> None:  # R4
+    world = example("gross")
+    _, event = find_event(world, WindowEvent, state="OPEN", window=2)
+    change_event(world, WindowEvent, {"state": "OPEN", "window": 2}, time_ms=event.time_ms + 1)
+    assert "at another time" in said(await world.verify(), WINDOWS)
+
+
 async def test_a_window_settled_while_a_part_is_not_posted(long_window: World) -> None:  # R4, R23
     facts = await long_window.facts()
     second = next(batch for batch in facts.batches if batch.part == 2)
@@ -327,6 +343,6 @@ async def test_a_window_settled_while_a_part_is_not_posted(long_window: World) -
         return isinstance(message, Confirmation) and message.batch == second.id
 
     facts.table.control = [row for row in facts.table.control if not is_of_it(row.item.message)]
-    answers = Answers(facts.table)
-    check = check_windows("main", facts.said.windows, facts.batches, answers, {})
+    facts.answers = Answers(facts.table)
+    check = check_windows(facts, {})
     assert f"had not said POSTED of {second.id}" in " ".join(check.differences)

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from clearing.core.commands import SetReservation, SetValuation
+from clearing.core.commands import ReleaseQueued, SetReservation, SetValuation
 from clearing.core.outputs import LinkedLeg, Resolution
 from clearing.core.reasons import Code
 from clearing.log.records import RESOLUTION_KEY, decode_position
 from clearing.messages import StatusRecord
 from clearing.verify.limits import check_limits
+from clearing.verify.waiting import check_resolutions
 from tests.verify.forge import (
     FLOWS,
     IDS,
@@ -160,6 +161,58 @@ async def test_a_cancellation_that_cancelled_nothing(example: Example) -> None: 
     world = example("queue")
     change_resolution(world, {"code": Code.CANCELLED}, code=Code.CUTOFF)
     assert "cancelled nothing" in said(await world.verify(), INSTRUCTIONS)
+
+
+# Why it ended, and how it left.
+
+
+async def test_what_had_not_expired(example: Example) -> None:  # R17
+    world = example("queue")
+    change_resolution(world, {"code": Code.CANCELLED}, code=Code.EXPIRED)
+    assert "of what had not expired" in said(await world.verify(), RESOLUTIONS)
+
+
+async def test_what_waits_though_it_has_expired(example: Example) -> None:  # R17
+    world = example("queue")
+    change_resolution(world, {"code": Code.EXPIRED}, lambda _: [])
+    assert "wait though they have expired" in said(await world.verify(), RESOLUTIONS)
+
+
+async def test_what_was_released_though_it_had_expired(example: Example) -> None:  # R17
+    world = example("queue")
+    change_resolution(world, {"code": Code.EXPIRED}, code=Code.ACCEPTED, how="SINGLE", window=1)
+    assert "releasing what had expired" in said(await world.verify(), RESOLUTIONS)
+
+
+async def test_what_was_dropped_where_no_window_closed(example: Example) -> None:  # R17
+    world = example("queue")
+    change_resolution(world, {"code": Code.EXPIRED}, code=Code.CUTOFF)
+    assert "where no window closed" in said(await world.verify(), RESOLUTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "instead", "what"),
+    [
+        ("queue", "SINGLE", "LINK", "with a link they are not in"),
+        ("dvp", "LINK", "SINGLE", "of legs released alone"),
+        ("gridlock", "MULTILATERAL", "OPERATOR", "other payments at log offset"),
+    ],
+)
+async def test_a_release_in_another_way(
+    example: Example, name: str, how: str, instead: str, what: str
+) -> None:  # R15, R20
+    world = example(name)
+    change_resolution(world, {"how": how}, how=instead)
+    assert what in said(await world.verify(), RESOLUTIONS)
+
+
+async def test_what_an_operator_released(world: World) -> None:  # R15
+    """A command that was done, and nothing left."""
+    facts = await world.facts()
+    one = facts.commands[0]
+    release = ReleaseQueued(id="r", by="a", payments=["00000000-0000-4000-8000-000000000009"])
+    facts.commands.append(one._replace(command=release))
+    assert "than they commanded" in " ".join(check_resolutions(facts).differences)
 
 
 # Limits.
