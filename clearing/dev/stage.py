@@ -5,17 +5,13 @@ end covers it too.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 import numpy as np
 
 from clearing import kafka
-from clearing.core.commands import (
-    Approve,
-    CloseWindow,
-    Propose,
-    SetStatus,
-)
+from clearing.core.commands import Approve, Propose, SetStatus
 from clearing.core.money import parse
 from clearing.core.outputs import CommandEvent
 from clearing.dev.drill import Drill, DrillFailed
@@ -25,7 +21,8 @@ from clearing.messages import PaymentStatus
 
 OPERATOR, SECOND = "demo", "demo-second"
 
-Command = SetStatus | Propose | Approve | CloseWindow
+Command = SetStatus | Propose | Approve
+Standing = Literal["ACTIVE", "SUSPENDED", "DEFAULTED"]
 
 
 class Stage:
@@ -134,11 +131,13 @@ class Stage:
         self._commands += 1
         return f"demo-{self.drill.seed}-{self._commands}"
 
-    async def set_status(self, netting_set: str, participant: str, status: str) -> CommandEvent:
+    async def set_status(
+        self, netting_set: str, participant: str, status: Standing
+    ) -> CommandEvent:
         """By one person alone."""
         return await self.command(netting_set, self._status(participant, status))
 
-    async def approved(self, netting_set: str, participant: str, status: str) -> None:
+    async def approved(self, netting_set: str, participant: str, status: Standing) -> None:
         """Proposed by one, approved by another (R33)."""
         inner = self._status(participant, status)
         proposal = self.command_id()
@@ -150,14 +149,5 @@ class Stage:
         event = await self.command(netting_set, approve)
         self.check(event.status == "DONE", f"{participant} is {status}", event)
 
-    def _status(self, participant: str, status: str) -> SetStatus:
-        return msgspec.convert(
-            {
-                "type": "set_status",
-                "id": self.command_id(),
-                "by": OPERATOR,
-                "participant": participant,
-                "status": status,
-            },
-            SetStatus,
-        )
+    def _status(self, participant: str, status: Standing) -> SetStatus:
+        return SetStatus(id=self.command_id(), by=OPERATOR, participant=participant, status=status)

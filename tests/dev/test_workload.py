@@ -311,15 +311,15 @@ def test_the_engine_does_to_every_payment_what_was_planned() -> None:  # R8, R9,
 
 @pytest.mark.parametrize("short_limit", ["1000000", "false"])
 @pytest.mark.parametrize("ring", [0.005, 0.0])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_what_waits_ends_as_planned_in_whatever_order(
     seed: int, ring: float, short_limit: str
 ) -> None:  # R5, R12-R15, R17, R19-R21, R23, R30
     declared = queues(short_limit) if short_limit != "false" else queues_without_check()
     mix = EVERYTHING._replace(ring=ring)
-    made = streams(declared, payments=4_200, seed=seed, mix=mix, today=DAY)
+    made = streams(declared, payments=3_000, seed=seed, mix=mix, today=DAY)
     hall = Hall(declared, made, seed)
-    hall.work(700)
+    hall.work(500)
     told, progress = hall.listener.told, hall.watch.progress
     assert len(told.waiting) == progress.outcomes["queued"] == hall.plan().outcomes["dropped"]
     hall.close()
