@@ -324,7 +324,7 @@ def test_what_waits_ends_as_planned_in_whatever_order(
     assert len(told.waiting) == progress.outcomes["queued"] == hall.plan().outcomes["dropped"]
     hall.close()
     assert different(hall.plan(), progress, told) == []
-    assert told.waited > 100
+    assert told.waited > 20
     assert {"cancelled", "done", "requested", "link_refused"} <= hall.plan().outcomes.keys()
     hows = {release.how for release in progress.releases.values()}
     assert hows == ((set() if not ring else {"MULTILATERAL"}) | hows)
