@@ -116,7 +116,7 @@ class Commands:
                     **where,
                     price=rng.choice(("1", "0.13", "2.5")),
                     haircut_bp=rng.choice((0, 1, 1_500, 10_000)),
-                    short_limit=rng.choice((None, str(self.world.cap))),
+                    short_limit=rng.choice((None, "0", "1", str(self.world.cap // 2))),
                 )
         limit = rng.choice((None, "0", "7.5", "40"))
         return SetShortLimit(id=where["id"], by="op", participant=one, limit=limit)

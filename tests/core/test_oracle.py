@@ -18,7 +18,7 @@ from clearing.core.commands import CloseWindow, Confirmation, ControlMessage, Se
 from clearing.core.inputs import LogRecord
 from clearing.core.outputs import Outputs
 from clearing.core.reasons import Code
-from clearing.core.registry import Granularity, QueuePolicy, SettlementModel
+from clearing.core.registry import Granularity, OnShortfall, QueuePolicy, SettlementModel
 from clearing.core.state import DAY_MS, NettingSet
 from clearing.core.step import step
 from tests.core.build import ALPHA, BETA, GAMMA, NOON_MS, Log, Row, hkd, linked, opening
@@ -58,9 +58,9 @@ class Both:
     def control(self, *messages: ControlMessage) -> Said:
         return self.apply(self.log.control(*messages))
 
-    def answer(self, batch: dict[str, Any], status: str = "POSTED") -> Said:
+    def answer(self, batch: dict[str, Any], status: str = "POSTED", **more: Any) -> Said:
         names = {"ledger": batch["ledger"], "batch": batch["id"], "hash": batch["hash"]}
-        message = Confirmation(**names, status=status)  # pyright: ignore[reportArgumentType]
+        message = Confirmation(**names, status=status, **more)  # pyright: ignore[reportArgumentType]
         return self.apply(self.log.control(message, topic="confirmations"))
 
     def held_and_owed(self, name: str) -> int:
@@ -332,3 +332,36 @@ def test_a_leg_that_cannot_be_counted_ends_its_link() -> None:  # R20
     assert both.pay(other) == [Code.POSITION_RANGE]
     assert [payment.id for payment in both.books.waiting] == [3, 4]
     assert both.pay(one) == [Code.LINK_REFUSED]
+
+
+def test_a_return_that_was_taken_out_may_be_made_again() -> None:  # R5, R25
+    spec = hkd(scale=0, on_shortfall=OnShortfall.RECAST)
+    both = Both(*opening((ALPHA, BETA, GAMMA), (spec,), cap="10"))
+    paid = Row(1, ALPHA, BETA, 4, decimals=0)
+    both.pay(paid)
+    both.control(CloseWindow(id="first", by="op"))
+    assert both.pay(paid.give_back(2, 4), Row(3, GAMMA, ALPHA, 1, decimals=0)) == [
+        Code.ACCEPTED,
+        Code.ACCEPTED,
+    ]
+    said = both.control(CloseWindow(id="second", by="op"))
+    assert both.pay(paid.give_back(4, 1)) == [Code.RETURN_EXCEEDS]
+    both.answer(said.batches[0], "REFUSED", short={BETA: "4"})
+    assert both.pay(paid.give_back(2, 4)) == [Code.RECAST]
+    assert both.pay(paid.give_back(5, 3), paid.give_back(6, 2)) == [
+        Code.ACCEPTED,
+        Code.RETURN_EXCEEDS,
+    ]
+
+
+def test_who_was_answered_may_ask_again() -> None:  # R23
+    both = Both(*opening((ALPHA, BETA, GAMMA), (FIFO,), cap="10"))
+    paid = Row(1, ALPHA, BETA, 4, decimals=0)
+    asked = paid.cancel(2)
+    assert both.pay(paid, asked, asked.answer(3), asked.answer(4), paid.cancel(5)) == [
+        Code.ACCEPTED,
+        Code.REQUESTED,
+        Code.DONE,
+        Code.NO_REQUEST,
+        Code.REQUESTED,
+    ]

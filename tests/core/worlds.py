@@ -139,7 +139,7 @@ class World:
                 asset=name,
                 price=("1", "0.13", "7.8")[i % 3],
                 haircut_bp=(0, 500, 2_000)[i % 3],
-                short_limit=(None, str(self.cap))[i % 2],
+                short_limit=(None, str(self.cap // 3))[i % 2],
             )
             for i, name in enumerate(self.valued)
         ]
