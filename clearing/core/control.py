@@ -121,7 +121,7 @@ def _approve(state: NettingSet, command: Approve, offset: int, out: Outputs) -> 
     if isinstance(inner, str):
         return inner
     close(state, command.proposal, "APPROVED", offset, out)
-    if inner.id in state.commands:
+    if inner.id in state.commands or inner.id == command.id:
         return f"the command's id {inner.id} was used meanwhile"
     state.commands[inner.id] = content_hash(inner)[:16]
     reason = _COMMANDS[type(inner)](state, inner, offset, out)

@@ -217,6 +217,13 @@ def test_a_command_that_was_used_meanwhile_is_not_done_again() -> None:  # R28
     assert (scene.account(A).prefunded, scene.state.proposals) == (5, {})
 
 
+def test_an_approval_has_an_id_of_its_own() -> None:  # R28
+    scene, command = Scene(), of_a(Fund, amount="5")
+    why = "the command's id inner was used meanwhile"
+    assert approve(scene, propose(scene, command), id=command.id) == why
+    assert scene.account(A).prefunded == 0
+
+
 def test_what_cannot_be_done_any_more_is_refused_when_it_is_approved() -> None:
     scene = guarded()
     told = propose(scene, of_a(Fund, amount="-5"))
