@@ -90,8 +90,10 @@ class Stream:
         return self.log.tick(self.log.time_ms)
 
     def close(self, rng: random.Random) -> LogRecord:
+        """At times right after another command, which may just have freed something."""
         asset = rng.choice(("", *self.world.assets, *self.world.assets))
-        return self._control(rng, CloseWindow(id=self.commands.id(), by="op", asset=asset))
+        before = [self.commands.any(rng)] if rng.random() < 0.3 else []
+        return self._control(rng, *before, CloseWindow(id=self.commands.id(), by="op", asset=asset))
 
     def confirm(self, rng: random.Random) -> LogRecord:
         """Answers to some batches in any order, right or wrong in some way."""
@@ -117,7 +119,7 @@ class Stream:
         nets = {line["participant"]: minor(line["net"], scale) for line in part.batch["entries"]}
         owing = [name for name, net in nets.items() if net < 0 and not name.startswith("$")]
         short = {
-            name: decimal(rng.randint(1, -nets[name]), scale)
+            name: decimal(rng.randint(1, rng.choice((min(-nets[name], 150), -nets[name]))), scale)
             for name in rng.sample(owing, min(len(owing), rng.choice((0, 1, 1, 1, 2))))
         }
         if rng.random() < 0.05:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.core import release
+from clearing.core import bilateral, release
 from clearing.core.reasons import FIRST_REFUSAL, Code
 from clearing.core.state import NettingSet
 from clearing.core.step import step
@@ -52,6 +52,15 @@ def test_engine_equals_oracle(world: World, script: Script) -> None:
 def test_engine_equals_oracle_in_every_scheme(world: int) -> None:
     for seed in range(4):
         play(script_of(seed, 60), Stream(WORLDS[world]))
+
+
+def test_engine_equals_oracle_where_limits_are_looked_up_by_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R10: as it is with so many banks that a table of all pairs would be too large."""
+    monkeypatch.setattr(bilateral, "_DENSE_CELLS", 0)
+    for world in (world for world in WORLDS if world.limited):
+        play(script_of(5, 40), Stream(world))
 
 
 @pytest.mark.parametrize("world", [PLAIN, MIXED], ids=["plain", "mixed"])

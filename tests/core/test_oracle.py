@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.core.commands import CloseWindow, Confirmation, ControlMessage, SettleWindow
+from clearing.core.commands import (
+    CloseWindow,
+    Confirmation,
+    ControlMessage,
+    Fund,
+    SetCollateral,
+    SetPool,
+    SettleWindow,
+)
 from clearing.core.inputs import LogRecord
 from clearing.core.outputs import Outputs
 from clearing.core.reasons import Code
@@ -365,3 +373,37 @@ def test_who_was_answered_may_ask_again() -> None:  # R23
         Code.NO_REQUEST,
         Code.REQUESTED,
     ]
+
+
+def test_prefunding_that_comes_back_lets_the_queue_go_on() -> None:  # R11, R14
+    both = Both(*opening((ALPHA, BETA, GAMMA), (FIFO,), cap="0", held="10"))
+    out = Fund(id="out", by="op", participant=ALPHA, asset="HKD", amount="-8")
+    (taken,) = both.control(out).batches
+    assert both.pay(Row(1, ALPHA, BETA, 9, decimals=0)) == [Code.QUEUED]
+    (released,) = both.answer(taken, "REFUSED").resolutions
+    assert (released["how"], released["amount"]) == ("SINGLE", "9")
+
+
+def test_collateral_comes_before_the_pool_and_the_pool_before_survivors() -> None:  # R25
+    spec = hkd(scale=0, on_shortfall=OnShortfall.WATERFALL)
+    cover: list[ControlMessage] = [
+        SetCollateral(id="collateral", by="op", participant=ALPHA, asset="HKD", amount="3"),
+        SetPool(id="pool", by="op", asset="HKD", amount="5"),
+    ]
+    both = Both(*opening((ALPHA, BETA, GAMMA), (spec,), cap="20"), *cover)
+    both.pay(Row(1, ALPHA, BETA, 8, decimals=0), Row(2, ALPHA, GAMMA, 4, decimals=0))
+    (batch,) = both.control(CloseWindow(id="close", by="op")).batches
+    for lack, collateral, pool, survivors in (
+        ("4", "3", "1", {}),
+        ("7", "0", "4", {BETA: "2", GAMMA: "1"}),
+    ):
+        said = both.answer(batch, "REFUSED", short={ALPHA: lack})
+        (told,) = said.shortfalls
+        assert (told["collateral"], told["pool"], told["survivors"]) == (
+            collateral,
+            pool,
+            survivors,
+        )
+        (batch,) = said.batches
+    both.answer(batch)
+    assert [both.held_and_owed(name) for name in (ALPHA, BETA, GAMMA)] == [-1, 6, 3]
