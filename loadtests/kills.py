@@ -1,6 +1,6 @@
 """`python -m loadtests.kills`: a million payments, twenty kill -9 of random processes at random moments, the proof.
 
-The long form of tests/integration/test_exactly_once.py: the same drill, as long and as hard as you like. Part
+The long form of tests/faults/test_processes.py: the same drill, as long and as hard as you like. Part
 of the traffic waits: gridlocks, trades of two legs, payments that are taken back.
 """
 

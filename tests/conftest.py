@@ -1,16 +1,22 @@
-"""What every test shares: the order of the run and hypothesis' profiles.
+"""What every test shares: the order of the run, hypothesis' profiles, and real servers for who asks.
 
-Fixtures that start real Kafka or PostgreSQL live in tests/integration/conftest.py.
+One Kafka and one PostgreSQL, started when the first test asks, on the one event loop that every test of a
+session shares. A test that stops or kills a server starts its own (tests/dev shows how); these are everybody's.
 """
 
+import itertools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from clearing.dev.kafka import EmbeddedKafka
+from clearing.dev.postgres import EmbeddedPostgres
 
 # The same examples on every run and machine, however slow: a red build can be repeated anywhere.
 settings.register_profile(
@@ -30,6 +36,15 @@ FIRST = ("core", "log")
 LAST = ("dev", "integration", "simulation", "faults")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rounds", type=int, default=1, help="how often fault tests inject their faults"
+    )
+    parser.addoption(
+        "--observations", help="file that fault tests append what they saw to, as JSON"
+    )
+
+
 def _rank(item: pytest.Item) -> int:
     folder = item.path.relative_to(TESTS).parts[0]
     if folder in FIRST:
@@ -47,3 +62,52 @@ def _logs_as_they_were() -> Iterator[None]:
     """A command run in this process sends logs to the stderr of its test, which is closed when the test ends."""
     yield
     structlog.reset_defaults()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedKafka]:
+    """A running broker; its topics stay until the end of the run: use `topic_prefix`."""
+    async with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bootstrap(kafka: EmbeddedKafka) -> str:
+    """`host:port` of the run's broker."""
+    return kafka.bootstrap
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """What no other test of this run starts its topics, groups and transactional ids with."""
+    return f"t{next(_numbers)}-"
+
+
+@pytest.fixture(scope="session")
+async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
+    """A running server that need not survive a power cut."""
+    folder = tmp_path_factory.mktemp("postgres")
+    async with EmbeddedPostgres(folder, settings={"fsync": "off"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dsn(postgres: EmbeddedPostgres) -> str:
+    """The default database of the run's server: shared; `fresh_dsn` is an empty one of your own."""
+    return postgres.dsn
+
+
+@pytest.fixture
+async def fresh_dsn(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A database that nobody has used, removed after the test with whoever is still connected."""
+    name = f"test_{next(_numbers)}"
+    admin = await asyncpg.connect(postgres.dsn)
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}"')
+        yield postgres.dsn_of(name)
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await admin.close()

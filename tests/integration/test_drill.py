@@ -13,7 +13,7 @@ from clearing.dev.records import Fields, line_of
 from clearing.dev.services import supervised
 from clearing.dev.setup import prepare
 from clearing.dev.workload import PLAIN
-from tests.integration.test_exactly_once import scheme, settings_of
+from tests.faults.harness import scheme, settings_of
 
 
 async def test_a_stage_that_does_not_work_is_named(
