@@ -23,7 +23,8 @@ Observe = Callable[[str, str, int, str], None]
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> int:
     """How often to inject what a test injects: 1 in the short form, more in the long one (--rounds)."""
-    return request.config.getoption("--rounds")
+    rounds: int = request.config.getoption("--rounds", 1)
+    return rounds
 
 
 @pytest.fixture
