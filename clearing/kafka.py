@@ -17,6 +17,8 @@ from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
+from clearing import failpoints
+
 _log = structlog.get_logger()
 
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
@@ -173,13 +175,17 @@ async def transact(
     try:
         async with asyncio.timeout(timeout_s):
             await producer.begin_transaction()
+            failpoints.at("transact.begun")
             for topic, partition, key, value in records:
                 future = await producer.send(topic, value, key=key, partition=partition)
                 future.add_done_callback(_seen)
                 sent.append(future)
+            failpoints.at("transact.sent")
             # commit_transaction() would commit even if a send had failed: only the futures know.
             stored = await asyncio.gather(*sent)
+            failpoints.at("transact.acknowledged")
             await producer.commit_transaction()
+            failpoints.at("transact.committed")
             return stored
     except (IllegalOperation, AssertionError) as error:
         # Fenced between two calls, aiokafka only says that it is in no state for this; the sender knows why.

@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from clearing import failpoints
 from clearing.core.faults import Halt
 from clearing.core.outputs import Resolutions, WindowEvent
 from clearing.dispatch import metrics
@@ -93,6 +94,7 @@ class Lane:
                     self.outcomes, timeout_ms=POLL_MS, max_records=RECORDS_PER_POLL
                 )
                 for record in batches.get(self.outcomes, ()):
+                    failpoints.at("dispatch.read")
                     await self._outbox.room()
                     await self._tell(record)
                     await asyncio.sleep(0)  # heartbeats and the senders get their turn

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from clearing import failpoints
 from clearing.dispatch import metrics
 
 MAX_IN_FLIGHT_BYTES = 32 << 20  # also bounds a produce request, of which a broker takes 100 MiB
@@ -89,7 +90,10 @@ class Outbox:
                 letters.append(queue.popleft())
             batch.close()  # all of it or nothing: a batch is what the broker appends as one
             began = time.perf_counter()
-            await (await self._producer.send_batch(batch, topic, partition=0))
+            acknowledged = await self._producer.send_batch(batch, topic, partition=0)
+            failpoints.at("dispatch.sent")
+            await acknowledged
+            failpoints.at("dispatch.acknowledged")
             metrics.send_seconds.observe(time.perf_counter() - began)
             for letter in letters:
                 letter.delivery.pending -= 1

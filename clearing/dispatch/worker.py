@@ -23,7 +23,7 @@ from aiokafka.errors import (
     UnsupportedVersionError,
 )
 
-from clearing import kafka
+from clearing import failpoints, kafka
 from clearing.config import Settings
 from clearing.core.faults import Halt
 from clearing.dispatch import metrics
@@ -212,7 +212,9 @@ class _Dispatch(ConsumerRebalanceListener):
         if not offsets:
             return
         try:
+            failpoints.at("dispatch.committing")
             await self._consumer.commit(offsets)
+            failpoints.at("dispatch.committed")
         except (CommitFailedError, IllegalStateError) as error:
             # Not ours any more: the next owner finds in the status topics what was told.
             _log.warning("not_committed", error=repr(error))

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from msgspec.json import encode
 
-from clearing import __version__, kafka
+from clearing import __version__, failpoints, kafka
 from clearing.core.faults import Halt
 from clearing.engine import metrics
 from clearing.engine.machine import Machine
@@ -88,6 +88,7 @@ class Processor:
             producer = await stack.enter_async_context(self._fenced_producer())
             async with self._reader(self.journal) as journal:
                 transaction = await last_transaction(journal, self.journal)
+            failpoints.at("engine.recover.journal_read")
             reader = await stack.enter_async_context(self._reader(self.log))
             machine = await recover(
                 reader, self.log, transaction, self.netting_set, self.store, secrets.randbits(64)
@@ -104,6 +105,7 @@ class Processor:
                 next_offset=machine.next_offset,
                 recovery_s=round(time.monotonic() - began, 3),
             )
+            failpoints.at("engine.recover.replayed")
             await self._serve(machine, reader, producer)
 
     @asynccontextmanager
@@ -116,8 +118,10 @@ class Processor:
             transactional_id=self.topics.transactional_id(self.netting_set),
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         )
+        failpoints.at("engine.fencing")
         try:
             await asyncio.wait_for(producer.start(), COMMIT_TIMEOUT_S)
+            failpoints.at("engine.fenced")
             yield producer
         finally:
             await kafka.discard(producer, CLOSE_TIMEOUT_S)
@@ -145,11 +149,13 @@ class Processor:
                 if not records:
                     await ticker.tick_if(machine.state.next_due_ms(), self.netting_set)
                     continue
+                failpoints.at("engine.read")
                 outputs: list[OutputRecord] = []
                 with metrics.step_seconds.labels(self.netting_set).time():
                     for record in records:
                         outputs += await self._apply(machine, record)
                         await asyncio.sleep(0)  # heartbeats and the producer get their turn
+                failpoints.at("engine.applied")
                 await self._transact(producer, machine, outputs)
                 count(self.netting_set, machine, outputs, len(records))
                 end = reader.highwater(self.log) or machine.next_offset

@@ -8,6 +8,7 @@ import asyncio
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from clearing import failpoints
 from clearing.core.faults import Halt
 from clearing.engine.machine import Machine
 from clearing.engine.snapshots import SnapshotStore
@@ -54,6 +55,7 @@ async def recover(
         )
     goal = transaction.next_offset
     machine = await asyncio.to_thread(store.newest, transaction.snapshot, goal, seed)
+    failpoints.at("engine.recover.snapshot_loaded")
     if machine is not None:
         await _replay(reader, log, machine, goal)
         if machine.chain.hex() == transaction.chain:
@@ -91,6 +93,7 @@ async def _replay(
         if record.offset >= goal:
             break
         machine.apply(record.key, record.value, record.offset, record.timestamp)
+        failpoints.at("engine.recover.replaying")
         await asyncio.sleep(
             0
         )  # a long replay must not cost the group membership: heartbeats get their turn

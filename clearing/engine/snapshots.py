@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from clearing import failpoints
 from clearing.core.faults import Halt
 from clearing.engine.machine import Machine
 
@@ -51,10 +52,13 @@ class SnapshotStore:
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
+                    failpoints.at("engine.snapshot.writing")
                 file.write(digest.digest())
                 file.flush()
                 os.fsync(file.fileno())
+            failpoints.at("engine.snapshot.written")
             part.replace(self.folder / name)
+            failpoints.at("engine.snapshot.renamed")
         finally:
             part.unlink(missing_ok=True)
         descriptor = os.open(self.folder, os.O_RDONLY)

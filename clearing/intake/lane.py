@@ -14,6 +14,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalStateError
 
+from clearing import failpoints
 from clearing.core.reasons import REASONS, Code
 from clearing.intake import metrics
 from clearing.intake.packing import (
@@ -93,6 +94,7 @@ class Lane:
         """Until cancelled. Raises KafkaError when the log refuses a record: nothing behind it was sent."""
         while True:
             batch = await self._read()
+            failpoints.at("intake.read")
             rows = await self._send(control_records(batch.control))
             rows += await self._send(payment_records(batch.payments))
             if rows < OVERLAP_ROWS:
@@ -211,9 +213,11 @@ class Lane:
                 return rows
             metrics.pack_seconds.labels(self.name).observe(time.perf_counter() - begun_s)
             await self._acknowledge()
+            failpoints.at("intake.packed")
             acknowledged = await self._producer.send(
                 self.log.topic, packed.value, key=packed.key, partition=self.log.partition
             )
+            failpoints.at("intake.sent")
             self._sent_at_s = time.monotonic()
             self._sent = _Sent(packed, acknowledged, self._sent_at_s, self._oldest_ms)
             rows += packed.rows
@@ -227,6 +231,7 @@ class Lane:
             waited_s = round(time.monotonic() - at_s)
             _log.warning("log_does_not_answer", netting_set=self.name, waited_s=waited_s)
         future.result()
+        failpoints.at("intake.acknowledged")
         self._sent = None
         for span in packed.spans:
             self._acknowledged[TopicPartition(span.topic, span.partition)] = span.end

@@ -13,7 +13,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
 
-from clearing import kafka
+from clearing import failpoints, kafka
 from clearing.config import Settings
 from clearing.intake import metrics
 from clearing.intake.directory import Directory
@@ -251,7 +251,9 @@ class _Session(ConsumerRebalanceListener):
             return
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                failpoints.at("intake.committing")
                 await self._consumer.commit(offsets)
+                failpoints.at("intake.committed")
         except (KafkaError, TimeoutError) as error:
             metrics.commits_failed.inc()
             _log.warning("offsets_not_committed", error=repr(error), sources=len(offsets))

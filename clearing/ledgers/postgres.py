@@ -11,6 +11,7 @@ from itertools import groupby
 import asyncpg
 import msgspec
 
+from clearing import failpoints
 from clearing.config import Settings
 from clearing.core.commands import Confirmation
 from clearing.core.faults import Halt
@@ -104,6 +105,7 @@ class PostgresLedger:
                         confirmations.append(await self._post_batch(source, epoch, record))
                         known[batch.id] = batch.hash
             progress = await self._advance(source, progress, records[-1].offset + 1)
+            failpoints.at("sink.committing")
         return Posted(progress, confirmations)
 
     async def _locked_progress(self, source: Source, epoch: int) -> Progress:

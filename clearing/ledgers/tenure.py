@@ -16,7 +16,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from clearing import kafka
+from clearing import failpoints, kafka
 from clearing.config import Settings
 from clearing.core.commands import Confirmation
 from clearing.core.faults import Halt
@@ -108,6 +108,7 @@ class Tenure:
             metrics.epoch.labels(*self._labels).set(progress.epoch)
             metrics.owned.labels(*self._labels).set(1)
             self._log.info("owned", epoch=progress.epoch, next_offset=progress.next_offset)
+            failpoints.at("sink.owned")
 
             bootstrap, client = self._settings.bootstrap, f"clearing-sink-{self._ledger_name}"
             reader = await clients.enter_async_context(
@@ -156,6 +157,8 @@ class Tenure:
         except OffsetOutOfRangeError as error:
             raise LedgerUnavailable("offset out of range: look at the topic's bounds") from error
         raw: Sequence[kafka.RawRecord] = polled.get(self._partition, ())
+        if raw:
+            failpoints.at("sink.read")
         records: list[LedgerRecord] = []
         fault: Halt | None = None
         for record in raw:
@@ -181,7 +184,9 @@ class Tenure:
     ) -> None:
         assert self._held is not None
         started = time.perf_counter()
+        failpoints.at("sink.posting")
         posted = await ledger.post(self.source, self._held, records)
+        failpoints.at("sink.posted")
         metrics.posting_seconds.labels(*self._labels).observe(time.perf_counter() - started)
         await self._confirm(ledger, producer, posted.confirmations)
         self._count(records, posted.confirmations)
@@ -205,8 +210,11 @@ class Tenure:
                 )
                 for confirmation in confirmations
             ]
+            failpoints.at("sink.confirmation.sent")
             await asyncio.gather(*acknowledged)
+        failpoints.at("sink.confirmation.acknowledged")
         await ledger.mark_confirmed([confirmation.batch for confirmation in confirmations])
+        failpoints.at("sink.confirmation.remembered")
         metrics.confirmations.labels(*self._labels).inc(len(confirmations))
 
     def _count(

@@ -15,7 +15,7 @@ import asyncpg
 from clearing.config import Settings
 from clearing.dev.blows import random_blows
 from clearing.dev.drill import Drill, Drilled, run_drill
-from clearing.dev.services import Services, supervised
+from clearing.dev.services import Command, Services, service_command, supervised
 from clearing.dev.setup import prepare
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
@@ -92,11 +92,12 @@ async def drilled(
     kills: int = 0,
     seed: int,
     during: Callable[[Drill], Coroutine[Any, Any, None]] | None = None,
+    command: Command = service_command,
 ) -> Drilled:
     """Install, run the services and a drill over them."""
     declared = scheme()
     partitions = await prepare(settings, declared, by="test")
-    async with supervised(settings, folder / "services", counts) as services:
+    async with supervised(settings, folder / "services", counts, command=command) as services:
         await services.ready()
         drill = Drill(
             settings,
