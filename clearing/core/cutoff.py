@@ -26,15 +26,31 @@ def process_queue(state: NettingSet, a: int, offset: int, out: Outputs) -> None:
         return
     offset_queues(state, offset, out, now=True)
     deliver_parts(state, a, offset, out)
-    asset = state.assets[a]
-    drops = asset.spec.at_cutoff is AtCutoff.DROP
+    drops = state.assets[a].spec.at_cutoff is AtCutoff.DROP
     for item in [item for item in state.waiting.values() if item.asset == a]:
-        bound = item.window == asset.window.number
-        if item.id in state.waiting and (bound or (drops and drops_at_cutoff(state, item))):
+        if item.id not in state.waiting:
+            continue  # it ended with another leg of its link
+        if is_bound(state, item) or (drops and drops_at_cutoff(state, item)):
             end(state, item, Code.CUTOFF, out)
     queued = [item for queue in state.queues.values() for item in queue if item.asset == a]
     if queued:
         out.events.append(deadlock(state, a, queued, offset))
+
+
+def is_bound(state: NettingSet, item: Waiting) -> bool:
+    """Whether a payment is for the window that is open now, and for no later one."""
+    return item.window == state.assets[item.asset].window.number
+
+
+def end_bound(state: NettingSet, a: int, out: Outputs) -> bool:
+    """R17: the window of `a` closes, by whatever cause, and what waits for no other ends; whether anything did."""
+    found = False
+    for payment in state.assets[a].window.bound:
+        item = state.waiting.get(payment)
+        if item is not None and is_bound(state, item):
+            end(state, item, Code.CUTOFF, out)
+            found = True
+    return found
 
 
 def deadlock(state: NettingSet, a: int, queued: list[Waiting], offset: int) -> DeadlockEvent:

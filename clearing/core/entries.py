@@ -6,7 +6,7 @@ Pure. How they come about is clearing.core.batches; whoever reads `settlements` 
 import re
 from typing import NamedTuple
 
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.money import parse, show
 from clearing.core.outputs import Entry, SettlementBatch
 
@@ -35,6 +35,7 @@ def proved_lines(batch: SettlementBatch) -> list[Line]:
     lines = [_line(batch, number, entry) for number, entry in enumerate(batch.entries, 1)]
     if total := sum(line.net for line in lines):
         raise Halt(
+            HaltKind.INVARIANT,
             f"batch {batch.id} sums to {show(total, batch.scale)} {batch.asset}, not to zero (R1)"
         )
     if batch.kind == "gross":
@@ -56,13 +57,14 @@ def _line(batch: SettlementBatch, number: int, entry: Entry) -> Line:
     owed = credits_ - debits
     if net != owed + set_off or debits < 0 or credits_ < 0:
         raise Halt(
+            HaltKind.INVARIANT,
             f"batch {batch.id}: net {entry.net} of {entry.participant} is not credits {entry.credits} "
             f"- debits {entry.debits} + set-off {entry.set_off or 0}"
         )
     if (
         set_off and not -debits <= net <= credits_
     ):  # of each direction something between nothing and all is left
-        raise Halt(f"batch {batch.id}: set-off gives {entry.participant} a new obligation (R18)")
+        raise Halt(HaltKind.INVARIANT, f"batch {batch.id}: set-off gives {entry.participant} a new obligation (R18)")
     return Line(number, entry, net, set_off)
 
 
@@ -70,6 +72,7 @@ def _units(batch: SettlementBatch, entry: Entry, text: str) -> int:
     units = parse(text, batch.scale)
     if units is None or abs(units) > MAX_UNITS:
         raise Halt(
+            HaltKind.INVARIANT,
             f"batch {batch.id}: {text!r} of {entry.participant} is no amount at scale {batch.scale}"
         )
     return units
@@ -80,6 +83,7 @@ def _prove_plain(batch: SettlementBatch) -> None:
     for entry in batch.entries:
         if entry.counterparty or entry.payment or entry.set_off:
             raise Halt(
+            HaltKind.INVARIANT,
                 f"batch {batch.id}: a {batch.kind} line of {entry.participant} is against one other"
             )
     _prove_once(batch, [entry.participant for entry in batch.entries])
@@ -88,12 +92,12 @@ def _prove_plain(batch: SettlementBatch) -> None:
 def _prove_once(batch: SettlementBatch, names: list[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise Halt(f"batch {batch.id} names {twice} twice")
+        raise Halt(HaltKind.INVARIANT, f"batch {batch.id} names {twice} twice")
 
 
 def _prove_pairs(batch: SettlementBatch, lines: list[Line]) -> None:
     if len(lines) % 2:
-        raise Halt(f"batch {batch.id} has {len(lines)} lines, not pairs of them")
+        raise Halt(HaltKind.INVARIANT, f"batch {batch.id} has {len(lines)} lines, not pairs of them")
     for (number, one, net, _), (_, other, opposite, _) in zip(lines[::2], lines[1::2], strict=True):
         if not (
             one.participant == other.counterparty != other.participant == one.counterparty
@@ -103,6 +107,7 @@ def _prove_pairs(batch: SettlementBatch, lines: list[Line]) -> None:
             and net == -opposite
         ):
             raise Halt(
+            HaltKind.INVARIANT,
                 f"batch {batch.id}: lines {number} and {number + 1}, of {one.participant} and "
                 f"{other.participant}, are not the two sides of a pair"
             )
@@ -112,10 +117,11 @@ def _prove_payments(batch: SettlementBatch, lines: list[Line]) -> None:
     """Each pair is one payment of the first to the second (R6)."""
     for _, entry, net, _ in lines[::2]:
         if not _PAYMENT.fullmatch(entry.payment):
-            raise Halt(f"batch {batch.id}: {entry.payment!r} is no payment id")
+            raise Halt(HaltKind.INVARIANT, f"batch {batch.id}: {entry.payment!r} is no payment id")
         is_paid = net < 0 and entry.net == f"-{entry.debits}"
         if (entry.sent, entry.received) != (1, 0) or not is_paid:
             raise Halt(
+            HaltKind.INVARIANT,
                 f"batch {batch.id}: payment {entry.payment} is not one of {entry.participant}"
             )
 
@@ -126,12 +132,14 @@ def _prove_obligations(batch: SettlementBatch, lines: list[Line]) -> None:
     for _, entry, _, set_off in lines:
         if entry.payment:
             raise Halt(
+            HaltKind.INVARIANT,
                 f"batch {batch.id}: a net line of {entry.participant} is one of payment {entry.payment}"
             )
         sums[entry.participant] = sums.get(entry.participant, 0) + set_off
     for participant, total in sums.items():
         if total:
             raise Halt(
+            HaltKind.INVARIANT,
                 f"batch {batch.id}: set-off gives {participant} {show(total, batch.scale)} {batch.asset} (R18)"
             )
     pairs = (sorted((line.entry.participant, line.entry.counterparty)) for line in lines[::2])

@@ -7,7 +7,7 @@ open window and of the batches under way add up to. Kept apart on purpose: one f
 import numpy as np
 
 from clearing.core.batches import Part
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.inputs import Bool
 from clearing.core.money import parse, show
 from clearing.core.state import NettingSet
@@ -29,6 +29,7 @@ def check_asset(state: NettingSet, a: int) -> None:
     gross = int(accounts.debits[:, a].sum()), int(accounts.credits[:, a].sum())
     if counts != (window.payments,) * 2 or gross != (window.gross,) * 2:
         raise Halt(
+            HaltKind.INVARIANT,
             f"window {window.number} of {asset.spec.id} has {window.payments} payments of "
             f"{show(window.gross, asset.spec.scale)}, but its participants sent {counts[0]} of "
             f"{show(gross[0], asset.spec.scale)} and received {counts[1]} of {show(gross[1], asset.spec.scale)}"
@@ -56,5 +57,6 @@ def _hold(state: NettingSet, a: int, good: Bool, sentence: str) -> None:
         p = int(np.flatnonzero(~good)[0])
         name = state.name_of(p) if p < len(state.participants) else f"participant {p}"
         raise Halt(
+            HaltKind.INVARIANT,
             f"an invariant is broken: account {name} in {state.assets[a].spec.id}, {sentence}"
         )

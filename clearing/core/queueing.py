@@ -51,7 +51,10 @@ def hold(state: NettingSet, item: Waiting) -> None:
     """Remember a payment that is to wait; its value counts against what the asset can hold."""
     assert item.id not in state.waiting, f"payment {item.id} waits already"
     state.waiting[item.id] = item
-    state.assets[item.asset].waiting += item.units
+    asset = state.assets[item.asset]
+    asset.waiting += item.units
+    if item.window:
+        asset.window.bound.append(item.id)
     expires, next_ms = item.expires_at_ms, state.counters.next_expiry_ms
     if expires and (not next_ms or expires < next_ms):
         state.counters.next_expiry_ms = expires

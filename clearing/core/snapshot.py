@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 
 from clearing.core.bilateral import BilateralLimits, Pair
-from clearing.core.faults import Halt
 from clearing.core.inputs import I32, I64, U8, U64, Bool
 from clearing.core.members import Members, Piece
 from clearing.core.registry import BisModel, BusinessDay
@@ -90,11 +89,11 @@ def dump(state: NettingSet) -> list[bytes]:
 
 
 def load(data: memoryview, seed: int) -> NettingSet:
-    """State from the bytes of `dump`. Raises Halt on another format; the caller has checked the checksum."""
+    """State from the bytes of `dump`. Raises ValueError on another format; the caller has checked the checksum."""
     size = int.from_bytes(data[:8], "big")
     header = msgspec.msgpack.decode(data[8 : 8 + size], type=_Header)
     if header.format != FORMAT:
-        raise Halt(f"snapshot has format {header.format}, this version reads {FORMAT}")
+        raise ValueError(f"snapshot has format {header.format}, this version reads {FORMAT}")
     columns = _read_columns(data[8 + size :], header)
     status, scale, maximum, days_ahead, dirty = (next(columns).copy() for _ in range(5))
     accounts = Accounts(*(next(columns).copy() for _ in Accounts.__slots__))

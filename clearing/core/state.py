@@ -34,7 +34,8 @@ ANY_DEBIT = 1 << 62
 
 
 class Window(msgspec.Struct):
-    """The open window of an asset. cutoff_ms: when the schedule closes it, 0: only a command does."""
+    """The open window of an asset. cutoff_ms: when the schedule closes it, 0: only a command does. bound: payments
+    that were to be cleared in it or not at all, and waited (R17); those that wait no more are among them."""
 
     number: int
     opened_at_ms: int
@@ -45,6 +46,7 @@ class Window(msgspec.Struct):
     log_last: int = -1
     members_root: str = NO_HASH
     has_links: bool = False  # some of its payments are legs
+    bound: list[str] = []
 
 
 class Valuation(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import numpy as np
 
 from clearing.core.commands import Command, Confirmation
 from clearing.core.control import apply_command
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.inputs import ControlItem, LogRecord, PaymentRows, Reject, SourceSpan
 from clearing.core.money import show
 from clearing.core.outputs import Outputs, Position, Rejected
@@ -40,7 +40,8 @@ def step(state: NettingSet, record: LogRecord) -> Outputs:
         if item.offset >= expected[item.source]:
             _control(state, record, row, item, out)
     offset_queues(state, record.offset, out)
-    close_immediate_windows(state, record.offset, out)
+    while close_immediate_windows(state, record.offset, out):
+        offset_queues(state, record.offset, out)
     take_in_members(state)
     _write_positions(state, record.offset, out)
     return out
@@ -54,6 +55,7 @@ def _expected_offsets(state: NettingSet, sources: list[SourceSpan]) -> list[int]
         mark = state.sources.get(key, 0)
         if span.start > mark:
             raise Halt(
+                HaltKind.GAP,
                 f"gap in source {span.topic}-{span.partition}: the log goes on at offset {span.start}, "
                 f"but everything from {mark} on is missing"
             )

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from clearing.core.batches import Part, batch_id, gross_units, nets, parts_of, seal
-from clearing.core.cutoff import process_queue
+from clearing.core.cutoff import end_bound, process_queue
 from clearing.core.invariants import check_asset, check_parts
 from clearing.core.members import joined
 from clearing.core.money import show
@@ -95,11 +95,14 @@ def close_windows(state: NettingSet, assets: list[int], offset: int, out: Output
             _close_together(state, _joint(state, a), offset, out)
 
 
-def close_immediate_windows(state: NettingSet, offset: int, out: Outputs) -> None:
-    """R6: what is settled at once is settled with the log record that accepted it. No cut-off for the queue."""
+def close_immediate_windows(state: NettingSet, offset: int, out: Outputs) -> bool:
+    """R6: what is settled at once is settled with the log record that accepted it. No cut-off for the queue; whether
+    a payment ended that was for one of these windows alone, which may have kept others from leaving."""
+    ended = False
     for a, asset in enumerate(state.assets):
         if asset.is_immediate and asset.window.payments:
-            _close_together(state, _joint(state, a), offset, out)
+            ended |= _close_together(state, _joint(state, a), offset, out)
+    return ended
 
 
 def _joint(state: NettingSet, a: int) -> list[int]:
@@ -112,8 +115,10 @@ def _joint(state: NettingSet, a: int) -> list[int]:
     return sorted(found)
 
 
-def _close_together(state: NettingSet, assets: Iterable[int], offset: int, out: Outputs) -> None:
-    """Net the windows, send their batches as one group, open the next ones. CLOSED: membership is fixed."""
+def _close_together(state: NettingSet, assets: Iterable[int], offset: int, out: Outputs) -> bool:
+    """Net the windows, send their batches as one group, open the next ones. CLOSED: membership is fixed. Whether
+    payments ended that waited for these windows alone."""
+    ended = [end_bound(state, a, out) for a in assets]
     take_in_members(state, assets)
     planned = [(a, _take_parts(state, a)) for a in assets]
     linked = [identity for a, parts in planned for identity in _identities(state, a, 1, len(parts))]
@@ -127,6 +132,7 @@ def _close_together(state: NettingSet, assets: Iterable[int], offset: int, out: 
         else:
             out.events.append(window_event(state, asset, offset, WindowState.SETTLED))
         open_window(state, asset, offset, out)
+    return any(ended)
 
 
 def _identities(state: NettingSet, a: int, version: int, parts: int) -> list[str]:

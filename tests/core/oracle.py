@@ -47,7 +47,8 @@ class Oracle:
             else:
                 command(books, item.message)
         offset(books)
-        close_immediate(books)
+        while close_immediate(books):
+            offset(books)
         for asset in books.assets.values():
             asset.window.seal_record(record.offset)
         return books.said

@@ -82,11 +82,13 @@ def close_at_cutoff(books: Books, names: list[str]) -> None:
             _close_with_linked(books, name)
 
 
-def close_immediate(books: Books) -> None:
-    """Nothing happens to the queue: it is no cut-off."""
+def close_immediate(books: Books) -> bool:
+    """It is no cut-off of the queue: only what is for that window alone ends. Whether anything did."""
+    before = len(books.waiting)
     for name, asset in books.assets.items():
         if asset.spec.model.delay == "IMMEDIATE" and asset.window.members:
             _close_with_linked(books, name)
+    return len(books.waiting) < before
 
 
 def _close_with_linked(books: Books, name: str) -> None:
@@ -126,6 +128,11 @@ def _at_cutoff(books: Books, name: str) -> None:
 
 
 def _close(books: Books, names: list[str]) -> None:
+    for name in names:  # R17
+        for payment in list(books.waiting):
+            asked = payment.asset == name and payment.asked_window == books.assets[name].window.number
+            if asked and payment in books.waiting:
+                end(books, payment, Code.CUTOFF)
     together: list[ClosedWindow] = []
     chunks: dict[str, list[list[Chunk]]] = {}
     for name in names:

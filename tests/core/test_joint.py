@@ -235,3 +235,15 @@ def test_groups_of_different_windows_are_apart() -> None:
     assert finals(scene, [second["HKD"], first["BOND"], second["BOND"], first["HKD"]]) == [
         *([], [], ["HKD", "BOND"], ["HKD", "BOND"]),
     ]
+
+
+def test_what_was_for_a_window_that_closes_with_another_ends() -> None:
+    """R17, R20: BOND is not due, its window closes with HKD's; who named it will not be in its next one."""
+    specs = asset(), asset("BOND", model=GROSS, queue=FIFO)
+    scene = Scene(*specs, held="9")
+    scene.pair("BOND", "HKD", BisModel.GROSS_NET)
+    assert scene.pay(row(5, C, A, 99, "BOND", window=1), row(6, C, A, 98, "BOND")) == [QUEUED] * 2
+    scene.pay(*trade())
+    closed(scene, "HKD")
+    assert scene.fates[-1:] == [(5, Code.CUTOFF, "")]
+    assert scene.queue(C, "BOND") == [6]

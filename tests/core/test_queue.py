@@ -253,15 +253,31 @@ def test_what_a_dropped_payment_blocked_leaves_for_the_next_window() -> None:  #
 
 
 @pytest.mark.parametrize("model", [NET_NOW, GROSS_NOW], ids=["NET", "GROSS"])
-def test_windows_that_close_by_themselves_drop_nothing(model: object) -> None:  # R6, R17
+def test_windows_that_close_by_themselves_drop_only_what_is_for_them(model: object) -> None:
+    """R6, R17: it is no cut-off of the queue, but who named that window will not be in a later one."""
     scene = Scene(asset(queue=FIFO, at_cutoff=DROP, model=model))
     assert scene.pay(row(1, A, B, 5), row(2, A, B, 1, window=1)) == [QUEUED] * 2
     scene.fund(B, 4)
     assert scene.pay(row(3, B, C, 4)) == [ACCEPTED]
     assert scene.windows == [("HKD", 1, 1, "PENDING_SETTLEMENT")]
-    assert (scene.fates, scene.queue(A)) == ([], [1, 2])
+    assert (scene.fates, scene.queue(A)) == ([(2, CUTOFF, "")], [1])
     scene.do(CloseWindow, asset="HKD")
-    assert scene.fates == [(1, CUTOFF, ""), (2, CUTOFF, "")]
+    assert scene.fates == [(1, CUTOFF, "")]
+
+
+@pytest.mark.parametrize("model", [NET_NOW, GROSS_NOW], ids=["NET", "GROSS"])
+def test_what_ends_with_a_window_frees_those_behind_it_at_once(model: object) -> None:  # R6, R13
+    """No record has to come first: what could leave has left when the step ends, and is settled with it."""
+    scene = Scene(asset(queue=FIFO, model=model))
+    scene.fund(A, 2)
+    assert scene.pay(row(1, A, B, 5, window=1), row(2, A, B, 2)) == [QUEUED] * 2
+    scene.fund(B, 4)
+    assert scene.pay(row(3, B, C, 4)) == [ACCEPTED]
+    assert scene.fates == [(1, CUTOFF, ""), (2, ACCEPTED, "SINGLE")]
+    assert [window[1:] for window in scene.windows] == [
+        (1, 1, "PENDING_SETTLEMENT"),
+        (2, 1, "PENDING_SETTLEMENT"),
+    ]
 
 
 @pytest.mark.parametrize("policy", [FIFO, BYPASS])

@@ -23,7 +23,8 @@ Observe = Callable[[str, str, int, str], None]
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> int:
     """How often to inject what a test injects: 1 in the short form, more in the long one (--rounds)."""
-    rounds: int = request.config.getoption("--rounds", 1)
+    rounds: int | None = request.config.getoption("--rounds")
+    assert rounds is not None
     return rounds
 
 
