@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 
 from clearing import logfile
 from clearing.core import snapshot
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.ids import Remembered
 from clearing.core.state import NettingSet
 from clearing.engine.machine import Machine
@@ -126,7 +126,10 @@ class Follower:
         if said is None:
             return Live(Machine(self.netting_set, self._seed))
         if said.netting_set != self.netting_set:
-            raise Halt(f"the journal of {self.netting_set} is of netting set {said.netting_set}")
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"the journal of {self.netting_set} is of netting set {said.netting_set}",
+            )
         live = self._live or await self._from_snapshot(said)
         if live is not None:
             await self._catch_up(live, said.next_offset)
@@ -135,8 +138,9 @@ class Follower:
             await self._catch_up(live, said.next_offset)
         if live.machine.chain.hex() != said.chain:
             raise Halt(
+                HaltKind.CHAIN,
                 f"the log to offset {said.next_offset} gives outputs {live.machine.chain.hex()[:16]}, but the "
-                f"journal says {said.chain[:16]}: the log or this software is not the one that wrote it"
+                f"journal says {said.chain[:16]}: the log or this software is not the one that wrote it",
             )
         live.forget_entered()
         self._live = live
@@ -156,11 +160,13 @@ class Follower:
         first, end = (await self._reader.bounds([self._log]))[self._log]
         if end < goal:
             raise Halt(
-                f"the log ends at offset {end}, but the journal has gone to {goal}: its tail is lost"
+                HaltKind.LOG_LOST,
+                f"the log ends at offset {end}, but the journal has gone to {goal}: its tail is lost",
             )
         if first > machine.next_offset:
             raise Halt(
-                f"the log begins at offset {first}, but {machine.next_offset} is needed: retention cut it off"
+                HaltKind.LOG_LOST,
+                f"the log begins at offset {first}, but {machine.next_offset} is needed: retention cut it off",
             )
         async for records in self._reader.chunks(self._log, machine.next_offset, goal):
             for record in records:

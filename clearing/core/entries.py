@@ -36,7 +36,7 @@ def proved_lines(batch: SettlementBatch) -> list[Line]:
     if total := sum(line.net for line in lines):
         raise Halt(
             HaltKind.INVARIANT,
-            f"batch {batch.id} sums to {show(total, batch.scale)} {batch.asset}, not to zero (R1)"
+            f"batch {batch.id} sums to {show(total, batch.scale)} {batch.asset}, not to zero (R1)",
         )
     if batch.kind == "gross":
         _prove_pairs(batch, lines)
@@ -59,12 +59,15 @@ def _line(batch: SettlementBatch, number: int, entry: Entry) -> Line:
         raise Halt(
             HaltKind.INVARIANT,
             f"batch {batch.id}: net {entry.net} of {entry.participant} is not credits {entry.credits} "
-            f"- debits {entry.debits} + set-off {entry.set_off or 0}"
+            f"- debits {entry.debits} + set-off {entry.set_off or 0}",
         )
     if (
         set_off and not -debits <= net <= credits_
     ):  # of each direction something between nothing and all is left
-        raise Halt(HaltKind.INVARIANT, f"batch {batch.id}: set-off gives {entry.participant} a new obligation (R18)")
+        raise Halt(
+            HaltKind.INVARIANT,
+            f"batch {batch.id}: set-off gives {entry.participant} a new obligation (R18)",
+        )
     return Line(number, entry, net, set_off)
 
 
@@ -73,7 +76,7 @@ def _units(batch: SettlementBatch, entry: Entry, text: str) -> int:
     if units is None or abs(units) > MAX_UNITS:
         raise Halt(
             HaltKind.INVARIANT,
-            f"batch {batch.id}: {text!r} of {entry.participant} is no amount at scale {batch.scale}"
+            f"batch {batch.id}: {text!r} of {entry.participant} is no amount at scale {batch.scale}",
         )
     return units
 
@@ -83,8 +86,8 @@ def _prove_plain(batch: SettlementBatch) -> None:
     for entry in batch.entries:
         if entry.counterparty or entry.payment or entry.set_off:
             raise Halt(
-            HaltKind.INVARIANT,
-                f"batch {batch.id}: a {batch.kind} line of {entry.participant} is against one other"
+                HaltKind.INVARIANT,
+                f"batch {batch.id}: a {batch.kind} line of {entry.participant} is against one other",
             )
     _prove_once(batch, [entry.participant for entry in batch.entries])
 
@@ -97,7 +100,9 @@ def _prove_once(batch: SettlementBatch, names: list[str]) -> None:
 
 def _prove_pairs(batch: SettlementBatch, lines: list[Line]) -> None:
     if len(lines) % 2:
-        raise Halt(HaltKind.INVARIANT, f"batch {batch.id} has {len(lines)} lines, not pairs of them")
+        raise Halt(
+            HaltKind.INVARIANT, f"batch {batch.id} has {len(lines)} lines, not pairs of them"
+        )
     for (number, one, net, _), (_, other, opposite, _) in zip(lines[::2], lines[1::2], strict=True):
         if not (
             one.participant == other.counterparty != other.participant == one.counterparty
@@ -107,9 +112,9 @@ def _prove_pairs(batch: SettlementBatch, lines: list[Line]) -> None:
             and net == -opposite
         ):
             raise Halt(
-            HaltKind.INVARIANT,
+                HaltKind.INVARIANT,
                 f"batch {batch.id}: lines {number} and {number + 1}, of {one.participant} and "
-                f"{other.participant}, are not the two sides of a pair"
+                f"{other.participant}, are not the two sides of a pair",
             )
 
 
@@ -121,8 +126,8 @@ def _prove_payments(batch: SettlementBatch, lines: list[Line]) -> None:
         is_paid = net < 0 and entry.net == f"-{entry.debits}"
         if (entry.sent, entry.received) != (1, 0) or not is_paid:
             raise Halt(
-            HaltKind.INVARIANT,
-                f"batch {batch.id}: payment {entry.payment} is not one of {entry.participant}"
+                HaltKind.INVARIANT,
+                f"batch {batch.id}: payment {entry.payment} is not one of {entry.participant}",
             )
 
 
@@ -132,15 +137,15 @@ def _prove_obligations(batch: SettlementBatch, lines: list[Line]) -> None:
     for _, entry, _, set_off in lines:
         if entry.payment:
             raise Halt(
-            HaltKind.INVARIANT,
-                f"batch {batch.id}: a net line of {entry.participant} is one of payment {entry.payment}"
+                HaltKind.INVARIANT,
+                f"batch {batch.id}: a net line of {entry.participant} is one of payment {entry.payment}",
             )
         sums[entry.participant] = sums.get(entry.participant, 0) + set_off
     for participant, total in sums.items():
         if total:
             raise Halt(
-            HaltKind.INVARIANT,
-                f"batch {batch.id}: set-off gives {participant} {show(total, batch.scale)} {batch.asset} (R18)"
+                HaltKind.INVARIANT,
+                f"batch {batch.id}: set-off gives {participant} {show(total, batch.scale)} {batch.asset} (R18)",
             )
     pairs = (sorted((line.entry.participant, line.entry.counterparty)) for line in lines[::2])
     _prove_once(batch, [" and ".join(pair) for pair in pairs])

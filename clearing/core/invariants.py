@@ -32,7 +32,7 @@ def check_asset(state: NettingSet, a: int) -> None:
             HaltKind.INVARIANT,
             f"window {window.number} of {asset.spec.id} has {window.payments} payments of "
             f"{show(window.gross, asset.spec.scale)}, but its participants sent {counts[0]} of "
-            f"{show(gross[0], asset.spec.scale)} and received {counts[1]} of {show(gross[1], asset.spec.scale)}"
+            f"{show(gross[0], asset.spec.scale)} and received {counts[1]} of {show(gross[1], asset.spec.scale)}",
         )
     flat = np.arange(len(state.status)) * state.width + a
     headroom = state.accounts.headroom(flat)
@@ -58,5 +58,5 @@ def _hold(state: NettingSet, a: int, good: Bool, sentence: str) -> None:
         name = state.name_of(p) if p < len(state.participants) else f"participant {p}"
         raise Halt(
             HaltKind.INVARIANT,
-            f"an invariant is broken: account {name} in {state.assets[a].spec.id}, {sentence}"
+            f"an invariant is broken: account {name} in {state.assets[a].spec.id}, {sentence}",
         )

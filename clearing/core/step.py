@@ -57,7 +57,7 @@ def _expected_offsets(state: NettingSet, sources: list[SourceSpan]) -> list[int]
             raise Halt(
                 HaltKind.GAP,
                 f"gap in source {span.topic}-{span.partition}: the log goes on at offset {span.start}, "
-                f"but everything from {mark} on is missing"
+                f"but everything from {mark} on is missing",
             )
         expected.append(mark)
         state.sources[key] = max(mark, span.end)

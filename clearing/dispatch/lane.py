@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from clearing import failpoints
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.outputs import Resolutions, WindowEvent
 from clearing.dispatch import metrics
 from clearing.dispatch.outbox import Delivery, Outbox
@@ -101,7 +101,9 @@ class Lane:
                 end = reader.last_stable_offset(self.outcomes) or 0
                 self._unread = max(0, end - await reader.position(self.outcomes))
         except OffsetOutOfRangeError as error:
-            raise Halt(f"records to be told are gone from the topic: {error}") from error
+            raise Halt(
+                HaltKind.LOG_LOST, f"records to be told are gone from the topic: {error}"
+            ) from error
 
     def committable(self) -> int | None:
         """Offset of `outcomes` below which everything is acknowledged; None: nothing was told yet."""
@@ -124,8 +126,9 @@ class Lane:
         if committed is not None:
             if not start <= committed <= end:
                 raise Halt(
+                    HaltKind.LOG_LOST,
                     f"{self.outcomes.topic}-{self.outcomes.partition} was told up to {committed}, "
-                    f"but holds {start} to {end}: records are lost"
+                    f"but holds {start} to {end}: records are lost",
                 )
             below = self._statuses.last_below
             last = await below(self.outcomes, committed, lambda record: (_log_offset(record),))
@@ -217,9 +220,15 @@ class Lane:
     def _advance(self, netting_set: str, log_offset: int) -> None:
         """Log offsets rise; a new one begins to count from 0 again."""
         if netting_set != (self.netting_set or netting_set):
-            raise Halt(f"two netting sets in one partition: {self.netting_set}, {netting_set}")
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"two netting sets in one partition: {self.netting_set}, {netting_set}",
+            )
         if log_offset < self._log_offset:
-            raise Halt(f"outcomes go back from log offset {self._log_offset} to {log_offset}")
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"outcomes go back from log offset {self._log_offset} to {log_offset}",
+            )
         if log_offset > self._log_offset:
             self._log_offset = log_offset
             self._indexes.clear()
@@ -232,7 +241,10 @@ class Lane:
                 if record.offset == offset and record.value is not None:
                     return record.value
                 if record.offset >= offset:
-                    raise Halt(f"log offset {offset} is gone: its outcomes cannot be told")
+                    raise Halt(
+                        HaltKind.LOG_LOST,
+                        f"log offset {offset} is gone: its outcomes cannot be told",
+                    )
             batches = await self._log_reader.getmany(self.log, timeout_ms=POLL_MS)
             self._log_ahead = iter(batches.get(self.log, ()))
 

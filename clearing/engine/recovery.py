@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from clearing import failpoints
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.engine.machine import Machine
 from clearing.engine.snapshots import SnapshotStore
 from clearing.kafka import read_to_end
@@ -51,7 +51,8 @@ async def recover(
         return machine
     if transaction.netting_set != netting_set:
         raise Halt(
-            f"the journal of {netting_set} was written for netting set {transaction.netting_set}"
+            HaltKind.FOREIGN_WRITER,
+            f"the journal of {netting_set} was written for netting set {transaction.netting_set}",
         )
     goal = transaction.next_offset
     machine = await asyncio.to_thread(store.newest, transaction.snapshot, goal, seed)
@@ -65,8 +66,9 @@ async def recover(
     await _replay(reader, log, machine, goal)
     if machine.chain.hex() != transaction.chain:
         raise Halt(
+            HaltKind.CHAIN,
             f"replay of the log to offset {goal} gives outputs {machine.chain.hex()[:16]}, "
-            f"but the journal says {transaction.chain[:16]}: the log or the software is not the one that wrote it"
+            f"but the journal says {transaction.chain[:16]}: the log or the software is not the one that wrote it",
         )
     return machine
 
@@ -82,11 +84,13 @@ async def _replay(
     end = (await reader.end_offsets([log]))[log]
     if end < goal:
         raise Halt(
-            f"the log ends at offset {end}, but the journal has gone to {goal}: its tail is lost"
+            HaltKind.LOG_LOST,
+            f"the log ends at offset {end}, but the journal has gone to {goal}: its tail is lost",
         )
     if first > machine.next_offset:
         raise Halt(
-            f"the log begins at offset {first}, but {machine.next_offset} is needed: retention cut it off"
+            HaltKind.LOG_LOST,
+            f"the log begins at offset {first}, but {machine.next_offset} is needed: retention cut it off",
         )
     start = machine.next_offset
     async for record in read_to_end(reader, log, start):

@@ -11,7 +11,6 @@ from pathlib import Path
 import structlog
 
 from clearing import failpoints
-from clearing.core.faults import Halt
 from clearing.engine.machine import Machine
 
 _MAGIC = b"clearing snapshot 1\n"
@@ -79,10 +78,7 @@ class SnapshotStore:
             raise BadSnapshot(f"{path}: the checksum is wrong")
         try:
             return Machine.load(body[len(_MAGIC) :], seed)
-        except (
-            Halt,
-            ValueError,
-        ) as error:  # another version's format; msgspec's errors are ValueErrors
+        except ValueError as error:  # another version's format; msgspec's errors are such too
             raise BadSnapshot(f"{path}: {error}") from error
 
     def newest(self, latest: str, at_most: int, seed: int) -> Machine | None:

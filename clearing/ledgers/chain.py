@@ -11,7 +11,7 @@ import msgspec
 
 from clearing.core.batches import batch_hash
 from clearing.core.entries import MAX_UNITS, Line, proved_lines
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.money import parse
 from clearing.core.outputs import LedgerAccount, SettlementBatch
 from clearing.core.state import NO_HASH
@@ -62,21 +62,26 @@ def read(netting_set: str, offset: int, value: bytes | None) -> LedgerRecord:
     try:
         message = decode_settlement(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Halt(f"settlements offset {offset} cannot be read: {error}") from error
+        raise Halt(
+            HaltKind.UNREADABLE, f"settlements offset {offset} cannot be read: {error}"
+        ) from error
     if message.netting_set != netting_set:
         raise Halt(
-            f"settlements offset {offset} belongs to netting set {message.netting_set}, not {netting_set}"
+            HaltKind.FOREIGN_WRITER,
+            f"settlements offset {offset} belongs to netting set {message.netting_set}, not {netting_set}",
         )
     if isinstance(message, LedgerAccount):
         if is_scheme_account(message.participant):
             raise Halt(
-                f"settlements offset {offset} gives {message.participant} a floor: it has none"
+                HaltKind.INVARIANT,
+                f"settlements offset {offset} gives {message.participant} a floor: it has none",
             )
         overdraft = parse(message.overdraft, message.scale)
         if overdraft is None or not 0 <= overdraft <= MAX_UNITS:
             raise Halt(
+                HaltKind.INVARIANT,
                 f"account of {message.participant} in {message.asset}: overdraft {message.overdraft!r} "
-                f"is no amount at scale {message.scale}"
+                f"is no amount at scale {message.scale}",
             )
         return AccountRecord(offset, message, overdraft)
     return _proved(offset, message)
@@ -89,7 +94,7 @@ def is_scheme_account(participant: str) -> bool:
 
 def _proved(offset: int, batch: SettlementBatch) -> BatchRecord:
     if batch_hash(batch) != batch.hash:
-        raise Halt(f"batch {batch.id} does not have the hash it claims")
+        raise Halt(HaltKind.CHAIN, f"batch {batch.id} does not have the hash it claims")
     lines = [line for line in proved_lines(batch) if line.net]
     moves: dict[str, int] = {}
     for line in lines:
@@ -102,7 +107,8 @@ def is_repeat(batch: SettlementBatch, known_hash: str | None) -> bool:
     """Whether the ledger holds this very batch already. Raises Halt if it holds another under its id."""
     if known_hash is not None and known_hash != batch.hash:
         raise Halt(
-            f"batch {batch.id} came with hash {batch.hash[:16]}… but the ledger holds it with {known_hash[:16]}…"
+            HaltKind.LEDGER_CONFLICT,
+            f"batch {batch.id} came with hash {batch.hash[:16]}… but the ledger holds it with {known_hash[:16]}…",
         )
     return known_hash is not None
 
@@ -111,12 +117,14 @@ def follow(progress: Progress, batch: SettlementBatch) -> Progress:
     """Progress with `batch` as the last of its chain. Raises Halt if it is not the next one (R7)."""
     if batch.sequence != progress.sequence + 1:
         raise Halt(
+            HaltKind.CHAIN,
             f"batch {batch.id} is number {batch.sequence} of {batch.netting_set}, "
-            f"number {progress.sequence + 1} was due (R7)"
+            f"number {progress.sequence + 1} was due (R7)",
         )
     if batch.previous != progress.hash:
         raise Halt(
+            HaltKind.CHAIN,
             f"batch {batch.id} follows {batch.previous[:16]}…, the last batch of {batch.netting_set} "
-            f"was {progress.hash[:16]}… (R7)"
+            f"was {progress.hash[:16]}… (R7)",
         )
     return msgspec.structs.replace(progress, sequence=batch.sequence, hash=batch.hash)

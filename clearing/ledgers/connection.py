@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.failures import ExitCode, Failure
 from clearing.ledgers import schema
 from clearing.ledgers.ledger import LedgerUnavailable
@@ -86,7 +86,7 @@ def faults_named() -> Iterator[None]:
         text = f"{error} (SQLSTATE {state})"
         if state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES:
             raise LedgerUnavailable(text) from error
-        raise Halt(f"the ledger's database refuses: {text}") from error
+        raise Halt(HaltKind.LEDGER_CONFLICT, f"the ledger's database refuses: {text}") from error
 
 
 def worth_another_try(error: asyncpg.PostgresError) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 from clearing import failpoints
 from clearing.config import Settings
 from clearing.core.commands import Confirmation
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.state import NO_HASH
 from clearing.ledgers import statements
 from clearing.ledgers.chain import (
@@ -67,8 +67,9 @@ class PostgresLedger:
                 raise StaleOwner(f"epoch {held} has passed to another owner")
         if (row["topic"], row["partition"]) != (source.topic, source.partition):
             raise Halt(
+                HaltKind.LEDGER_CONFLICT,
                 f"the ledger {self.name} has read netting set {source.netting_set} from {row['topic']}/"
-                f"{row['partition']}, not from {source.topic}/{source.partition}: is this the right database?"
+                f"{row['partition']}, not from {source.topic}/{source.partition}: is this the right database?",
             )
         return _progress(row)
 
@@ -170,7 +171,10 @@ class PostgresLedger:
             statements.DECLARE_ASSET, self.name, source.netting_set, asset, scale
         )
         if there != scale:
-            raise Halt(f"{asset} comes with scale {scale}; its accounts are kept at scale {there}")
+            raise Halt(
+                HaltKind.LEDGER_CONFLICT,
+                f"{asset} comes with scale {scale}; its accounts are kept at scale {there}",
+            )
 
     async def _post_batch(self, source: Source, epoch: int, record: BatchRecord) -> Confirmation:
         """Post one batch, or remember why not; within the caller's transaction."""

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from clearing import failpoints, kafka
 from clearing.config import Settings
 from clearing.core.commands import Confirmation
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.ledgers import metrics
 from clearing.ledgers.chain import BatchRecord, LedgerRecord, Progress, read
 from clearing.ledgers.ledger import (
@@ -136,13 +136,15 @@ class Tenure:
                 return
             if first > progress.next_offset:
                 raise Halt(
+                    HaltKind.LOG_LOST,
                     f"{self.source.topic}/{self.source.partition} begins at offset {first}, "
-                    f"the ledger has to read on from {progress.next_offset}: records are lost (F14)"
+                    f"the ledger has to read on from {progress.next_offset}: records are lost (F14)",
                 )
             if asyncio.get_running_loop().time() > deadline:
                 raise Halt(
+                    HaltKind.LOG_LOST,
                     f"{self.source.topic}/{self.source.partition} ends at offset {end}, "
-                    f"the ledger has read up to {progress.next_offset}: its tail is lost (F14)"
+                    f"the ledger has read up to {progress.next_offset}: its tail is lost (F14)",
                 )
             await asyncio.sleep(0.2)
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from clearing.core.faults import Halt, HaltKind, Place
 from clearing.core.inputs import LogRecord
 from clearing.core.outputs import (
     Event,
@@ -65,8 +66,11 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     records: int  # log records seen since the first
 
 
-class UnreadableLog(Exception):
-    """A log record that is none of ours: a foreign writer or a newer version. The netting set halts."""
+class UnreadableLog(Halt):
+    """A record that is none of ours: a foreign writer, damage or a newer version. The netting set halts."""
+
+    def __init__(self, reason: str, place: Place | None = None) -> None:
+        super().__init__(HaltKind.UNREADABLE, reason, place)
 
 
 def read(key: bytes | None, value: bytes, offset: int, time_ms: int) -> LogRecord:

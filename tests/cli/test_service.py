@@ -126,7 +126,7 @@ def test_a_service_that_ends_by_itself_is_done() -> None:
     ("raising", "code", "error"),
     [
         (
-            "from clearing.core.faults import Halt\nraise Halt('the log has a gap')",
+            "from clearing.core.faults import Halt, HaltKind\nraise Halt(HaltKind.GAP, 'the log has a gap')",
             ExitCode.HALTED,
             "halted: the log has a gap",
         ),
