@@ -22,12 +22,14 @@ def default_home() -> Path:
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """bootstrap: Kafka servers host:port,…; dsn: PostgreSQL URL of the ledger; snapshots: folder of engine
-    snapshots (shared between hosts if engines are to take over quickly from one another)."""
+    snapshots (shared between hosts if engines are to take over quickly from one another); snapshot_every_s: how much
+    of the log a restart replays at most, in time."""
 
     bootstrap: str = "127.0.0.1:9092"
     dsn: str = ""
     topic_prefix: str = ""
     snapshots: str = ""
+    snapshot_every_s: float = 60.0
     # Name of this process among its peers: restarted under it, it goes on at once.
     instance: str = ""
     log_format: str = "auto"  # auto | json | console

@@ -42,6 +42,7 @@ class Banks:
         self._names = sorted({stream.bank for stream in streams} | set(also))
         self._dealings = {stream.netting_set: stream.dealings for stream in streams}
         self._drawing = 0  # streams that still have rows to draw
+        self._enough = False
         self.streams = streams
         self.scales = scales
         self.published = Tally()
@@ -62,11 +63,15 @@ class Banks:
             for stream, share in zip(self.streams, shares, strict=True):
                 group.create_task(self._publish(stream, share, rows_per_s * share / total))
 
+    def finish(self) -> None:
+        """Draw no more rows, however many were to be published: what was meant to happen meanwhile has happened."""
+        self._enough = True
+
     async def _publish(self, stream: Stream, rows: int, rows_per_s: float) -> None:
         topic = self._topics.payments(stream.netting_set, stream.bank)
         began, drawn = time.monotonic(), 0
         async with kafka.started(self._producer(stream.bank)) as producer:
-            while drawn < rows:
+            while drawn < rows and not self._enough:
                 ahead_s = (drawn / rows_per_s if rows_per_s else 0.0) - (time.monotonic() - began)
                 if ahead_s > 0:
                     await asyncio.sleep(ahead_s)

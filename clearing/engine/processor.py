@@ -34,7 +34,6 @@ CLOSE_TIMEOUT_S = 3.0
 RECORDS_PER_CYCLE = 24  # log records in one transaction: bounds memory, and what a doubt costs
 IDLE_POLL_MS = 500
 SNAPSHOT_EVERY_RECORDS = 2_000
-SNAPSHOT_EVERY_S = 60.0
 RETRY_S = 0.5
 
 _log = structlog.get_logger()
@@ -48,13 +47,20 @@ class Processor:
     """Serves one netting set until it is cancelled, fenced (Fenced) or halts (Halt, UnreadableLog)."""
 
     def __init__(
-        self, bootstrap: str, topics: Topics, netting_set: str, partition: int, store: SnapshotStore
+        self,
+        bootstrap: str,
+        topics: Topics,
+        netting_set: str,
+        partition: int,
+        store: SnapshotStore,
+        snapshot_every_s: float = 60.0,
     ) -> None:
         self.bootstrap = bootstrap
         self.topics = topics
         self.netting_set = netting_set
         self.partition = partition
         self.store = store
+        self.snapshot_every_s = snapshot_every_s
         self.log = TopicPartition(topics.log, partition)
         self.journal = TopicPartition(topics.journal, partition)
         self._sequence = 0
@@ -215,7 +221,7 @@ class Processor:
         at_s, at_records = self._snapshot_at
         new_records = machine.records - at_records
         due = new_records >= SNAPSHOT_EVERY_RECORDS or (
-            new_records > 0 and time.monotonic() - at_s >= SNAPSHOT_EVERY_S
+            new_records > 0 and time.monotonic() - at_s >= self.snapshot_every_s
         )
         if not due or self._writing is not None:
             return

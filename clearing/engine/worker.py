@@ -100,7 +100,12 @@ class _Engine(ConsumerRebalanceListener):
         metrics.halted.labels(netting_set).set(0)
         while True:
             processor = Processor(
-                self.settings.bootstrap, self.settings.topics, netting_set, partition, store
+                self.settings.bootstrap,
+                self.settings.topics,
+                netting_set,
+                partition,
+                store,
+                self.settings.snapshot_every_s,
             )
             try:
                 await processor.run()

@@ -112,12 +112,15 @@ async def drilled(
         return await run_drill(drill, None if during is None else lambda: during(drill))
 
 
-def settings_of(bootstrap: str, dsn: str, prefix: str, folder: Path) -> Settings:
+def settings_of(
+    bootstrap: str, dsn: str, prefix: str, folder: Path, snapshot_every_s: float = 60
+) -> Settings:
     return Settings(
         bootstrap=bootstrap,
         dsn=dsn,
         topic_prefix=prefix,
         snapshots=str(folder / "snapshots"),
+        snapshot_every_s=snapshot_every_s,
     )
 
 
