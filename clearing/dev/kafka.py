@@ -70,6 +70,7 @@ class EmbeddedKafka:
 
     `bootstrap` is known after the first start and stays the same for as long as its port is free.
     `settings` are broker properties over SETTINGS; `progress` hears of downloads (jars there, in all).
+    `proxy_port` is that of a KafkaProxy: clients that come through it are told to stay on it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class EmbeddedKafka:
         start_timeout_ms: int = 60_000,
         stop_timeout_ms: int = 30_000,
         progress: Progress | None = None,
+        proxy_port: int | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.log_path = self.data_dir / "broker.log"
@@ -89,15 +91,23 @@ class EmbeddedKafka:
         self._start_timeout_ms = start_timeout_ms
         self._stop_timeout_ms = stop_timeout_ms
         self._progress = progress
-        self._ports: tuple[int, int] | None = None
+        self._proxy_port = proxy_port
+        self._ports: list[int] = []  # broker, controller, what is behind the proxy
         self._child: Child | None = None
 
     @property
     def bootstrap(self) -> str:
         """`host:port` for clients. Raises ServerError before the first start."""
-        if self._ports is None:
+        if not self._ports:
             raise ServerError("Kafka has not been started yet")
         return f"127.0.0.1:{self._ports[0]}"
+
+    @property
+    def behind_proxy(self) -> tuple[str, int]:
+        """Where the proxy is to forward to. Raises ServerError before the first start, or without a proxy."""
+        if len(self._ports) < 3:
+            raise ServerError("Kafka has no listener for a proxy, or was not started yet")
+        return "127.0.0.1", self._ports[2]
 
     @property
     def running(self) -> bool:
@@ -196,24 +206,32 @@ class EmbeddedKafka:
     ) -> None:
         await self.stop()
 
-    def _choose_ports(self) -> tuple[int, int]:
+    def _choose_ports(self) -> list[int]:
         """Those of the last start, also of an earlier process with the same folder, if they are free."""
         memory = self.data_dir / "ports"
         before = [int(word) for word in memory.read_text().split()] if memory.exists() else []
-        first, second = before if len(before) == 2 else (None, None)
-        broker = free_port(first)
-        controller = free_port(second, taken=[broker])
-        memory.write_text(f"{broker} {controller}\n")
-        return broker, controller
+        ports: list[int] = []
+        for number in range(2 if self._proxy_port is None else 3):
+            preferred = before[number] if number < len(before) else None
+            ports.append(free_port(preferred, taken=ports))
+        memory.write_text(" ".join(map(str, ports)) + "\n")
+        return ports
 
     def _write_properties(self) -> Path:
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._ports = broker, controller = self._choose_ports()
-        listener = f"BROKER://127.0.0.1:{broker}"
+        self._ports = ports = self._choose_ports()
+        broker, controller = (f"127.0.0.1:{port}" for port in ports[:2])
+        listeners = advertised = f"BROKER://{broker}"
+        protocols = SETTINGS["listener.security.protocol.map"]
+        if self._proxy_port is not None:
+            listeners += f",PROXY://127.0.0.1:{ports[2]}"
+            advertised += f",PROXY://127.0.0.1:{self._proxy_port}"
+            protocols = f"{protocols},PROXY:PLAINTEXT"
         settings = self._settings | {
-            "listeners": f"{listener},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": listener,
-            "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:{controller}",
+            "listeners": f"{listeners},CONTROLLER://{controller}",
+            "advertised.listeners": advertised,
+            "listener.security.protocol.map": protocols,
+            "controller.quorum.voters": f"{NODE_ID}@{controller}",
             "log.dirs": self.data_dir / "data",
         }
         path = self.data_dir / "server.properties"
