@@ -1,0 +1,268 @@
+"""An asyncio event loop over virtual time: nothing sleeps, nothing is read from outside, every order is fixed.
+
+Each handle belongs to the simulated process in whose context it was scheduled (`PROCESS`); handles of a frozen
+process wait, those of a dead one never run. What happens inside is decided by what was scheduled, in which order.
+"""
+
+import asyncio
+import contextvars
+import heapq
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Process
+
+PROCESS: "contextvars.ContextVar[Process | None]" = contextvars.ContextVar("process", default=None)
+# More callbacks than this without time passing: something spins.
+MOST_AT_ONCE = 200_000
+THREAD_SLOWEST_S = 0.01
+
+_NOBODY = contextvars.Context()
+
+Result = TypeVar("Result")
+
+
+class Livelock(Exception):
+    """Callbacks went on for ever while time stood still."""
+
+
+class Handle:
+    """A callback that is due. Timers and others are the same thing here."""
+
+    __slots__ = ("_args", "_callback", "_cancelled", "_when", "context", "process")
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        context: contextvars.Context,
+    ) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self.context = context
+        self.process = context.get(PROCESS)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback, self._args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._when
+
+    def run(self) -> None:
+        self.context.run(self._callback, *self._args)
+
+
+def _nothing() -> None:
+    """In the place of a cancelled callback, which may hold much."""
+
+
+class _Future(asyncio.Future[Any]):
+    """Hashed by serial number: by address, the order of a set of them would differ from run to run."""
+
+    def __init__(self, loop: "VirtualLoop") -> None:
+        super().__init__(loop=loop)
+        self._serial = loop.serial()
+
+    def __hash__(self) -> int:
+        return self._serial
+
+
+class _Task(asyncio.Task[Any]):
+    """Hashed by serial number, as futures are."""
+
+    _serial: int
+
+    def __new__(cls, coro: object, *, loop: "VirtualLoop", **_: object) -> "_Task":
+        task = super().__new__(cls)
+        task._serial = loop.serial()
+        return task
+
+    def __hash__(self) -> int:
+        return self._serial
+
+
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """Time goes to the next timer when nothing else is to be done; it starts at 0.
+
+    complaints: what asyncio told its exception handler, in words. slowest_s: see run_in_executor.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self.now = 0.0
+        self.complaints: list[str] = []
+        self.steps = 0
+        self._chance = chance
+        self._ready: deque[Handle] = deque()
+        self._timers: list[tuple[float, int, Handle]] = []
+        self._serial = 0
+        self._running = False
+        self._closed = False
+        # Strong: a task that nobody holds must not end by garbage collection, nor run its `finally` then.
+        self._tasks: list[_Task] = []
+
+    def serial(self) -> int:
+        self._serial += 1
+        return self._serial
+
+    # Running
+
+    def run_for(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        """Run for so long, or until the condition holds (looked at whenever time passes). Whether it holds."""
+        end = self.now + seconds
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        self._running = True
+        try:
+            return self._run(end, until)
+        finally:
+            self._running = False
+            asyncio._set_running_loop(before)
+
+    def _run(self, end: float, until: Callable[[], bool] | None) -> bool:
+        ready, timers, pop = self._ready, self._timers, heapq.heappop
+        at_once = 0
+        while True:
+            while ready:
+                handle = ready.popleft()
+                at_once += 1
+                self._step(handle)
+                if at_once > MOST_AT_ONCE:
+                    raise Livelock(f"at {self.now:.6f}s: {handle._callback!r}")
+            if timers and timers[0][2]._cancelled:
+                pop(timers)
+                continue
+            if timers and timers[0][0] <= self.now:
+                self._step(pop(timers)[2])
+                continue
+            if until is not None and until():
+                return True
+            if not timers or timers[0][0] > end:
+                self.now = end
+                return until is not None and until()
+            self.now = timers[0][0]
+            at_once = 0
+
+    def _step(self, handle: Handle) -> None:
+        process = handle.process
+        if process is not None and process.blocked:
+            process.hold(handle)
+            return
+        self.steps += 1
+        try:
+            handle.context.run(handle._callback, *handle._args)
+        except Exception as error:
+            self.call_exception_handler({"message": "a callback failed", "exception": error})
+
+    def release(self, handles: list[Handle]) -> None:
+        """What a frozen process was to do meanwhile, in its order."""
+        self._ready.extend(handles)
+
+    def bury(self) -> None:
+        """End for good: nothing runs any more, and what is left goes without noise."""
+        self._closed = True
+        self._ready.clear()
+        self._timers.clear()
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        try:
+            for task in self._tasks:
+                task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
+            self._tasks.clear()
+        finally:
+            sys.unraisablehook = hook
+
+    # What asyncio asks of a loop
+
+    def call_soon(
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> Any:
+        handle = Handle(self.now, callback, args, context or contextvars.copy_context())
+        if not self._closed:
+            self._ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> Any:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> Any:
+        handle = Handle(when, callback, args, context or contextvars.copy_context())
+        if not self._closed:
+            self._serial += 1
+            heapq.heappush(self._timers, (when, self._serial, handle))
+        return handle
+
+    def call_in_nobodys_name(self, delay: float, callback: Callable[..., object], *args: Any) -> Any:
+        """call_later of the world and the broker, whoever's handle runs now."""
+        return self.call_at(self.now + delay, callback, *args, context=_NOBODY)
+
+    def time(self) -> float:
+        return self.now
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return _Future(self)
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, Result],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[Result]:
+        task = _Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(task)
+        return task
+
+    def run_in_executor(
+        self, executor: object, func: Callable[..., Result], *args: Any
+    ) -> asyncio.Future[Result]:
+        """In place, a moment later: a thread of a process that dies meanwhile has done nothing."""
+        future: asyncio.Future[Result] = self.create_future()
+
+        def work() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except Exception as error:
+                future.set_exception(error)
+
+        self.call_later(self._chance() * THREAD_SLOWEST_S, work)
+        return future
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return self._running
+
+    def is_closed(self) -> bool:
+        return self._closed
