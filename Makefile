@@ -18,7 +18,7 @@ demo: $(READY) ## Kafka, PostgreSQL, eight banks, failures, settlement, proof: a
 	$(BIN)/clearing demo
 
 test: $(READY) ## every test, the pure ones first; the real Kafka and PostgreSQL come up by themselves
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 check: $(READY) ## format, lint, types, and which module may import which
 	$(BIN)/ruff format --check .

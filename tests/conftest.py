@@ -1,7 +1,7 @@
 """What every test shares: the order of the run, hypothesis' profiles, and real servers for who asks.
 
-One Kafka and one PostgreSQL, started when the first test asks, on the one event loop that every test of a
-session shares. A test that stops or kills a server starts its own (tests/dev shows how); these are everybody's.
+One Kafka and one PostgreSQL (for each worker of `make test`), started when the first test asks, on the one event
+loop that every test of a session shares. A test that stops or kills a server starts its own (tests/dev shows how); these are everybody's.
 """
 
 import itertools
@@ -33,7 +33,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 TESTS = Path(__file__).parent
 # Cheap and telling first, real servers last. Folders that are not named run in between.
 FIRST = ("core", "log")
-LAST = ("dev", "integration", "simulation", "faults")
+LAST = ("simulation", "dev", "integration", "faults")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,9 +52,21 @@ def _rank(item: pytest.Item) -> int:
     return LAST.index(folder) + 1 if folder in LAST else 0
 
 
+def _group(item: pytest.Item) -> str:
+    """Tests of a module run one after the other on one worker; so do all modules that share the installation."""
+    module = item.getparent(pytest.Module)
+    if module is not None and hasattr(module.obj, "NETTING_SET"):
+        return "installation"
+    return item.path.relative_to(TESTS).with_suffix("").as_posix()
+
+
+# Before pytest-xdist's own, which reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order by cost; the sort is stable, so that the order within a folder stays."""
+    """Order by cost; the sort is stable, so that the order within a folder stays. Groups are for `make test`."""
     items.sort(key=_rank)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 @pytest.fixture(autouse=True)
