@@ -13,6 +13,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
@@ -21,6 +22,9 @@ from clearing import failpoints
 
 _log = structlog.get_logger()
 
+# A request that is not answered for so long: the connection is taken for dead, the request is sent again on a new one.
+# Nothing here asks a broker to wait nearly as long, and aiokafka's own 40 s would be as long a stall.
+REQUEST_TIMEOUT_MS = 15_000
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
 
 
@@ -68,6 +72,7 @@ def consumer(
         "max_partition_fetch_bytes": MAX_RECORD_BYTES,
         "fetch_max_bytes": 2 * MAX_RECORD_BYTES,
         "fetch_max_wait_ms": 100,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": 50,
         "metadata_max_age_ms": 10_000,
     }
@@ -90,6 +95,7 @@ def producer(bootstrap: str, *, client: str = "clearing", **options: Any) -> AIO
         "linger_ms": 0,
         "max_batch_size": 1 << 20,
         "max_request_size": MAX_RECORD_BYTES,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": 20,
     }
     return AIOKafkaProducer(bootstrap_servers=bootstrap, client_id=client, **(settings | options))
@@ -115,12 +121,26 @@ async def administration(
     bootstrap: str, *, client: str = "clearing"
 ) -> AsyncIterator[AIOKafkaAdminClient]:
     """A started administration client. It reports most refusals in its answers, not by raising."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id=client)
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, client_id=client, request_timeout_ms=REQUEST_TIMEOUT_MS
+    )
     try:
         await admin.start()
         yield admin
     finally:
         await admin.close()
+
+
+async def committed(
+    consumer: AIOKafkaConsumer, partition: TopicPartition
+) -> tuple[int | None, str]:
+    """What the group has committed of a partition (None: nothing), and the metadata beside it."""
+    coordinator = consumer._coordinator
+    assert isinstance(coordinator, GroupCoordinator), "a consumer without a group commits nothing"
+    found = await coordinator.fetch_committed_offsets([partition])
+    if partition not in found or found[partition].offset < 0:
+        return None, ""
+    return found[partition].offset, found[partition].metadata
 
 
 async def read_to_end(

@@ -90,6 +90,12 @@ class Lane:
         self.sources.append(source)
         self._added.set()
 
+    def condemn(self, topic: str, why: SourceStopped) -> None:
+        """Read nothing more of a topic: what is read of it and not sent stays out of the log."""
+        for source in self.sources:
+            if source.partition.topic == topic:
+                source.condemned = why
+
     async def run(self) -> None:
         """Until cancelled. Raises KafkaError when the log refuses a record: nothing behind it was sent."""
         while True:
@@ -140,6 +146,9 @@ class Lane:
                 break
             source = self.sources[0]
             self.sources.rotate(-1)
+            if source.condemned is not None:
+                self._stop(source, source.condemned)
+                continue
             position = await self._consumer.position(source.partition)
             assert position == source.end, f"{source.partition} went on by itself to {position}"
             try:
@@ -194,7 +203,7 @@ class Lane:
     def _batch(self) -> _Batch:
         batch = _Batch([], [])
         for source in self.sources:
-            if source.end > source.start:
+            if source.end > source.start and source.condemned is None:
                 taken = source.take()
                 (batch.control if source.is_control else batch.payments).append(taken)
         firsts = [

@@ -27,9 +27,10 @@ LOOK_UP_TIMEOUT_S = 10.0
 class Stop(StrEnum):
     """Why a source is not read on."""
 
-    BEYOND_END = "beyond_end"  # topic recreated, or its tail lost
+    BEYOND_END = "beyond_end"  # its tail is lost
     BELOW_START = "below_start"  # retention has passed what was not read yet
     START_UNKNOWN = "start_unknown"  # no committed offset, and the first records are gone
+    RECREATED = "recreated"  # deleted and made again: its offsets count from 0 again, and mean other records
     POSITION_GONE = "position_gone"  # one of these two, while it was being read
     FORBIDDEN = "forbidden"
     UNDECODABLE = "undecodable"  # a record batch the client cannot take apart
@@ -64,6 +65,9 @@ class Source:
     start: int
     end: int
     records: list[RawRecord] = field(default_factory=list[RawRecord])
+    condemned: SourceStopped | None = (
+        None  # not to be read on; its lane lets go of it when it comes to it
+    )
 
     def take(self) -> Read:
         """What is read, and from here on somebody else's to keep."""
@@ -73,14 +77,16 @@ class Source:
 
 
 async def first_offset(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, acknowledged: int | None
+    consumer: AIOKafkaConsumer,
+    partition: TopicPartition,
+    committed: int | None,
+    acknowledged: int | None,
 ) -> int:
     """Where to begin: behind what the log is known to have, else at the topic's first record.
 
-    acknowledged: what this process saw the log acknowledge, which may be more than was committed. Raises
-    SourceStopped, and KafkaError where the group cannot be asked.
+    committed: by the group, read before this is called: another worker may be at it. acknowledged: what this
+    process saw the log acknowledge, which may be more. Raises SourceStopped.
     """
-    committed = await consumer.committed(partition)  # before the end: another worker may be at it
     try:
         async with asyncio.timeout(LOOK_UP_TIMEOUT_S):
             first = (await consumer.beginning_offsets([partition]))[partition]
@@ -102,6 +108,14 @@ async def first_offset(
             Stop.BELOW_START, f"read up to {start}, but the topic begins at {first}"
         )
     return start
+
+
+def recreated(topic: str, before: str, now: str) -> SourceStopped:
+    """Its records would count as those that stood at the same offsets before: nobody reads them as these."""
+    return SourceStopped(
+        Stop.RECREATED,
+        f"{topic} was deleted and made again: what was read had the id {before}, this is {now}",
+    )
 
 
 def stopped_by(error: Exception) -> SourceStopped | None:

@@ -17,6 +17,7 @@ from clearing import failpoints, kafka
 from clearing.config import Settings
 from clearing.intake import metrics
 from clearing.intake.directory import Directory
+from clearing.intake.identities import Identities
 from clearing.intake.lane import Lane
 from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_offset
 
@@ -30,6 +31,7 @@ FETCH_BYTES = 1 << 20
 COMMIT_INTERVAL_S = 0.25
 COMMIT_TIMEOUT_S = 2.0
 MEASURE_INTERVAL_S = 1.0
+RECOGNISE_INTERVAL_S = 2.0  # a topic that was deleted and made again is noticed within this
 WATCH_MS = 1_000
 RETRY_INTERVAL_S = 30.0  # of a source that stopped for a reason that may pass
 FINISH_TIMEOUT_S = 3.0  # with the commit behind it less than the session timeout
@@ -50,6 +52,7 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
     """
     directory = Directory(settings.bootstrap, settings.topics)
     acknowledged: dict[TopicPartition, int] = {}
+    identities = Identities()
     was_ready = False
     failures = 0
 
@@ -62,7 +65,7 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
     while True:
         begun_s = time.monotonic()
         try:
-            await _Session(settings, directory, acknowledged).run(begun)
+            await _Session(settings, directory, acknowledged, identities).run(begun)
         except KafkaError as error:
             if not was_ready:
                 raise
@@ -85,11 +88,13 @@ class _Session(ConsumerRebalanceListener):
         settings: Settings,
         directory: Directory,
         acknowledged: dict[TopicPartition, int],
+        identities: Identities,
     ) -> None:
         self._settings = settings
         self._topics = settings.topics
         self._directory = directory
         self._acknowledged = acknowledged
+        self._identities = identities
         self._committed: dict[TopicPartition, int] = {}
         self._lanes: dict[int, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # of lanes and of sources that start
@@ -126,7 +131,12 @@ class _Session(ConsumerRebalanceListener):
             await self._producer.start()
             async with self._group as group:
                 await self._consumer.start()
-                for work in (self._commit_regularly, self._watch, self._measure):
+                for work in (
+                    self._commit_regularly,
+                    self._watch,
+                    self._recognise,
+                    self._measure,
+                ):
                     group.create_task(work())
                 group.create_task(self._directory.follow())
                 begun()
@@ -162,15 +172,20 @@ class _Session(ConsumerRebalanceListener):
     async def _start(self, partition: TopicPartition, after_s: float = 0.0) -> None:
         """Find out where a source's records go and where it begins, then hand it to its lane."""
         await asyncio.sleep(after_s)
+        committed: int | None = None
         try:
             name, number, is_control = await self._destination(partition)
             async with self._starts:
+                committed, read_as = await kafka.committed(self._consumer, partition)
+                await self._identities.require(self._consumer, partition.topic, read_as)
                 start = await first_offset(
-                    self._consumer, partition, self._acknowledged.get(partition)
+                    self._consumer, partition, committed, self._acknowledged.get(partition)
                 )
             self._consumer.seek(partition, start)
             self._consumer.resume(partition)
         except SourceStopped as why:
+            if why.reason is Stop.RECREATED and committed is None:
+                self._acknowledged.setdefault(partition, 0)  # so that there is something to commit
             self._on_stopped(partition, why)
             return
         except IllegalStateError:
@@ -209,6 +224,10 @@ class _Session(ConsumerRebalanceListener):
         self._stopped[partition] = why.reason
         if partition in self._consumer.assignment():
             self._consumer.pause(partition)
+        if why.reason is Stop.RECREATED:
+            # Committed once more, as of the topic that was: Kafka has forgotten it with that topic, and who is
+            # assigned this one next may not have seen that.
+            self._committed.pop(partition, None)
         passing = why.reason in PASSING
         _log.error(
             "source_stopped",
@@ -249,10 +268,14 @@ class _Session(ConsumerRebalanceListener):
         }
         if not offsets:
             return
+        named = {
+            partition: (offset, self._identities.of(partition.topic))
+            for partition, offset in offsets.items()
+        }
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 failpoints.at("intake.committing")
-                await self._consumer.commit(offsets)
+                await self._consumer.commit(named)
                 failpoints.at("intake.committed")
         except (KafkaError, TimeoutError) as error:
             metrics.commits_failed.inc()
@@ -265,6 +288,20 @@ class _Session(ConsumerRebalanceListener):
         nothing = TopicPartition(self._topics.log, 0)  # not subscribed: no record ever comes of it
         while True:
             await self._consumer.getmany(nothing, timeout_ms=WATCH_MS)
+
+    async def _recognise(self) -> None:
+        """Stop sources whose topic is another one than before; learn those of other workers too."""
+        while True:
+            await asyncio.sleep(RECOGNISE_INTERVAL_S)
+            strangers = await self._identities.recognise(
+                self._consumer, self._consumer.subscription()
+            )
+            for topic, why in strangers.items():
+                for lane in self._lanes.values():
+                    lane.condemn(topic, why)
+            for partition, reason in list(self._stopped.items()):
+                if (why := strangers.get(partition.topic)) and reason is not why.reason:
+                    self._on_stopped(partition, why)  # now it is known what made its position go
 
     async def _measure(self) -> None:
         while True:

@@ -261,11 +261,8 @@ async def test_lag_counts_what_the_log_has_not() -> None:
 class FakeGroup:
     """What a consumer knows of one partition."""
 
-    def __init__(self, committed: int | None, first: int, end: int) -> None:
-        self._committed, self._first, self._end = committed, first, end
-
-    async def committed(self, partition: TopicPartition) -> int | None:
-        return self._committed
+    def __init__(self, first: int, end: int) -> None:
+        self._first, self._end = first, end
 
     async def beginning_offsets(
         self, partitions: list[TopicPartition]
@@ -297,14 +294,14 @@ async def test_where_a_source_begins(
     committed: int | None, acknowledged: int | None, first: int, end: int, expected: int | Stop
 ) -> None:
     """F14: behind what the log has, at the beginning if there was nothing; never a silent reset."""
-    group = FakeGroup(committed, first, end)
+    group = FakeGroup(first, end)
     if isinstance(expected, Stop):
         with pytest.raises(SourceStopped) as stopped:
-            await first_offset(group, A, acknowledged)  # type: ignore[arg-type]
+            await first_offset(group, A, committed, acknowledged)  # type: ignore[arg-type]
         assert stopped.value.reason == expected
         assert expected not in PASSING
     else:
-        assert await first_offset(group, A, acknowledged) == expected  # type: ignore[arg-type]
+        assert await first_offset(group, A, committed, acknowledged) == expected  # type: ignore[arg-type]
 
 
 def test_only_what_is_a_sources_own_stops_a_source() -> None:

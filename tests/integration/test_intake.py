@@ -380,7 +380,7 @@ def _stopped(reason: Stop) -> Callable[[], Awaitable[float]]:
 @pytest.mark.parametrize(
     ("committed", "deleted", "reason"),
     [
-        (50, 0, Stop.BEYOND_END),  # topic recreated, or its tail lost
+        (50, 0, Stop.BEYOND_END),  # its tail is lost
         (2, 5, Stop.BELOW_START),  # retention has passed what was not read
         (None, 5, Stop.START_UNKNOWN),
     ],
@@ -407,6 +407,44 @@ async def test_a_position_that_is_gone_stops_that_source_alone(
         assert not task.done()
     assert row_sources(log) == [(beta, 0)]
     assert await cluster.committed(alpha) == committed
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["while it is read", "while nobody reads"])
+async def test_a_topic_that_was_made_again_stops_that_source_alone(
+    cluster: Cluster, seen: bool
+) -> None:
+    """F14: its records are others than those that were read at these offsets; the group remembers its id."""
+    alpha, beta = (cluster.topics.payments("hk", bank) for bank in (ALPHA, BETA))
+    where = TopicPartition(alpha, 0)
+    await cluster.publish(alpha, [payment(n) for n in range(10)])
+    async with kafka.administration(cluster.bootstrap) as admin:
+        async with intake(cluster) as task:
+            await until(cluster.log, has_rows(10))
+            await until(lambda: cluster.committed(alpha), lambda offset: offset == 10)
+            if seen:
+                await admin.delete_topics([alpha])
+                await until(admin.list_topics, lambda names: alpha not in names)
+                await cluster.create(alpha)
+                await cluster.publish(alpha, [payment(200 + n) for n in range(20)])
+                await until(_stopped(Stop.RECREATED), lambda count: count == 1)
+                # Remembered for who comes next: Kafka forgot it with the topic.
+                await until(lambda: cluster.committed(alpha), lambda offset: offset == 10)
+                assert not task.done()
+        if not seen:
+            async with kafka.started(
+                kafka.consumer(cluster.bootstrap, group=cluster.topics.group("intake"))
+            ) as group:
+                group.assign([where])
+                _, read_as = await kafka.committed(group, where)
+                assert read_as
+                await group.commit({where: (10, "another-topic-id")})
+    async with intake(cluster):
+        await until(_stopped(Stop.RECREATED), lambda count: count == 1)
+        await cluster.publish(beta, [payment(100)])
+        log = await until(cluster.log, lambda log: (beta, 0) in row_sources(log))
+    rows = row_sources(log)
+    assert len(set(rows)) == len(rows)  # nothing below what was read is taken for what was read
+    assert [row for row in rows if row[1] < 10] == [*((alpha, n) for n in range(10)), (beta, 0)]
 
 
 async def test_transaction_markers_and_aborted_records_leave_no_gap(cluster: Cluster) -> None:
