@@ -159,7 +159,7 @@ class Bench:
         for records in (await self.confirmations.getmany(timeout_ms=0)).values():
             for record in records:
                 answer = msgspec.json.decode(record.value or b"", type=Confirmation)
-                self._entries += len(self.watch.progress.batches[answer.batch].entries)
+                self._entries += self.watch.progress.batches[answer.batch]
         return self._entries
 
     async def rounds(self) -> None:
@@ -186,8 +186,8 @@ class Bench:
         for stream in made:
             self.plan.add(stream.tally)
         accepted = self.plan.outcomes["accepted"]
-        batches = self.watch.progress.batches
-        await self._until(lambda: sum(b.payments for b in batches.values()) >= accepted)
+        progress = self.watch.progress
+        await self._until(lambda: progress.in_batches >= accepted)
         await self.services.stop(*names)
 
     async def together(self) -> None:
@@ -272,7 +272,7 @@ async def run(options: Options, note: Note) -> Figures:
         await at_work.alone("engine", total, at_work.cleared)
         await at_work.alone("dispatch", total, at_work.told)
         await at_work.rounds()
-        entries = sum(len(b.entries) for b in at_work.watch.progress.batches.values())
+        entries = sum(at_work.watch.progress.batches.values())
         await at_work.alone("sink", entries, at_work.posted, unit="entries")
         await at_work.together()
         latency_ms = await at_work.latency()

@@ -1,11 +1,16 @@
-"""`python -m loadtests.kills`: a million payments, twenty kill -9 of random processes at random moments, the proof.
+"""`python -m loadtests.kills`: millions of payments, hundreds of kills and other faults, the proof, a report.
 
-The long form of tests/faults/test_processes.py: the same drill, as long and as hard as you like. Part
-of the traffic waits: gridlocks, trades of two legs, payments that are taken back.
+The long form of tests/faults/test_processes.py: the same drill, as long and as hard as you like. Part of the
+traffic waits: gridlocks, trades of two legs, payments that are taken back. Its servers are its own: it kills them.
 """
 
+import asyncio
 import sys
-from collections import Counter
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,174 +19,224 @@ import uvloop
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from clearing.dev.blows import random_blows
+from clearing.config import Settings
 from clearing.dev.drill import Drill, Drilled, run_drill
-from clearing.dev.folders import run_folder
-from clearing.dev.screen import Screen, latency
+from clearing.dev.folders import RunFolder, run_folder
+from clearing.dev.kafka import EmbeddedKafka
+from clearing.dev.points import Points
+from clearing.dev.postgres import EmbeddedPostgres
+from clearing.dev.proxy import KafkaProxy
+from clearing.dev.screen import Screen
 from clearing.dev.services import supervised
-from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
+from clearing.dev.setup import prepare, read_scheme, stop_on_terminate
 from clearing.dev.workload import MIXED, SIMPLE
 from clearing.failures import ExitCode, explain
 from loadtests.bench import SCHEME
 from loadtests.console import quiet
+from loadtests.faults import plan
+from loadtests.storm import Storm
+from loadtests.survived import Options, Survived, markdown, survived
+from loadtests.trouble import MAKERS
 
 app = App(name="python -m loadtests.kills", help_format="markdown")
 
 QUEUES = Path(__file__).with_name("queues.toml")
-COUNTS = {"intake": 2, "engine": 2, "dispatch": 1, "sink": 2}
+COUNTS = {"intake": 2, "engine": 2, "dispatch": 2, "sink": 2}
+# Waits often enough to be seen all the time, and so seldom that what piles up while engines are down is soon gone.
+MIX = MIXED._replace(stuck=2e-4, ring=1e-4, trade=3e-3, returned=1e-3, recalled=5e-4, bulk=0.5)
+# A broker that was killed reads its last segments again: not gigabytes of them.
+BROKER = {"log.segment.bytes": 64 << 20, "num.recovery.threads.per.data.dir": 2}
+FAILURES_MAX = 1_000  # a service that finds no broker tries again: how often depends on the broker
+LINE_S = 10.0
+RATE_OVER_S = 60.0
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """payments at rate payments/s; kills: how many kill -9; plain: nothing waits, as in the load test."""
-
-    payments: int = 1_000_000
-    kills: int = 20
-    seed: int = 1
-    rate: float = 15_000.0
-    plain: bool = False
-    bootstrap: str = ""
-    dsn: str = ""
+@dataclass(slots=True)
+class _Servers:
+    kafka: EmbeddedKafka
+    postgres: EmbeddedPostgres
+    proxy: KafkaProxy
 
 
-class Survived(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it. wrong: "" if everything holds; killed: how often each service; waited: payments that did,
-    at_once: those of them that left in pairs or gridlocks."""
-
-    ok: bool
-    payments: int
-    killed: dict[str, int]
-    restarts: dict[str, int]
-    windows_settled: int
-    batches: int
-    claims: int
-    waited: int
-    at_once: int
-    latency: str
-    wrong: str
+@asynccontextmanager
+async def _servers(folder: Path) -> AsyncIterator[_Servers]:
+    """Our own, with a proxy before the broker."""
+    async with KafkaProxy() as proxy:
+        kafka = EmbeddedKafka(folder / "kafka", settings=BROKER, proxy_port=proxy.port)
+        async with kafka, EmbeddedPostgres(folder / "postgres") as postgres:
+            proxy.upstream = kafka.behind_proxy
+            yield _Servers(kafka, postgres, proxy)
 
 
 async def run(options: Options, screen: Screen) -> Survived:
-    """Drill on servers of its own or the user's. What fails is kept in the cache folder."""
+    """The whole of it; what came of it also where it failed. What fails is kept in the cache folder."""
     stop_on_terminate()
+    started, began = datetime.now(UTC), time.monotonic()
     with run_folder("kills") as folder:
         screen.note("starting the servers")
-        async with servers(folder.path, screen.note, options.bootstrap, options.dsn) as made:
-            scheme = renamed(read_scheme(SCHEME if options.plain else QUEUES), made.run)
-            partitions = await prepare(made.settings, scheme, by="kills")
-            async with supervised(made.settings, folder.path / "services", COUNTS) as services:
-                await services.ready()
-                drill = Drill(
-                    made.settings,
-                    scheme,
-                    partitions,
-                    services,
-                    payments=options.payments,
-                    seed=options.seed,
-                    mix=SIMPLE if options.plain else MIXED,
-                    rows_per_s=options.rate,
-                    blows=random_blows(options.kills, options.payments, options.seed),
-                )
-                screen.note(f"publishing {options.payments:,} payments; {options.kills} kills")
-                async with screen.showing(drill):
-                    result = await run_drill(drill)
-                survived = report(result)
-        if not survived.ok:
-            folder.keep()
-            screen.note(f"data and logs are kept in {folder.path}")
-        return survived
+        storm: Storm | None = None
+        result: Drilled | None = None
+        wrong = ""
+        try:
+            async with (
+                _servers(folder.path) as servers,
+                _stormy(options, screen, folder, servers) as storm,
+            ):
+                async with _progress(storm, screen):
+                    result = await run_drill(storm.drill, lambda: storm.run(MAKERS))
+                wrong = _wrong(result)
+        except Exception as error:
+            if storm is None:
+                raise
+            wrong = f"{type(error).__name__}: {error}"
+        finally:
+            if wrong or result is None:
+                folder.keep()
+                screen.note(f"data and logs are kept in {folder.path}")
+        return survived(options, storm, result, wrong, started, time.monotonic() - began)
 
 
-def report(result: Drilled) -> Survived:
-    """The drill's end in figures."""
-    drill = result.drill
-    killed = Counter(kill.service for kill in drill.kills if kill.pid)
-    return Survived(
-        ok=result.ok,
-        payments=drill.published,
-        killed=dict(sorted(killed.items())),
-        restarts={name: drill.services[name].restarts for name in drill.services.names},
-        windows_settled=drill.watch.progress.settled,
-        batches=result.report.batches,
-        claims=len(result.report.checks),
-        waited=drill.banks.told.waited,
-        at_once=sum(len(r.ids) for r in drill.watch.progress.releases.values()),
-        latency=latency(drill),
-        wrong="" if result.ok else str(result),
+@asynccontextmanager
+async def _stormy(
+    options: Options, screen: Screen, folder: RunFolder, servers: _Servers
+) -> AsyncIterator[Storm]:
+    """Services behind the proxy, the drill, and the faults that are planned for it."""
+    settings = Settings(
+        bootstrap=servers.kafka.bootstrap,
+        dsn=servers.postgres.dsn,
+        snapshots=str(folder.path / "snapshots"),
     )
+    scheme = read_scheme(SCHEME if options.plain else QUEUES)
+    partitions = await prepare(settings, scheme, by="kills")
+    points = Points(folder.path / "points")
+    behind_proxy = msgspec.structs.replace(settings, bootstrap=servers.proxy.bootstrap)
+    async with supervised(
+        behind_proxy,
+        folder.path / "services",
+        COUNTS,
+        command=points.command,
+        failures_max=FAILURES_MAX,
+    ) as services:
+        await services.ready()
+        drill = Drill(
+            settings,
+            scheme,
+            partitions,
+            services,
+            payments=options.payments,
+            seed=options.seed,
+            mix=SIMPLE._replace(bulk=MIX.bulk) if options.plain else MIX,
+            rows_per_s=options.rate,
+        )
+        planned = plan(options.faults, options.payments, options.seed)
+        screen.note(f"publishing {options.payments:,} payments; {options.faults} faults")
+        yield Storm(
+            drill,
+            servers.kafka,
+            servers.postgres,
+            servers.proxy,
+            points,
+            planned,
+            lambda text: screen.note(f"[red]{text}[/red]"),
+        )
+
+
+def _wrong(result: Drilled) -> str:
+    """What does not hold; "" if all does."""
+    wrong = [] if result.ok else [str(result)]
+    for partition, made in result.drill.watch.progress.transactions.items():
+        numbers = [sequence for sequence, _ in made]
+        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            wrong.append(f"transactions of partition {partition} do not follow on one another")
+    return "\n".join(wrong)
+
+
+@asynccontextmanager
+async def _progress(storm: Storm, screen: Screen) -> AsyncIterator[None]:
+    """Says how far it is for as long as the block lasts."""
+    task = asyncio.create_task(_lines(storm, screen))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _lines(storm: Storm, screen: Screen) -> None:
+    drill = storm.drill
+    progress, told = drill.watch.progress, drill.banks.told
+    seen: list[tuple[float, int]] = []
+    while True:
+        now = time.monotonic()
+        seen = [(at, rows) for at, rows in seen if now - at <= RATE_OVER_S] + [(now, told.rows)]
+        (then, before), rows = seen[0], told.rows
+        rate = (rows - before) / (now - then) if now > then else 0.0
+        left = max(0, drill.payments - rows)
+        eta = f", {left / rate / 60:.1f} min to go" if rate and left else ""
+        screen.note(
+            f"{drill.phase}: published {drill.published:,}, in the log {progress.logged:,}, "
+            f"cleared {progress.cleared:,}, told {rows:,} ({rate:,.0f}/s{eta}); "
+            f"{progress.outcomes['queued']:,} wait; windows settled {progress.settled:,}, "
+            f"batches {len(progress.confirmed):,}/{len(progress.batches):,}; "
+            f"faults {len(storm.incidents)}/{len(storm.planned)}"
+        )
+        await asyncio.sleep(LINE_S)
 
 
 @app.default
 def kills(
     *,
     payments: int = 1_000_000,
-    kills: int = 20,
+    faults: int = 25,
     seed: int = 1,
-    rate: float = 15_000.0,
+    rate: float = 12_000.0,
     plain: Annotated[bool, Parameter(negative="")] = False,
-    bootstrap: str = "",
-    dsn: str = "",
     json: Annotated[bool, Parameter(negative="")] = False,
+    output: Path | None = None,
 ) -> ExitCode:
-    """Publish, kill -9 random services at random moments, let everything drain and settle, prove it.
+    """Publish, let everything die that can, let it drain and settle, prove it, report.
 
-    Two intakes, two engines, one dispatch, two sinks. Exit code 0 only if every claim of `clearing verify` holds
-    and the banks' own plan agrees in counts, values, reasons, nets and finality.
+    Two of each service. They are killed at random moments and at fail-points and put to sleep, the broker and
+    PostgreSQL are killed and restarted, the network between them fails. Exit code 0 only if every claim of
+    `clearing verify` holds and the banks' own plan agrees in counts, values, reasons, nets and finality.
 
-        python -m loadtests.kills --payments 1000000 --kills 20 --seed 7
+        python -m loadtests.kills --payments 1000000 --faults 25 --seed 7
+        python -m loadtests.kills --payments 20000000 --faults 520 --output ops/proof/long-run
         python -m loadtests.kills --plain        nothing waits, nothing is linked
 
     Parameters
     ----------
     payments
         How many the banks publish.
-    kills
-        How many kill -9.
+    faults
+        How many faults, kill -9 among them.
     seed
-        Of payments, victims and moments.
+        Of payments, faults, victims and moments.
     rate
         Payments per second, of all banks together.
     plain
         Two netted assets without queues, as in the load test, instead of every way to settle, wait and be linked.
-    bootstrap
-        Your Kafka: HOST:PORT,… Topics are made with a prefix of their own and deleted afterwards.
-    dsn
-        Your PostgreSQL, a database for trying things: what is posted stays.
     json
-        Print the result as JSON.
+        Print the report as JSON.
+    output
+        Write the report to this file with .json and with .md.
     """
-    screen = Screen(Console(stderr=True))
-    options = Options(
-        payments=payments,
-        kills=kills,
-        seed=seed,
-        rate=rate,
-        plain=plain,
-        bootstrap=bootstrap,
-        dsn=dsn,
-    )
+    screen = Screen(Console(stderr=True, width=None if sys.stderr.isatty() else 200))
+    options = Options(payments=payments, faults=faults, seed=seed, rate=rate, plain=plain)
     quiet()
     try:
-        survived = uvloop.run(run(options, screen))
+        report = uvloop.run(run(options, screen))
     except (Exception, KeyboardInterrupt) as error:
-        failure = explain(error, bootstrap=bootstrap, dsn=dsn)
+        failure = explain(error, bootstrap="", dsn="")
         screen.console.print(failure.message, style="red", markup=False)
         return failure.code
-    if json:
-        print(msgspec.json.format(msgspec.json.encode(survived)).decode())
-    else:
-        _show(survived, Console())
-    return ExitCode.OK if survived.ok else ExitCode.FAILED
-
-
-def _show(survived: Survived, out: Console) -> None:
-    killed = ", ".join(f"{name} × {count}" for name, count in survived.killed.items())
-    out.print(f"{survived.payments:,} payments, {sum(survived.killed.values())} kills: {killed}")
-    out.print(f"{survived.windows_settled} windows settled, {survived.batches} batches")
-    out.print(f"{survived.waited:,} payments waited, {survived.at_once:,} of them left with others")
-    if survived.ok:
-        out.print(f"[green]everything holds[/green]: {survived.claims} claims, and the banks' plan")
-    else:
-        out.print(survived.wrong, style="red", markup=False)
+    encoded = msgspec.json.format(msgspec.json.encode(report)).decode()
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.with_suffix(".json").write_text(encoded + "\n")
+        output.with_suffix(".md").write_text(markdown(report))
+    print(encoded if json else markdown(report))
+    return ExitCode.OK if report.ok else ExitCode.FAILED
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from clearing.names import Topics
 CHUNK_ROWS = 2_000
 CHUNK_S = 0.05  # how often a paced bank sends
 BATCH_BYTES = 1 << 20
+PATIENCE_MS = 120_000  # a bank whose broker is down sends it later: what it planned is sent
 POLL_MS = 100
 
 
@@ -108,6 +109,7 @@ class Banks:
             acks="all",
             enable_idempotence=True,
             max_batch_size=BATCH_BYTES,
+            request_timeout_ms=PATIENCE_MS,
         )
 
     async def send(self, netting_set: str, bank: str, *values: bytes) -> None:

@@ -56,15 +56,17 @@ class Queued(NamedTuple):
 class Progress:
     """Rows are messages, each item of a bulk counted; what intake wrote twice counts once.
 
-    outcomes: what each row is by now, see dev.tally; "queued" while it waits. windows: (netting set, asset,
-    number) → its latest state, without those that nobody used; settled_at: the log offset at which it was settled.
-    releases: by netting set, log offset and how. finals: how often a bank is told that a window ended. news: the
-    last events as sentences.
+    outcomes: what each row is by now, see dev.tally; "queued" while it waits. batches: id → entries; unanswered:
+    those without a confirmation; in_batches: payments, but for those of batches that were refused. windows:
+    (netting set, asset, number) → its latest state, without those that nobody used; settled_at: the log offset at
+    which it was settled. releases: by netting set, log offset and how. finals: how often a bank is told that a
+    window ended. news: the last events as sentences.
     """
 
     logged: int = 0
     outcomes: Counter[str] = field(default_factory=Counter[str])
-    batches: dict[str, SettlementBatch] = field(default_factory=dict[str, SettlementBatch])
+    batches: dict[str, int] = field(default_factory=dict[str, int])
+    unanswered: dict[str, SettlementBatch] = field(default_factory=dict[str, SettlementBatch])
     confirmed: set[str] = field(default_factory=set[str])
     windows: dict[tuple[str, str, int], str] = field(default_factory=dict)
     settled_at: dict[tuple[str, str, int], int] = field(default_factory=dict)
@@ -81,6 +83,32 @@ class Progress:
     # By partition: (sequence, pid of the engine) of each transaction; (outcomes offset, rows up to there).
     transactions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     cleared_at: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    in_batches: int = 0
+    _nets: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+
+    def add_batch(self, batch: SettlementBatch) -> None:
+        """A batch that was made. Its lines are not kept: a long run makes millions."""
+        self.batches[batch.id] = len(batch.entries)
+        if batch.id not in self.confirmed:
+            self.unanswered[batch.id] = batch
+        if batch.id not in self.refused_batches:
+            self._count(batch, 1)
+
+    def confirm(self, id_: str, refused: str = "") -> None:
+        """What its ledger says of a batch, maybe before we have read the batch; twice is once. refused: why."""
+        self.confirmed.add(id_)
+        batch = self.unanswered.pop(id_, None)
+        if refused and id_ not in self.refused_batches:
+            self.refused_batches[id_] = refused
+            if batch is not None:
+                self._count(batch, -1)
+
+    def _count(self, batch: SettlementBatch, sign: int) -> None:
+        if batch.kind == "funding":
+            return
+        self.in_batches += sign * batch.payments
+        for participant, net in nets(batch).items():
+            self._nets[participant, batch.asset] += sign * net
 
     @property
     def cleared(self) -> int:
@@ -89,40 +117,27 @@ class Progress:
     @property
     def unconfirmed(self) -> int:
         """Batches that wait for their ledger."""
-        return len(self.batches.keys() - self.confirmed)
+        return len(self.unanswered)
 
     @property
     def settled(self) -> int:
         """Windows with payments that are SETTLED."""
-        return sum(state == "SETTLED" for state in self.windows.values())
+        return len(self.settled_at)
 
     @property
     def all_settled(self) -> bool:
         """Nothing waits, every accepted payment is in a batch, every batch confirmed, every window settled."""
-        in_batches = sum(batch.payments for batch in self.posted)
         return (
             not self.outcomes["queued"]
-            and in_batches >= self.outcomes["accepted"]
+            and self.in_batches >= self.outcomes["accepted"]
             and self.unconfirmed == 0
-            and set(self.windows.values()) <= {"SETTLED"}
+            and len(self.settled_at) == len(self.windows)
         )
 
-    @property
-    def posted(self) -> list[SettlementBatch]:
-        """Batches of payments, but for those that their ledger has refused."""
-        return [
-            batch
-            for batch in self.batches.values()
-            if batch.kind != "funding" and batch.id not in self.refused_batches
-        ]
-
     def nets(self) -> Counter[tuple[str, str]]:
-        """What batches move: participant and asset → minor units; the scheme's own accounts have names with $."""
-        sums: Counter[tuple[str, str]] = Counter()
-        for batch in self.posted:
-            for participant, net in nets(batch).items():
-                sums[participant, batch.asset] += net
-        return sums
+        """What batches move, but for those that their ledger has refused: participant and asset → minor units; the
+        scheme's own accounts have names with $."""
+        return self._nets.copy()
 
     def queued(self) -> dict[str, Queued]:
         """What waits in the queues of each asset, as positions last said."""

@@ -29,7 +29,7 @@ STOP_TIMEOUT_MS = 15_000
 READY_TIMEOUT_MS = 60_000
 # A service that ends by itself so often in a row without having been ready does not get better by more tries.
 FAILURES_MAX = 5
-RETRY_S = 0.2
+RETRY_S, RETRY_S_MAX = 0.2, 1.0
 # These say that trying again would change nothing.
 FINAL_CODES = (ExitCode.USAGE, ExitCode.HALTED)
 
@@ -85,12 +85,18 @@ class Services:
     """
 
     def __init__(
-        self, settings: Settings, folder: Path, group: asyncio.TaskGroup, command: Command
+        self,
+        settings: Settings,
+        folder: Path,
+        group: asyncio.TaskGroup,
+        command: Command,
+        failures_max: int = FAILURES_MAX,
     ) -> None:
         self.settings = settings
         self.folder = folder
         self._group = group
         self._command = command
+        self._failures_max = failures_max
         self._services: dict[str, Service] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
 
@@ -182,9 +188,9 @@ class Services:
                 return
             code = service.child.process.returncode
             failures = 0 if code == -signal.SIGKILL or service.says("ready") else failures + 1
-            if code in FINAL_CODES or failures >= FAILURES_MAX:
+            if code in FINAL_CODES or failures >= self._failures_max:
                 raise ServerError(f"{service.name} ended with {code}. {tail(service.log, 4)}")
-            await asyncio.sleep(RETRY_S * failures)
+            await asyncio.sleep(min(RETRY_S * failures, RETRY_S_MAX))
             if not service.wanted:
                 return
             successor = self._launch(service.name)
@@ -200,14 +206,16 @@ async def supervised(
     counts: Mapping[str, int] = COUNTS,
     *,
     command: Command = service_command,
+    failures_max: int = FAILURES_MAX,
 ) -> AsyncIterator[Services]:
     """Services of `counts` (how many of each role), not yet ready; all of them end with the block.
 
-    The block is cancelled, and ServerError raised, when a service cannot be kept up.
+    The block is cancelled, and ServerError raised, when a service cannot be kept up: it has ended `failures_max`
+    times in a row without having been ready.
     """
     folder.mkdir(parents=True, exist_ok=True)
     async with task_group() as group:
-        services = Services(settings, folder, group, command)
+        services = Services(settings, folder, group, command, failures_max)
         try:
             services.start(
                 *(f"{role}-{n + 1}" for role in ROLES for n in range(counts.get(role, 0)))

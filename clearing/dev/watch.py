@@ -119,9 +119,8 @@ class Watch:
             self._marks[key] = max(mark, span.end)
 
     def _confirmation(self, answer: Confirmation) -> None:
-        self.progress.confirmed.add(answer.batch)
-        if answer.status == "REFUSED":
-            self.progress.refused_batches[answer.batch] = answer.reason
+        refused = (answer.reason or answer.status) if answer.status == "REFUSED" else ""
+        self.progress.confirm(answer.batch, refused)
 
     def _outcomes(self, partition: int, record: kafka.RawRecord) -> None:
         if record.key == RESOLUTION_KEY:
@@ -169,7 +168,7 @@ class Watch:
     def _settlements(self, partition: int, record: kafka.RawRecord) -> None:
         message = decode_settlement(record.value or b"")
         if isinstance(message, SettlementBatch):
-            self.progress.batches[message.id] = message
+            self.progress.add_batch(message)
 
     def _journal(self, partition: int, record: kafka.RawRecord) -> None:
         if record.key == TRANSACTION_KEY:
