@@ -6,6 +6,7 @@ Takes the clients' own request structures and gives their response structures; e
 from collections.abc import Callable
 from typing import Any
 
+from aiokafka import errors
 from aiokafka.errors import (
     BrokerResponseError,
     ConcurrentTransactions,
@@ -27,6 +28,26 @@ from tests.simulation.partitions import Name, Partition
 
 Answer = Callable[[Any], None]
 EARLIEST, LATEST = -2, -1
+UNKNOWN = UnknownTopicOrPartitionError.errno
+BY_TOPIC_ID = 12  # version of Metadata
+NAMES = {
+    0: "Produce",
+    1: "Fetch",
+    2: "ListOffsets",
+    3: "Metadata",
+    8: "OffsetCommit",
+    9: "OffsetFetch",
+    10: "FindCoordinator",
+    11: "JoinGroup",
+    12: "Heartbeat",
+    13: "LeaveGroup",
+    14: "SyncGroup",
+    19: "CreateTopics",
+    22: "InitProducerId",
+    24: "AddPartitionsToTxn",
+    26: "EndTxn",
+    37: "CreatePartitions",
+}
 # What a Kafka 4 broker offers; a client takes the highest that it knows.
 VERSIONS = {
     0: (0, 12),
@@ -48,9 +69,14 @@ VERSIONS = {
 }
 
 
+def error_code(name: str) -> int:
+    """The number of an error by its name in the protocol, as far as aiokafka knows it: NOT_COORDINATOR."""
+    return next(c for c in errors.kafka_errors.values() if c.message == name).errno
+
+
 def name_of(request: Any) -> str:
     """What the protocol calls it: Fetch, EndTxn."""
-    return type(request).__name__.partition("Request")[0]
+    return NAMES[request.API_KEY]
 
 
 class Answers:
@@ -61,7 +87,7 @@ class Answers:
         self._handlers: dict[str, Callable[[int, str, Any, Answer], None]] = {
             "Produce": self._produce,
             "Fetch": self._fetch,
-            "Offset": self._list_offsets,
+            "ListOffsets": self._list_offsets,
             "Metadata": self._metadata,
             "OffsetCommit": self._commit_offsets,
             "OffsetFetch": self._fetch_offsets,
@@ -91,7 +117,7 @@ class Answers:
             case "Fetch":
                 per = _each(request.topics, lambda p: (p[0], error, -1, -1, -1, [], -1, b""))
                 return kind(0, 0, 0, per)
-            case "Offset":
+            case "ListOffsets":
                 return kind(0, _each(request.topics, lambda p: (p[0], error, -1, -1)))
             case "OffsetCommit":
                 return kind(0, _each(request.topics, lambda p: (p[0], error)))
@@ -232,6 +258,9 @@ class Answers:
     def _metadata(self, node: int, client: str, request: Any, answer: Answer) -> None:
         broker = self.broker
         brokers = [(n, f"node{n}", n, None) for n in broker.up()]
+        if request.API_VERSION >= BY_TOPIC_ID:
+            answer(self._topic_ids(request))
+            return
         asked = list(broker.topics) if request.topics is None else request.topics
         topics: list[Any] = []
         for topic in asked:
@@ -239,10 +268,19 @@ class Answers:
                 (0, number, broker.leaders[topic, number], [], [], [])
                 for number in range(len(broker.topics.get(topic, ())))
             ]
-            error = 0 if partitions else UnknownTopicOrPartitionError.errno
+            error = 0 if partitions else UNKNOWN
             topics.append((error, topic, False, partitions))
         controller = broker.up()[0]
         answer(request.RESPONSE_TYPE(0, brokers, "simulated", controller, topics))
+
+    def _topic_ids(self, request: Any) -> Any:
+        """The product asks in its own words for the ids of topics (clearing/topic_ids.py); the rest is left out."""
+        ids = self.broker.topic_ids
+        topics = [
+            (0 if name in ids else UNKNOWN, name, ids.get(name, bytes(16)), False, [], 0, {})
+            for _, name, _ in request.topics
+        ]
+        return request.RESPONSE_TYPE(0, [], "simulated", NOBODY, topics, {})
 
     def _create_topics(self, node: int, client: str, request: Any, answer: Answer) -> None:
         def create(asked: Any) -> tuple[str, int, str | None]:
@@ -287,9 +325,7 @@ class Answers:
         def joined(result: Joined) -> None:
             error, generation, protocol, leader, member, members = result
             answer(
-                request.RESPONSE_TYPE(
-                    0, error, generation, protocol, leader, member, list(members)
-                )
+                request.RESPONSE_TYPE(0, error, generation, protocol, leader, member, list(members))
             )
 
         self.broker.groups.join(request.group, request, client, joined)
@@ -324,8 +360,8 @@ class Answers:
         if not error:
             offsets = self.broker.groups.group(group).offsets
             for topic, per in request.topics:
-                for number, offset, _ in per:
-                    offsets[topic, number] = offset
+                for number, offset, metadata in per:
+                    offsets[topic, number] = (offset, metadata)
         answer(self.refuse(request, error))
 
     def _fetch_offsets(self, node: int, client: str, request: Any, answer: Answer) -> None:
@@ -335,7 +371,7 @@ class Answers:
             return
         offsets = self.broker.groups.group(group).offsets
         found = [
-            (topic, [(number, offsets.get((topic, number), -1), "", 0) for number in per])
+            (topic, [(number, *offsets.get((topic, number), (-1, "")), 0) for number in per])
             for topic, per in request.topics
         ]
         answer(request.RESPONSE_TYPE(0, found, 0))
@@ -361,7 +397,7 @@ class Answers:
         identity = request.transactional_id
         error = self._elsewhere(node, TRANSACTION, identity)
         if not error and any(self.broker.partition(name) is None for name in names):
-            error = UnknownTopicOrPartitionError.errno
+            error = UNKNOWN
         if not error:
             try:
                 self.broker.transactions.add(

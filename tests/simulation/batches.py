@@ -45,9 +45,7 @@ def placed(data: bytes, base_offset: int, append_time_ms: int | None) -> bytes:
     _PATCHED.pack_into(stored, 0, base_offset, len(stored) - 12, 0)
     if append_time_ms is not None:
         attributes, last, first, _ = _BODY.unpack_from(stored, _BODY_AT)
-        _BODY.pack_into(
-            stored, _BODY_AT, attributes | LOG_APPEND_TIME, last, first, append_time_ms
-        )
+        _BODY.pack_into(stored, _BODY_AT, attributes | LOG_APPEND_TIME, last, first, append_time_ms)
         _CRC.pack_into(stored, _CRC_AT, calc_crc32c(memoryview(stored)[_BODY_AT:]))
     return bytes(stored)
 

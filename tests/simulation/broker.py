@@ -4,6 +4,7 @@ What clients ask it is answered in answers.py. It is never wrong by itself: faul
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 from random import Random
 from typing import Any
 from zlib import crc32
@@ -28,9 +29,11 @@ class Broker:
         self.loop = loop
         self.wall_ms = wall_ms
         self.chance = chance
-        self.nodes = dict.fromkeys(range(1, nodes + 1), True)  # node → is up
+        self.nodes = dict.fromkeys(range(nodes), True)  # node → is up
         self.topics: dict[str, list[Partition]] = {}
+        self.topic_ids: dict[str, bytes] = {}
         self.log_append_time: set[str] = set()
+        self.compacted: set[str] = set()
         self.leaders: dict[Name, int] = {}
         self.on_node_stopped: Callable[[int], None] = lambda _: None
         self.groups = Groups(loop.time, self.later)
@@ -135,11 +138,15 @@ class Broker:
         name: str,
         partitions: int = 1,
         *,
+        compacted: bool = False,
         log_append_time: bool = False,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         """Make a topic, or give one more partitions."""
         there = self.topics.setdefault(name, [])
+        self.topic_ids.setdefault(name, sha256(f"{name} {self.loop.now}".encode()).digest()[:16])
+        if compacted:
+            self.compacted.add(name)
         if log_append_time:
             self.log_append_time.add(name)
         while len(there) < partitions:
@@ -177,6 +184,19 @@ class Broker:
         """Every record, with its fate."""
         return self.topics[topic][partition].records()
 
+    def digest(self) -> str:
+        """Of every byte in every partition, and of all offsets: equal histories have equal ones."""
+        digest = sha256()
+        for topic, partitions in self.topics.items():
+            for number, partition in enumerate(partitions):
+                digest.update(f"{topic} {number} {partition.start} {partition.end}".encode())
+                partition.digest(digest)
+        for identity, group in self.groups.by_id.items():
+            digest.update(f"{identity} {group.generation} {group.offsets}".encode())
+        for identity, known in self.transactions.by_id.items():
+            digest.update(f"{identity} {known.epoch} {known.history}".encode())
+        return digest.hexdigest()
+
     def end(self, topic: str, partition: int) -> int:
         return self.topics[topic][partition].end
 
@@ -184,7 +204,7 @@ class Broker:
         return self.topics[topic][partition].stable
 
     def committed_offset(self, group: str, topic: str, partition: int) -> int | None:
-        return self.groups.group(group).offsets.get((topic, partition))
+        return self.groups.group(group).offsets.get((topic, partition), (None, ""))[0]
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Retention (F14)."""

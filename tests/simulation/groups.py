@@ -75,7 +75,7 @@ class Group:
     members: dict[str, Member] = field(default_factory=dict[str, Member])
     instances: dict[str, str] = field(default_factory=dict[str, str])
     pending: set[str] = field(default_factory=set[str])  # told their id, not joined yet
-    offsets: dict[Name, int] = field(default_factory=dict[Name, int])
+    offsets: dict[Name, tuple[int, str]] = field(default_factory=dict[Name, tuple[int, str]])
     rebalance: int = 0  # how many have begun: deadlines of older ones mean nothing
 
 
@@ -93,7 +93,9 @@ class Groups:
 
     # Joining
 
-    def join(self, identity: str, asked: Any, client: str, answer: Callable[[Joined], None]) -> None:
+    def join(
+        self, identity: str, asked: Any, client: str, answer: Callable[[Joined], None]
+    ) -> None:
         """JoinGroup: answered when all members have joined, or the slow ones are dropped."""
         group = self.group(identity)
         instance: str | None = asked.group_instance_id

@@ -6,11 +6,16 @@ process wait, those of a dead one never run. What happens inside is decided by w
 
 import asyncio
 import contextvars
+import gc
 import heapq
 import sys
+import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -18,7 +23,9 @@ if TYPE_CHECKING:
 PROCESS: "contextvars.ContextVar[Process | None]" = contextvars.ContextVar("process", default=None)
 # More callbacks than this without time passing: something spins.
 MOST_AT_ONCE = 200_000
+SHORTEST_S = 1e-6
 THREAD_SLOWEST_S = 0.01
+MOST_AWAITS_ON_THE_WAY_OUT = 50
 
 _NOBODY = contextvars.Context()
 
@@ -91,6 +98,37 @@ class _Task(asyncio.Task[Any]):
         return self._serial
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Coroutines that end unfinished run their `finally` blocks, complain, and nobody minds."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    logs = structlog.get_config()
+    structlog.configure(processors=[_drop])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.unraisablehook = hook
+        structlog.configure(**logs)
+
+
+def _end(coroutine: Any) -> None:
+    """Each `await` in a `finally` takes another push."""
+    for _ in range(MOST_AWAITS_ON_THE_WAY_OUT):
+        try:
+            coroutine.close()
+        except RuntimeError:  # it "ignored GeneratorExit": it awaits something
+            continue
+        except BaseException:  # noqa: S110  whatever it says, it has ended
+            pass
+        return
+
+
+def _drop(*_: object) -> str:
+    raise structlog.DropEvent
+
+
 class VirtualLoop(asyncio.AbstractEventLoop):
     """Time goes to the next timer when nothing else is to be done; it starts at 0.
 
@@ -161,24 +199,32 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         try:
             handle.context.run(handle._callback, *handle._args)
         except Exception as error:
+            if process is None:
+                raise  # the simulation's own mistake
             self.call_exception_handler({"message": "a callback failed", "exception": error})
 
     def release(self, handles: list[Handle]) -> None:
         """What a frozen process was to do meanwhile, in its order."""
         self._ready.extend(handles)
 
-    def bury(self) -> None:
-        """End for good: nothing runs any more, and what is left goes without noise."""
+    def bury(self, *, collect: bool) -> None:
+        """End for good: nothing runs any more, and what is left goes without noise. collect: also what lies in
+        cycles."""
         self._closed = True
         self._ready.clear()
         self._timers.clear()
-        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-        try:
-            for task in self._tasks:
-                task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
-            self._tasks.clear()
-        finally:
-            sys.unraisablehook = hook
+        with _silence():
+            asyncio._set_running_loop(self)  # for the `finally` blocks of what ends here
+            while self._tasks:
+                tasks, self._tasks = self._tasks, []
+                for task in tasks:
+                    task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
+                    if not task.done():
+                        _end(task.get_coro())
+                del tasks, task
+            if collect:
+                gc.collect()
+            asyncio._set_running_loop(None)
 
     # What asyncio asks of a loop
 
@@ -202,6 +248,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
+        # A delay too small to be added to the time would be none, and whoever waits for it would spin.
+        delay = max(delay, SHORTEST_S) if delay > 0 else 0.0
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(
@@ -217,7 +265,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             heapq.heappush(self._timers, (when, self._serial, handle))
         return handle
 
-    def call_in_nobodys_name(self, delay: float, callback: Callable[..., object], *args: Any) -> Any:
+    def call_in_nobodys_name(
+        self, delay: float, callback: Callable[..., object], *args: Any
+    ) -> Any:
         """call_later of the world and the broker, whoever's handle runs now."""
         return self.call_at(self.now + delay, callback, *args, context=_NOBODY)
 

@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError
 
-from tests.simulation.answers import VERSIONS, Answers, name_of
+from tests.simulation.answers import VERSIONS, Answers, error_code, name_of
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.processes import Process, current
 
@@ -26,14 +26,15 @@ class Rule:
     """A fault for the next `count` requests that match; hits: how many did.
 
     process, api: None matches any. action: lose_request, lose_response, delay_request, delay_response,
-    duplicate, break_before, break_after (the broker did it), error. skip: so many pass before.
+    duplicate, break_before, break_after (the broker did it), error (the broker did nothing and answers this, by the
+    protocol's name: NOT_COORDINATOR). skip: so many pass before.
     """
 
     action: str
     api: str | None = None
     process: str | None = None
     delay_s: float = 0.0
-    error: int = 0
+    error: str = ""
     count: int = 1
     skip: int = 0
     hits: int = 0
@@ -58,6 +59,9 @@ class Sent:
     node: int
     request: Any
     fault: str
+
+    def words(self) -> str:
+        return f"{self.api} to node {self.node} {self.fault}"
 
 
 class Connection:
@@ -229,7 +233,7 @@ class Network:
 
         def arrive() -> None:
             if rule is not None and action == "error":
-                response = self._answers.refuse(request, rule.error)
+                response = self._answers.refuse(request, error_code(rule.error))
                 assert response is not None, f"{api} has no place for an error"
                 answered(response)
                 return

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aiokafka.errors import (
     DuplicateSequenceNumber,
@@ -21,6 +21,10 @@ from tests.simulation.batches import marker, placed, read_header, unpacked
 Name = tuple[str, int]  # topic, partition
 REMEMBERED_BATCHES = 5  # of a producer, by which a repeated one is known
 SEQUENCE_MODULUS = 1 << 31
+
+
+class Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
 
 
 class Batch(NamedTuple):
@@ -103,6 +107,7 @@ class Partition:
         header = read_header(data)
         if len(data) > self._max_bytes:
             raise MessageSizeTooLargeError
+        last = -1
         if header.producer >= 0:
             last = (header.sequence + header.records - 1) % SEQUENCE_MODULUS
             repeated = self._check(header.producer, header.epoch, header.sequence, last)
@@ -119,9 +124,7 @@ class Partition:
             if header.transactional:
                 self._open.setdefault(header.producer, base)
         self._put(
-            Batch(
-                base, base + header.records, stored, header.producer, header.transactional, None
-            )
+            Batch(base, base + header.records, stored, header.producer, header.transactional, None)
         )
         return Appended(base, timestamp if self._log_append_time else -1)
 
@@ -231,7 +234,14 @@ class Partition:
         if batch.base >= self._open.get(batch.producer, self.end):
             return "open"
         of_producer = (a for a in self._aborted if a.producer == batch.producer)
-        return "aborted" if any(a.first <= batch.base < a.marker for a in of_producer) else "committed"
+        return (
+            "aborted" if any(a.first <= batch.base < a.marker for a in of_producer) else "committed"
+        )
+
+    def digest(self, digest: Hash) -> None:
+        """Add every byte that stands here."""
+        for batch in self._batches:
+            digest.update(batch.data)
 
     def delete_before(self, offset: int) -> None:
         """Retention: what lies below is gone."""

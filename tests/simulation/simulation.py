@@ -4,8 +4,6 @@ Needs `installed(simulation)` around it (tests/simulation/install.py), which put
 network where the product and the Kafka client look for theirs.
 """
 
-import gc
-import sys
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -16,16 +14,18 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.processes import Process, current
 
-EPOCH_S = 1_773_043_200.0  # Monday 2026-03-09 08:00 UTC
+EPOCH_MS = 1_773_057_600_000  # Monday 2026-03-09 12:00 UTC
+EPOCH_S = EPOCH_MS / 1000
 FIRST_PID = 100
+
+Note = Callable[[str, str], None]  # who, what
 
 
 class Simulation:
-    """random: for fault plans. nodes: of the cluster. epoch_s: wall clock when it begins."""
+    """random: for fault plans. nodes: of the cluster. note: told what clients ask of the cluster, for traces."""
 
-    def __init__(self, seed: int, *, nodes: int = 1, epoch_s: float = EPOCH_S) -> None:
+    def __init__(self, seed: int, note: Note | None = None, *, nodes: int = 3) -> None:
         self.seed = seed
-        self.epoch_s = epoch_s
         self.random = Random(f"faults {seed}")
         self.client_random = Random(f"clients {seed}")
         self.loop = VirtualLoop(Random(f"threads {seed}").random)
@@ -33,6 +33,8 @@ class Simulation:
         self.network = Network(self.loop, Answers(self.broker), Random(f"network {seed}"))
         self.processes: dict[str, Process] = {}
         self._next_pid = FIRST_PID
+        if note is not None:
+            self.network.watch = lambda sent: note(sent.process, sent.words())
 
     @property
     def now_s(self) -> float:
@@ -40,13 +42,13 @@ class Simulation:
 
     def wall_ms(self) -> int:
         """The cluster's clock, which nothing skews."""
-        return int((self.epoch_s + self.loop.now) * 1000)
+        return int((EPOCH_S + self.loop.now) * 1000)
 
     def time(self) -> float:
         """time.time() of whoever asks."""
         process = current()
         skew_s = process.skew_s if process is not None else 0.0
-        return self.epoch_s + self.loop.now + skew_s
+        return EPOCH_S + self.loop.now + skew_s
 
     def pid(self) -> int:
         process = current()
@@ -73,15 +75,9 @@ class Simulation:
         """Whether it came to hold. Looked at whenever time passes."""
         return self.loop.run_for(within_s, condition)
 
-    def close(self, *, collect: bool = False) -> None:
+    def close(self, *, collect: bool = True) -> None:
         """End everything without a sound; collect: free what lies in cycles, too."""
         for process in self.processes.values():
             if process.alive:
                 process.alive, process.blocked = False, True
-        self.loop.bury()
-        if collect:
-            hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-            try:
-                gc.collect()
-            finally:
-                sys.unraisablehook = hook
+        self.loop.bury(collect=collect)

@@ -153,7 +153,9 @@ class Transactions:
         known.missing = dict(known.partitions)
         known.partitions = {}
         for partition in list(known.missing):
-            self._later(self._marker_delay_s(), self._marking(known, partition, known.epoch, commit))
+            self._later(
+                self._marker_delay_s(), self._marking(known, partition, known.epoch, commit)
+            )
         self._complete_if_marked(known)
 
     def _marking(
@@ -187,4 +189,3 @@ class Transactions:
                 self._end(known, commit=False)
             else:
                 self._clean_later()
-
