@@ -1,0 +1,62 @@
+"""Many seeds on many processes: outcomes as they come, in no order. Ends at once when its reader does."""
+
+import multiprocessing
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tests.simulation.run import Outcome, run
+
+CHUNK_SEEDS = 4
+
+
+@dataclass(slots=True)
+class Summary:
+    """Of all runs: what failed, which faults happened how often, how much there was of what."""
+
+    runs: int = 0
+    failed: list[Outcome] = field(default_factory=list[Outcome])
+    hits: Counter[str] = field(default_factory=Counter[str])
+    counts: Counter[str] = field(default_factory=Counter[str])
+    virtual_s: float = 0.0
+    cpu_s: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        self.runs += 1
+        self.hits.update(outcome.hits)
+        self.counts.update(outcome.counts)
+        self.virtual_s += outcome.virtual_s
+        self.cpu_s += outcome.cpu_s
+        if not outcome.ok:
+            self.failed.append(outcome)
+
+
+def run_many(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
+    """Outcomes of all seeds. A run that breaks is an outcome with the exception as its problem."""
+    if jobs <= 1:
+        yield from map(run_guarded, seeds)
+        return
+    context = multiprocessing.get_context("fork")
+    with context.Pool(jobs, initializer=_leave_interrupts_to_parent) as pool:
+        yield from pool.imap_unordered(run_guarded, seeds, CHUNK_SEEDS)
+
+
+def run_guarded(seed: int) -> Outcome:
+    try:
+        return run(seed)
+    except Exception as error:
+        return Outcome(
+            seed=seed,
+            problems=[f"the simulation itself broke: {error!r}"],
+            faults=[],
+            hits={},
+            hash="",
+            virtual_s=0.0,
+            cpu_s=0.0,
+            counts={},
+        )
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

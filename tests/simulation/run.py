@@ -1,0 +1,140 @@
+"""One seed, one run: faults while banks pay; then none, and everything must drain in bounded time; then the audit."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tests.simulation.auditor import audit, safety
+from tests.simulation.faults import Fault, draw_plan
+from tests.simulation.injection import Injection
+from tests.simulation.loop import Livelock
+from tests.simulation.stage import Stage
+
+FAULTS_S = 20.0  # when faults stop
+# Bounds of virtual time for each step after that. A transaction that hangs is ended after 10 s, a session after 6.
+DRAIN_S = 90.0
+SETTLE_S = 60.0
+QUIET_S = 1.5  # longer than the interval at which the engine writes positions
+LOOK_S = 0.25
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """problems: empty if the run is as it must be. hits: faults that happened, by kind. hash: of the history."""
+
+    seed: int
+    problems: list[str]
+    faults: list[Fault]
+    hits: dict[str, int]
+    hash: str
+    virtual_s: float
+    cpu_s: float
+    counts: dict[str, int]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def run(
+    seed: int, faults: list[Fault] | None = None, tell: Callable[[str], None] | None = None
+) -> Outcome:
+    """faults: in the place of those the seed would draw. tell: takes the lines of the trace."""
+    began_s = time.process_time()
+    with tempfile.TemporaryDirectory(prefix="clearing-sim-") as folder:
+        stage = Stage(seed, Path(folder), tell)
+        plan = draw_plan(seed, list(stage.services)) if faults is None else faults
+        with stage.built():
+            try:
+                problems = _play(stage, plan)
+                ended_s = stage.simulation.now_s
+            finally:
+                stage.simulation.close(collect=True)
+    return Outcome(
+        seed=seed,
+        problems=problems,
+        faults=plan,
+        hits=dict(stage.hits),
+        hash=stage.hash(),
+        virtual_s=ended_s,
+        cpu_s=time.process_time() - began_s,
+        counts=_counts(stage),
+    )
+
+
+def _play(stage: Stage, plan: list[Fault]) -> list[str]:
+    """The run itself. Returns what is wrong."""
+    simulation = stage.simulation
+    injection = Injection(stage, plan)
+    stage.begin()
+    try:
+        simulation.run(FAULTS_S)
+        injection.stop()
+        stuck = _drain(stage)
+    except Livelock as error:
+        return [f"livelock {error}"]
+    if stuck:
+        stage.onlooker.look()
+        return [*safety(stage), f"liveness: {stuck}"]
+    found = audit(stage)
+    stage.trace.note("auditor", f"finds {found or 'nothing'}")
+    return found
+
+
+def _drain(stage: Stage) -> str:
+    """Everything gets through, within bounds; what does not, in words."""
+    town, told, progress = stage.town, stage.town.listener.told, stage.town.watch.progress
+
+    def drained() -> bool:
+        return (
+            town.done
+            and told.rows >= town.rows
+            and len(told.waiting) <= town.plan().outcomes["dropped"]
+        )
+
+    def settled() -> bool:
+        stage.onlooker.look()
+        return (
+            told.finals >= progress.finals
+            and not told.waiting
+            and progress.all_settled
+            and told.finals >= progress.finals
+            and not stage.unmarked()
+        )
+
+    if not stage.until(drained, DRAIN_S, LOOK_S):
+        return (
+            f"{DRAIN_S:.0f} s after the last fault banks still wait: all sent: {town.done}, "
+            f"{told.rows} of {town.rows} answered, {len(told.waiting)} wait for a last word"
+        )
+    town.close_windows()
+    stage.trace.note("operator", "closes all windows")
+    if not stage.until(settled, SETTLE_S, LOOK_S):
+        return (
+            f"{SETTLE_S:.0f} s after the close not all is settled: windows "
+            f"{dict(Counter(progress.windows.values()))}, unconfirmed {progress.unconfirmed}, "
+            f"unmarked {stage.unmarked()}, finals told {told.finals} of {progress.finals}"
+        )
+    stage.simulation.run(QUIET_S)
+    stage.onlooker.look()
+    return ""
+
+
+def _counts(stage: Stage) -> dict[str, int]:
+    """What there was in the run, so that coverage is visible."""
+    progress = stage.town.watch.progress
+    return {
+        "rows": stage.town.rows,
+        "windows settled": progress.settled,
+        "batches": len(progress.batches),
+        "transactions": sum(map(len, progress.transactions.values())),
+        "restarts": sum(max(0, s.starts - 1) for s in stage.services.values()),
+        "doubts": stage.trace.said["doubt"],
+        "fenced": stage.trace.said["fenced"],
+        "snapshots loaded": stage.trace.said["replayed"],
+        "snapshots refused": stage.trace.said["snapshot_refused"],
+        "steps": stage.simulation.loop.steps,
+    }

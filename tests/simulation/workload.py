@@ -1,0 +1,289 @@
+"""What the banks of a simulated run publish and hear, and what must become of it: clearing.dev's workload, small.
+
+Publishes and listens through the product's own clients as one more process; the plan is worked out from the scheme
+alone. Schemes are drawn from a few that between them settle in every way.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+import msgspec
+from aiokafka import TopicPartition
+
+from clearing import kafka
+from clearing.config import Settings
+from clearing.core.commands import CloseWindow
+from clearing.dev.banks import split
+from clearing.dev.tally import Tally
+from clearing.dev.told import Listener
+from clearing.dev.watch import Watch
+from clearing.dev.workload import Mix, Stream, streams
+from clearing.messages import DirectoryEntry
+from clearing.names import Topics
+from clearing.scheme.changes import to_commands
+from clearing.scheme.model import Scheme
+from clearing.scheme.parse import parse
+from clearing.topics.contract import read_contract, wanted_topics
+from tests.simulation.simulation import EPOCH_MS, Simulation
+
+DAY = datetime.fromtimestamp(EPOCH_MS / 1000, UTC).date()
+PUBLISHING_S = 14.0
+OPERATOR = "operator"
+
+_EAST = """
+[netting_sets.east]
+[assets.HKD]
+netting_set = "east"
+issuer = "HKMA"
+ledger = "postgres"
+scale = 2
+kind = "cash"
+{every}
+queue = "FIFO"
+value_days_ahead = 3
+accounts = {{ prefunded = "200000", net_debit_cap = "100000" }}
+[assets.COIN]
+netting_set = "east"
+issuer = "Coin Ltd"
+ledger = "postgres"
+scale = 6
+kind = "stablecoin"
+model = "GROSS/BILATERAL/DEFERRED"
+queue = "BYPASS_FIFO"
+value_days_ahead = 3
+accounts = {{ prefunded = "200000" }}
+[[pairs]]
+delivery = "COIN"
+payment = "HKD"
+model = 2
+"""
+_WEST = """
+[netting_sets.west]
+[assets.EUR]
+netting_set = "west"
+issuer = "ECB"
+ledger = "postgres"
+scale = 2
+kind = "cash"
+{every}
+value_days_ahead = 3
+accounts = {{ net_debit_cap = "100000" }}
+"""
+_BANKS = """
+name = "Simulated"
+[participants.ALPHHKHH]
+name = "Alpha"
+[participants.BETAHKHH]
+name = "Beta"
+[participants.GAMMHKHH]
+name = "Gamma"
+"""
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """sets: netting sets. every_s: how often windows close by themselves, 0: only when told to."""
+
+    payments: int
+    sets: tuple[str, ...]
+    every_s: int
+    mix: Mix
+
+
+def draw_size(chance: random.Random) -> Size:
+    sets = chance.choice([("east",), ("east",), ("west",), ("east", "west")])
+    return Size(
+        payments=chance.randint(30, 60 if len(sets) == 1 else 90),
+        sets=sets,
+        every_s=chance.choice([0, 0, 7, 11]),
+        mix=Mix(
+            odd=0.08,
+            stuck=chance.choice([0.0, 0.02]),
+            ring=chance.choice([0.0, 0.02]),
+            trade=chance.choice([0.0, 0.05]),
+            returned=0.02,
+            recalled=0.02,
+            bulk=0.2,
+            bulk_items=5,
+        ),
+    )
+
+
+@cache
+def scheme_of(sets: tuple[str, ...], every_s: int) -> Scheme:
+    every = f"every_s = {every_s}" if every_s else ""
+    parts = {"east": _EAST, "west": _WEST}
+    made = parse(_BANKS + "".join(parts[name].format(every=every) for name in sets))
+    assert isinstance(made, Scheme), made
+    return made
+
+
+@cache
+def _opening(sets: tuple[str, ...], every_s: int) -> dict[str, list[bytes]]:
+    """Netting set → the commands that make it what the scheme says."""
+    scheme = scheme_of(sets, every_s)
+    return {
+        name: [msgspec.json.encode(c) for c in to_commands(scheme, name, "scheme", DAY)]
+        for name in sets
+    }
+
+
+_contract = cache(read_contract)
+
+
+@dataclass(slots=True)
+class Town:
+    """Everybody outside of the product: banks that publish and listen, an operator, a reader of all topics."""
+
+    simulation: Simulation
+    size: Size
+    topics: Topics
+    scheme: Scheme
+    streams: list[Stream]
+    directory: dict[str, int]
+    listener: Listener
+    watch: Watch
+    rows: int = 0  # published and acknowledged
+    done: bool = False  # nobody has anything to say any more
+    _drawing: int = 0
+    _heard: asyncio.Event | None = None
+
+    @classmethod
+    def build(cls, simulation: Simulation, size: Size, seed: int) -> "Town":
+        scheme = scheme_of(size.sets, size.every_s)
+        made = streams(scheme, payments=size.payments, seed=seed, mix=size.mix, today=DAY)
+        scales = {name: asset.spec.scale for name, asset in scheme.assets.items()}
+        directory = {name: number for number, name in enumerate(size.sets)}
+        watch = Watch("", Topics(), sorted(directory.values()), scales)
+        town = cls(simulation, size, Topics(), scheme, made, directory, Listener(scales), watch)
+        town._install()
+        return town
+
+    @property
+    def scales(self) -> dict[str, int]:
+        return self.listener.scales
+
+    def _install(self) -> None:
+        """Topics, the directory, and the scheme's commands."""
+        broker = self.simulation.broker
+        members = self.scheme.members
+        for wanted in wanted_topics(_contract(), self.topics, members, len(self.directory), 3):
+            partitions = 1 if wanted.partitions == 1 else len(self.directory)
+            broker.create_topic(
+                wanted.name,
+                partitions,
+                log_append_time=wanted.spec.timestamps == "log append",
+            )
+        for name, number in self.directory.items():
+            entry = msgspec.json.encode(DirectoryEntry(netting_set=name, partition=number))
+            broker.publish(self.topics.netting_sets, 0, name.encode(), entry)
+            for command in _opening(self.size.sets, self.size.every_s)[name]:
+                broker.publish(self.topics.commands, number, name.encode(), command)
+
+    def close_windows(self) -> None:
+        """The operator ends the day."""
+        for name, number in self.directory.items():
+            command = msgspec.json.encode(CloseWindow(id=f"close-{name}", by=OPERATOR))
+            self.simulation.broker.publish(self.topics.commands, number, name.encode(), command)
+
+    def plan(self) -> Tally:
+        whole = Tally()
+        for stream in self.streams:
+            whole.add(stream.tally)
+        return whole
+
+    async def run(self, settings: Settings) -> None:
+        """The process of all banks: publish everything in pieces, listen, answer."""
+        self._heard = asyncio.Event()
+        self._drawing = len(self.streams)
+        shares = split(self.size.payments, len(self.streams))
+        producer = kafka.producer(settings.bootstrap, client="banks")
+        async with kafka.started(producer), asyncio.TaskGroup() as group:
+            group.create_task(self._listen(settings))
+            chance = random.Random(self.size.payments)
+            for stream, share in zip(self.streams, shares, strict=True):
+                seed = chance.getrandbits(32)
+                group.create_task(self._publish(producer, stream, share, random.Random(seed)))
+
+    async def _publish(
+        self, producer: kafka.AIOKafkaProducer, stream: Stream, rows: int, chance: random.Random
+    ) -> None:
+        assert self._heard is not None
+        left = rows
+        while left:
+            piece = min(left, chance.randint(1, max(2, rows // 3)))
+            await asyncio.sleep(chance.uniform(0, 2 * PUBLISHING_S * piece / rows))
+            await self._send(producer, stream, piece)
+            left -= piece
+        stream.finish()
+        self._drawing -= 1
+        while stream.owes or not self._is_done():
+            if stream.owes:
+                await self._send(producer, stream, 0)
+            else:
+                await self._heard.wait()
+        self.done = True
+        self._tell_others()
+
+    def _is_done(self) -> bool:
+        return not self._drawing and not any(s.due or s.owes for s in self.streams)
+
+    def _tell_others(self) -> None:
+        assert self._heard is not None
+        self._heard.set()
+        self._heard = asyncio.Event()
+
+    async def _send(self, producer: kafka.AIOKafkaProducer, stream: Stream, rows: int) -> None:
+        before = stream.taken
+        topic = self.topics.payments(stream.netting_set, stream.bank)
+        sent = [await producer.send(topic, value, partition=0) for value in stream.take(rows)]
+        await asyncio.gather(*sent)
+        self.rows += stream.taken - before
+        self._tell_others()
+
+    async def _listen(self, settings: Settings) -> None:
+        """Read the status topics of all banks, and let them answer."""
+        banks = sorted({stream.bank for stream in self.streams})
+        partitions = {TopicPartition(self.topics.status(bank), 0): bank for bank in banks}
+        dealings = {stream.netting_set: stream.dealings for stream in self.streams}
+        reader = kafka.consumer(settings.bootstrap, client="banks")
+        async with kafka.started(reader):
+            reader.assign(list(partitions))
+            for partition in partitions:
+                reader.seek(partition, 0)
+            while True:
+                for partition, records in (await reader.getmany(timeout_ms=1_000)).items():
+                    for record in records:
+                        bank = partitions[partition]
+                        message = self.listener.hear(bank, record.value or b"")
+                        if message is not None:
+                            dealings[message.netting_set].heard(message)
+                    self._tell_others()
+
+
+class Onlooker:
+    """Feeds the watch with whatever topics have got since it looked last."""
+
+    def __init__(self, town: Town) -> None:
+        topics = town.topics
+        self._town = town
+        self._places = {
+            (topic, number): 0
+            for topic in (
+                topics.log,
+                topics.outcomes,
+                topics.settlements,
+                topics.positions,
+                topics.journal,
+            )
+            for number in town.directory.values()
+        }
+
+    def look(self) -> None:
+        broker = self._town.simulation.broker
+        for (topic, number), start in self._places.items():
+            for record in broker.read(topic, number, start):
+                self._town.watch.take(topic, number, record)
+                self._places[topic, number] = record.offset + 1
