@@ -34,6 +34,7 @@ from clearing.failures import ExitCode, explain
 from loadtests.bench import SCHEME
 from loadtests.console import quiet
 from loadtests.faults import plan
+from loadtests.prove import prove_in_process_of_its_own
 from loadtests.storm import Storm
 from loadtests.survived import Options, Survived, markdown, survived
 from loadtests.trouble import MAKERS
@@ -83,11 +84,14 @@ async def run(options: Options, screen: Screen) -> Survived:
                 _stormy(options, screen, folder, servers) as storm,
             ):
                 async with _progress(storm, screen):
-                    result = await run_drill(storm.drill, lambda: storm.run(MAKERS))
+                    result = await run_drill(
+                        storm.drill, lambda: storm.run(MAKERS), prove_in_process_of_its_own
+                    )
                 wrong = _wrong(result)
         except Exception as error:
             if storm is None:
                 raise
+            screen.console.print_exception()
             wrong = f"{type(error).__name__}: {error}"
         finally:
             if wrong or result is None:

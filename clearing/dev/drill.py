@@ -249,7 +249,9 @@ class Drilled:
 
 
 async def run_drill(
-    drill: Drill, during: Callable[[], Coroutine[Any, Any, None]] | None = None
+    drill: Drill,
+    during: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    proof: Callable[[Settings], Coroutine[Any, Any, Report]] = prove,
 ) -> Drilled:
     """The whole of it: work, settle, prove. during: what else is to happen while banks publish."""
     async with drill.following():
@@ -258,7 +260,7 @@ async def run_drill(
             if during is not None:
                 group.create_task(during())
         await drill.settle()
-    report = await prove(drill.settings)
+    report = await proof(drill.settings)
     banks = drill.banks
     found = differences(banks.plan(), report, drill.watch.progress, banks.scales, banks.told)
     return Drilled(drill, report, found)
