@@ -18,7 +18,7 @@ from clearing.dev.workload import Stream
 from clearing.names import Topics
 
 CHUNK_ROWS = 2_000
-CHUNK_S = 0.05  # how often a paced bank sends
+CHUNK_S = 0.05  # how often a paced bank sends; seldom costs everybody less
 BATCH_BYTES = 1 << 20
 PATIENCE_MS = 120_000  # a bank whose broker is down sends it later: what it planned is sent
 POLL_MS = 100
@@ -27,7 +27,7 @@ POLL_MS = 100
 class Banks:
     """All banks of a workload. scales: decimals of each asset. also: banks without a stream, that listen too.
 
-    planned: what becomes of messages that are no stream's, see `send`.
+    planned: what becomes of messages that are no stream's, see `send`. chunk_s: how often a paced bank sends.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Banks:
         self.scales = scales
         self.published = Tally()
         self.planned = Tally()
+        self.chunk_s = CHUNK_S
         self.listener = Listener(scales)
 
     @property
@@ -76,7 +77,7 @@ class Banks:
                 ahead_s = (drawn / rows_per_s if rows_per_s else 0.0) - (time.monotonic() - began)
                 if ahead_s > 0:
                     await asyncio.sleep(ahead_s)
-                chunk = int(rows_per_s * CHUNK_S) if rows_per_s else CHUNK_ROWS
+                chunk = int(rows_per_s * self.chunk_s) if rows_per_s else CHUNK_ROWS
                 chunk = min(rows - drawn, max(1, min(chunk, CHUNK_ROWS)))
                 await self._send(producer, topic, stream, chunk)
                 drawn += chunk
