@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from tests.simulation.batches import read_header
 from tests.simulation.broker import GROUP, NOBODY, TRANSACTION, Broker
 from tests.simulation.groups import Joined, Synced
+from tests.simulation.held import HeldFetch
 from tests.simulation.partitions import Name, Partition
 
 Answer = Callable[[Any], None]
@@ -84,6 +85,7 @@ class Answers:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
+        self.held: HeldFetch | None = None  # of the request that was handled last
         self._handlers: dict[str, Callable[[int, str, Any, Answer], None]] = {
             "Produce": self._produce,
             "Fetch": self._fetch,
@@ -103,10 +105,17 @@ class Answers:
             "CreatePartitions": self._create_partitions,
         }
 
-    def handle(self, node: int, client: str, request: Any, answer: Answer) -> None:
-        """A request has arrived at a node. It answers now, later, or never (when it is down)."""
+    def handle(
+        self, node: int, client: str, request: Any, answer: Answer
+    ) -> HeldFetch | None:
+        """A request has arrived at a node. It answers now, later, or never (when it is down).
+
+        Returns the fetch if that is what it is, and has to wait.
+        """
+        self.held = None
         if self.broker.nodes[node]:
             self._handlers[name_of(request)](node, client, request, answer)
+        return self.held
 
     def refuse(self, request: Any, error: int) -> Any | None:
         """The answer that carries nothing but this error; None where the protocol has no place for it."""
@@ -173,34 +182,22 @@ class Answers:
             raise NotEnoughReplicasError from error  # what older clients know to try again
 
     def _fetch(self, node: int, client: str, request: Any, answer: Answer) -> None:
-        """Answered when there is something of any partition, or something wrong, or after the wait."""
+        """Answered when there is something of any partition, or something wrong, or after a while."""
         committed = request.isolation_level == 1
         wanted = [(topic, asked) for topic, per in request.topics for asked in per]
-        waits_on: list[Partition] = []
-        key, timer = id(request), None
 
         def reply() -> None:
-            for partition in waits_on:
-                partition.waiters.pop(key, None)
-            if timer is not None:
-                timer.cancel()
             answer(self._fetched(node, request, committed))
 
-        def look() -> None:
-            if any(self._is_due(node, topic, asked, committed) for topic, asked in wanted):
-                reply()
+        def is_due() -> bool:
+            return any(self._is_due(node, topic, asked, committed) for topic, asked in wanted)
 
-        if request.max_wait_time <= 0 or any(
-            self._is_due(node, topic, asked, committed) for topic, asked in wanted
-        ):
+        if is_due():
             reply()
             return
-        timer = self.broker.later(request.max_wait_time / 1000, reply)
-        for topic, asked in wanted:
-            partition = self.broker.partition((topic, asked[0]))
-            assert partition is not None
-            partition.waiters[key] = look
-            waits_on.append(partition)
+        positions = {(topic, asked[0]): asked[2] for topic, asked in wanted}
+        partitions = [self.broker.topics[topic][number] for topic, number in positions]
+        self.held = HeldFetch(self.broker, partitions, positions, is_due, reply)
 
     def _is_due(self, node: int, topic: str, asked: Any, committed: bool) -> bool:
         try:
@@ -257,7 +254,7 @@ class Answers:
 
     def _metadata(self, node: int, client: str, request: Any, answer: Answer) -> None:
         broker = self.broker
-        brokers = [(n, f"node{n}", n, None) for n in broker.up()]
+        brokers = [(n, f"node{n}", n, "") for n in broker.up()]  # None is hashed by address
         if request.API_VERSION >= BY_TOPIC_ID:
             answer(self._topic_ids(request))
             return

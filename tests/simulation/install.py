@@ -4,6 +4,7 @@ Everything is put back afterwards. Files are real (a folder of the run's); only 
 """
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -17,21 +18,40 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiokafka.client
+from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
+from aiokafka.producer import message_accumulator
 
 from clearing import kafka
 from tests.simulation.simulation import Simulation
 
 # How often an idle fetcher looks around for no reason. It is told of all that matters.
-IDLE_FETCHER_S = 5.0
-# How long a broker holds a fetch that finds nothing; shorter costs requests that change nothing.
-LONGEST_FETCH_MS = 1_000
+IDLE_FETCHER_MS = 30_000
 
 
 def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
     loop = simulation.loop
     chance = simulation.client_random
+    append = message_accumulator.BatchBuilder.append
+    actions = fetcher.Fetcher._get_actions_per_node
+
+    def stamped(self: Any, *, timestamp: int | None, **rest: Any) -> Any:
+        """The compiled builder asks the machine for the time."""
+        now_ms = int(simulation.time() * 1000)
+        return append(self, timestamp=now_ms if timestamp is None else timestamp, **rest)
+
+    def looking(self: Any, assignment: Any) -> Any:
+        """A fetcher looks for what to do: the nodes that hold a fetch of its are told what it wants now."""
+        found = actions(self, assignment)
+        for node in self._in_flight:
+            connection = self._client._conns.get((node, 0))
+            if connection is not None:
+                connection.wants(_wanted(self, assignment, node))
+        return found
+
     return [
+        (message_accumulator.BatchBuilder, "append", stamped),
+        (fetcher.Fetcher, "_get_actions_per_node", looking),
         (time, "time", simulation.time),
         (time, "time_ns", lambda: int(simulation.time() * 1e9)),
         (time, "monotonic", loop.time),
@@ -47,19 +67,40 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
     ]
 
 
+def _wanted(consumer: Any, assignment: Any, node: int) -> dict[tuple[str, int], int]:
+    """What the fetcher would fetch from a node if it had no fetch there."""
+    leader_of = consumer._client.cluster.leader_for_partition
+    wanted: dict[tuple[str, int], int] = {}
+    for partition in assignment.tps:
+        state = assignment.state_value(partition)
+        if state.paused or partition in consumer._records or leader_of(partition) != node:
+            continue
+        wanted[partition] = state.position if state.has_valid_position else -1
+    return wanted
+
+
+@functools.cache
+def _keep_what_is_there() -> None:
+    """What was imported until now is never garbage: collecting after a run need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
 def installed(simulation: Simulation) -> Iterator[Simulation]:
     """For as long as the simulation runs. Not for two at once."""
     kafka.tune_client()
+    _keep_what_is_there()
     patches = _patches(simulation)
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
-    defaults = fetcher.Fetcher.__init__.__kwdefaults__
-    idle_s = defaults["fetcher_timeout"]
+    defaults = AIOKafkaConsumer.__init__.__kwdefaults__
+    assert defaults is not None
+    idle_ms = defaults["consumer_timeout_ms"]
     disabled, collecting = logging.root.manager.disable, gc.isenabled()
     try:
         for owner, name, replacement in patches:
             setattr(owner, name, replacement)
-        defaults["fetcher_timeout"] = IDLE_FETCHER_S
+        defaults["consumer_timeout_ms"] = IDLE_FETCHER_MS
         logging.disable(logging.CRITICAL)
         # When garbage is collected must not decide what happens.
         gc.disable()
@@ -69,7 +110,7 @@ def installed(simulation: Simulation) -> Iterator[Simulation]:
     finally:
         for owner, name, original in originals:
             setattr(owner, name, original)
-        defaults["fetcher_timeout"] = idle_s
+        defaults["consumer_timeout_ms"] = idle_ms
         logging.disable(disabled)
         if collecting:
             gc.enable()

@@ -234,7 +234,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = Handle(self.now, callback, args, context or contextvars.copy_context())
+        handle = Handle(self.now, callback, args, contextvars.copy_context() if context is None else context)
         if not self._closed:
             self._ready.append(handle)
         return handle
@@ -259,7 +259,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = Handle(when, callback, args, context or contextvars.copy_context())
+        handle = Handle(when, callback, args, contextvars.copy_context() if context is None else context)
         if not self._closed:
             self._serial += 1
             heapq.heappush(self._timers, (when, self._serial, handle))

@@ -6,7 +6,7 @@ request structures. Requests of one connection stay in order, and so do the answ
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -15,7 +15,9 @@ from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError
 
 from tests.simulation.answers import VERSIONS, Answers, error_code, name_of
+from tests.simulation.held import HeldFetch
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.partitions import Name
 from tests.simulation.processes import Process, current
 
 TYPICAL_S, TAIL_S, TAIL_SHARE = 0.001, 0.03, 0.02
@@ -86,6 +88,20 @@ class Connection:
         self._timeout_s = timeout_s
         self._on_close = on_close
         self._in_flight: dict[asyncio.Future[Any], Any] = {}
+        self._held: HeldFetch | None = None
+
+    def hold(self, fetch: HeldFetch) -> None:
+        """A consumer has one fetch at a time at each node: of an older one it does not want the answer."""
+        if self._held is not None:
+            self._held.drop()
+        self._held = fetch
+        if not self.open:
+            fetch.drop()
+
+    def wants(self, positions: Mapping[Name, int]) -> None:
+        """Its consumer would fetch this now."""
+        if self._held is not None:
+            self._held.compare(positions)
 
     def connected(self) -> bool:
         return self.open
@@ -237,7 +253,9 @@ class Network:
                 assert response is not None, f"{api} has no place for an error"
                 answered(response)
                 return
-            self._answers.handle(connection.node, connection.client, request, answered)
+            held = self._answers.handle(connection.node, connection.client, request, answered)
+            if held is not None:
+                connection.hold(held)
             if action == "duplicate":
                 self._answers.handle(connection.node, connection.client, request, lambda _: None)
             if action == "break_after":
