@@ -6,7 +6,7 @@ beside it as the scalar function it equals; a property test holds both equal.
 """
 
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import repeat
 
 import msgspec
@@ -21,7 +21,7 @@ from clearing.core.inputs import I32, I64, U8, Bool, Kind
 from clearing.intake import fields
 from clearing.log.rows import RowBatch
 
-_KINDS: dict[str, int] = {"payment": Kind.PAYMENT, "token_transfer": Kind.TOKEN_TRANSFER}
+KINDS: dict[str, int] = {"payment": Kind.PAYMENT, "token_transfer": Kind.TOKEN_TRANSFER}
 _QUOTES_REQUIRED = 4 * 8  # four to a field whose value is a string
 
 
@@ -54,7 +54,7 @@ def columns(lines: list[Line]) -> tuple[RowBatch, Bool, I64]:
     m = len(lines)
     sound = np.ones(m, np.bool_)
     quotes = np.full(m, _QUOTES_REQUIRED, np.int64)
-    kind = _choices([line.type for line in lines], _KINDS, sound)
+    kind = _kinds([line.type for line in lines], sound)
     chain_reference = _chain_references(
         [line.chain_reference for line in lines], kind, sound, quotes
     )
@@ -65,20 +65,15 @@ def columns(lines: list[Line]) -> tuple[RowBatch, Bool, I64]:
     _optional([line.version for line in lines], _version, 2, sound, quotes)
     rows = RowBatch(
         id=_ids(_texts([line.id for line in lines]), sound),
-        debtor=_names([line.debtor for line in lines], _is_participant, sound),
-        creditor=_names([line.creditor for line in lines], _is_participant, sound),
-        asset=_names([line.asset for line in lines], _is_asset, sound),
+        debtor=participants(_texts([line.debtor for line in lines]), sound),
+        creditor=participants(_texts([line.creditor for line in lines]), sound),
+        asset=assets(_texts([line.asset for line in lines]), sound),
         amount=amount,
         decimals=decimals,
         value_date=_dates(_texts([line.value_date for line in lines]), sound),
         priority=priority,
         kind=kind,
-        end_to_end_id=_matching(
-            _texts([line.end_to_end_id for line in lines]),
-            fields.END_TO_END,
-            fields.END_TO_END_MAX,
-            sound,
-        ),
+        end_to_end_id=end_to_end_ids(_texts([line.end_to_end_id for line in lines]), sound),
         chain_reference=chain_reference,
         expires_at_ms=expires,
         window=window.astype(np.int32),
@@ -104,7 +99,7 @@ def _byte_lengths(texts: pa.StringArray) -> I32:
     return call_function("binary_length", [texts]).to_numpy()
 
 
-def _mend(texts: pa.StringArray, good: Bool, instead: str) -> pa.StringArray:
+def mend(texts: pa.StringArray, good: Bool, instead: str) -> pa.StringArray:
     """The texts, with another one in place of those that are not good."""
     return call_function("if_else", [pa.array(good), texts, pa.scalar(instead)])
 
@@ -124,13 +119,25 @@ def _is_asset(text: str) -> bool:
     return names.ASSET.fullmatch(text) is not None
 
 
-def _names(values: list[str], valid: Callable[[str], bool], sound: Bool) -> pa.DictionaryArray:
+def participants(texts: pa.StringArray, sound: Bool) -> pa.DictionaryArray:
+    return _names(texts, _is_participant, sound)
+
+
+def assets(texts: pa.StringArray, sound: Bool) -> pa.DictionaryArray:
+    return _names(texts, _is_asset, sound)
+
+
+def _names(texts: pa.StringArray, valid: Callable[[str], bool], sound: Bool) -> pa.DictionaryArray:
     """valid(text), asked once for each distinct text."""
-    names_ = _texts(values).dictionary_encode()
+    names_ = texts.dictionary_encode()
     good = [valid(text) for text in names_.dictionary.to_pylist()]
     if not all(good):
         sound &= np.array(good)[names_.indices.to_numpy()]
     return names_
+
+
+def end_to_end_ids(texts: pa.StringArray, sound: Bool) -> pa.StringArray:
+    return _matching(texts, fields.END_TO_END, fields.END_TO_END_MAX, sound)
 
 
 def _matching(texts: pa.StringArray, pattern: str, most: int, sound: Bool) -> pa.StringArray:
@@ -161,7 +168,7 @@ def _ids(texts: pa.StringArray, sound: Bool) -> U8:
     if ids is None:
         valid = np.array([fields.UUID4.fullmatch(text) is not None for text in texts.to_pylist()])
         sound &= valid
-        ids = _ids_if_all_valid(_mend(texts, valid, _SOME_ID))
+        ids = _ids_if_all_valid(mend(texts, valid, _SOME_ID))
         assert ids is not None
     return ids
 
@@ -189,7 +196,7 @@ def _amounts(texts: pa.StringArray, sound: Bool) -> tuple[I64, U8]:
     plain = _fully_match(texts, fields.AMOUNT)
     plain = plain & (length - (point >= 0) <= money.MAX_DIGITS)
     if not plain.all():
-        texts = _mend(texts, plain, "1")
+        texts = mend(texts, plain, "1")
     digits = call_function("replace_substring", [texts], ReplaceSubstringOptions(".", ""))
     amount = digits.cast(pa.int64()).to_numpy()
     sound &= plain & (amount != 0)
@@ -197,28 +204,47 @@ def _amounts(texts: pa.StringArray, sound: Bool) -> tuple[I64, U8]:
     return amount, decimals.astype(np.uint8)
 
 
-def _choices(values: list[str], index: dict[str, int], sound: Bool) -> U8:
-    """index[text]; 0 and unsound where there is none."""
+def _kinds(values: list[str], sound: Bool) -> U8:
     first = values[0] if values else ""
-    if values.count(first) == len(values) and first in index:
-        return np.full(len(values), index[first], np.uint8)
-    chosen = np.fromiter((index.get(value, 0) for value in values), np.uint8, len(values))
-    sound &= np.fromiter((value in index for value in values), np.bool_, len(values))
-    return chosen
+    if values.count(first) == len(values) and first in KINDS:
+        return np.full(len(values), KINDS[first], np.uint8)
+    return choices(_texts(values), KINDS, sound)
+
+
+def choices(texts: pa.StringArray, index: dict[str, int], sound: Bool) -> U8:
+    """index[text], asked once for each distinct text; 0 and unsound where there is none."""
+    distinct = texts.dictionary_encode()
+    found = [index.get(text) for text in distinct.dictionary.to_pylist()]
+    place = distinct.indices.to_numpy()
+    if None in found:
+        sound &= np.array([number is not None for number in found])[place]
+    return np.array([number or 0 for number in found], np.uint8)[place]
+
+
+def is_one_of(texts: pa.StringArray, values: Collection[str]) -> Bool:
+    distinct = texts.dictionary_encode()
+    found = [text in values for text in distinct.dictionary.to_pylist()]
+    return np.array(found, np.bool_)[distinct.indices.to_numpy()]
 
 
 def _chain_references(
     values: list[str | UnsetType], kind: U8, sound: Bool, quotes: I64
 ) -> pa.StringArray | None:
-    """Present on token transfers and on nothing else; None where no row has one."""
     present = _present(values)
+    quotes[present] += 4
+    texts = _texts(["" if value is UNSET else value for value in values] if present.any() else [])
+    return chain_references(texts, present, kind, sound)
+
+
+def chain_references(
+    texts: pa.StringArray, present: Bool, kind: U8, sound: Bool
+) -> pa.StringArray | None:
+    """Present on token transfers and on nothing else; None where no row has one."""
     sound &= present == (kind == Kind.TOKEN_TRANSFER)
     if not present.any():
         return None
-    quotes[present] += 4
-    texts = _texts(["-" if value is UNSET else value for value in values])
-    _matching(texts, fields.CHAIN_REFERENCE, fields.CHAIN_REFERENCE_MAX, sound)
-    return _mend(texts, present, "")
+    _matching(mend(texts, present, "-"), fields.CHAIN_REFERENCE, fields.CHAIN_REFERENCE_MAX, sound)
+    return mend(texts, present, "")
 
 
 def _present(values: list) -> Bool:

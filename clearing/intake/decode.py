@@ -1,4 +1,4 @@
-"""JSON records of payments topics to columns: all sound payments at once, everything else one by one, exactly.
+"""Records of payments topics to columns: all sound payments at once, everything else one by one, exactly.
 
 Pure: the rows are a function of the records' bytes and order. Which way a message goes never shows in
 the result: what the fast path (clearing.intake.columns) takes, the exact one (clearing.intake.exact)
@@ -6,26 +6,19 @@ would have read the same, and whatever the fast path doubts is the exact one's t
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, UnsetType
 
 from clearing.core.inputs import I32, I64, Bool, Kind
-from clearing.intake import exact
+from clearing.intake import arrow, exact
 from clearing.intake.columns import Line, columns, text_of
+from clearing.intake.decoded import Decoded, interleave, joined
 from clearing.intake.fields import UUID4, VERSION, Row
 from clearing.intake.others import Other, line_of, put_in
 from clearing.intake.strict import Unreadable
-from clearing.log.rows import RowBatch, Run, assemble
-
-
-class Decoded(NamedTuple):
-    """rows: n rows in order of their records, source columns 0. record: (n,) int32, index of each row's record."""
-
-    rows: RowBatch
-    record: I32
+from clearing.log.rows import RowBatch
 
 
 class _Bulk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -63,6 +56,7 @@ class _Lines:
 
     counts: number of lines of each record. doubtful: records whose rows must come from the exact path;
     found: rows of those that have been there. others: what the exact path has read of a line, by line.
+    streams: records that are no JSON but bulks in Arrow's format; they have no lines.
     """
 
     lines: list[Line]
@@ -71,6 +65,7 @@ class _Lines:
     bulks: dict[int, _Bulk | _MixedBulk] = field(default_factory=dict[int, _Bulk | _MixedBulk])
     others: dict[int, Other] = field(default_factory=dict[int, Other])
     found: dict[int, exact.Rows] = field(default_factory=dict[int, exact.Rows])
+    streams: dict[int, Decoded] = field(default_factory=dict[int, Decoded])
 
     def add_other(self, row: Row, value: bytes) -> None:
         self.others[len(self.lines)] = Other(row, value.count(_QUOTE))
@@ -80,8 +75,20 @@ class _Lines:
 def decode(records: list[bytes]) -> Decoded:
     """Rows of the records, at least one of each. Some 1.3 µs a payment at 2,000 records and more."""
     read = _decode_lines(records)
+    if not read.streams:
+        return _decoded(records, read)
+    streams = joined([read.streams[index] for index in sorted(read.streams)])
+    if len(read.streams) == len(records):
+        return streams
+    texts = [b"" if index in read.streams else value for index, value in enumerate(records)]
+    decoded = _decoded(texts, read)
+    return interleave(decoded, np.arange(len(decoded.rows)), streams)
+
+
+def _decoded(records: list[bytes], read: _Lines) -> Decoded:
+    """The rows of what is JSON."""
     if not read.lines:
-        return _exactly(records, read, range(len(records)))
+        return _exactly(records, read, [i for i in range(len(records)) if i not in read.streams])
     record = np.repeat(np.arange(len(records), dtype=np.int32), read.counts)
     rows, sound, quotes = columns(read.lines)
     if read.others:
@@ -93,10 +100,10 @@ def decode(records: list[bytes]) -> Decoded:
         return Decoded(rows, record)
     kept = np.flatnonzero(~read.doubtful[record])
     doubted = _exactly(records, read, np.flatnonzero(read.doubtful).tolist())
-    return _interleave(Decoded(rows, record), kept, doubted)
+    return interleave(Decoded(rows, record), kept, doubted)
 
 
-def _exactly(records: list[bytes], read: _Lines, indexes: range | list[int]) -> Decoded:
+def _exactly(records: list[bytes], read: _Lines, indexes: list[int]) -> Decoded:
     """The rows of the records named, by the exact path alone."""
     found = [(records[i], read.found.get(i) or exact.read(records[i])) for i in indexes]
     sizes = np.array([len(rows) for _, rows in found], np.int64)
@@ -122,7 +129,11 @@ def _decode_lines(records: list[bytes]) -> _Lines:
 
 
 def _decode_other(read: _Lines, index: int, value: bytes) -> None:
-    """What is no line: the lines of a bulk, another message as a line of its own, or nothing and a doubt."""
+    """What is no line: a stream, the lines of a bulk, another message as one line, or nothing and a doubt."""
+    if value.startswith(arrow.MAGIC):
+        rows = arrow.read(value)
+        read.streams[index] = Decoded(rows, np.full(len(rows), index, np.int32))
+        return
     bulk = _decode_bulk(value)
     match bulk:
         case _Bulk():
@@ -210,22 +221,3 @@ def _quotes(values: list[bytes]) -> int:
     """Number of `"` in all of them. By blocks: fresh memory for all at once costs more than the counting."""
     blocks = (b"".join(values[i : i + _BLOCK]) for i in range(0, len(values), _BLOCK))
     return sum(int(np.count_nonzero(np.frombuffer(block, np.uint8) == _QUOTE)) for block in blocks)
-
-
-def _interleave(fast: Decoded, kept: I64, slow: Decoded) -> Decoded:
-    """The kept rows and the slow ones, in order of their records and of the items in those.
-
-    By runs: a batch with a few slow rows costs little more than one without.
-    """
-    record = np.concatenate([fast.record[kept], slow.record])
-    item = np.concatenate([fast.rows.item[kept], slow.rows.item])
-    order = np.argsort(record.astype(np.int64) << 32 | (item + 1), kind="stable")
-    gap = len(fast.rows) + 1  # between the numbers of the two, so that no run is of both
-    place = np.concatenate([kept, gap + np.arange(len(slow.rows))])[order]
-    first = np.flatnonzero(np.diff(place, prepend=-2) != 1)
-    stop = np.append(first[1:], len(place)) - 1
-    runs: list[Run] = [
-        (0, start, last + 1) if start < gap else (1, start - gap, last + 1 - gap)
-        for start, last in zip(place[first].tolist(), place[stop].tolist(), strict=True)
-    ]
-    return Decoded(assemble((fast.rows, slow.rows), runs), record[order])

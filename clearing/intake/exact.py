@@ -5,7 +5,7 @@ every refusal gets its code and its words. Every record gives at least one row: 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,16 +42,16 @@ def read(value: bytes) -> Rows:
     cannot be proved, and the record is refused as a whole (AM10).
     """
     if len(value) > MAX_BULK_BYTES:
-        return _whole(Unreadable(Code.TOO_LARGE, f"more than {MAX_BULK_BYTES} bytes"))
+        return whole(Unreadable(Code.TOO_LARGE, f"more than {MAX_BULK_BYTES} bytes"))
     document = parse(value)
     if isinstance(document, Unreadable):
-        return _whole(document)
+        return whole(document)
     if not isinstance(document, dict):
-        return _whole(Unreadable(Code.FIELD, "the record is no JSON object"))
+        return whole(Unreadable(Code.FIELD, "the record is no JSON object"))
     if document.get("type") == "bulk":
         return _bulk(document)
     if len(value) > MAX_SINGLE_BYTES:
-        return _whole(Unreadable(Code.TOO_LARGE, f"more than {MAX_SINGLE_BYTES} bytes"))
+        return whole(Unreadable(Code.TOO_LARGE, f"more than {MAX_SINGLE_BYTES} bytes"))
     return [(RECORD, instructions.check(document))]
 
 
@@ -63,14 +63,15 @@ def read_item(value: bytes) -> Row | Unreadable:
     return _item(document)
 
 
-def _whole(fault: Unreadable) -> Rows:
+def whole(fault: Unreadable) -> Rows:
+    """One row that stands for its record."""
     return [(RECORD, fault)]
 
 
 def _bulk(document: dict[str, object]) -> Rows:
     fault = _envelope_fault(document)
     if fault is not None:
-        return _whole(fault._replace(id=fields.readable_id(document)))
+        return whole(fault._replace(id=fields.readable_id(document)))
     items = document["items"]
     assert isinstance(items, list)
     return [(index, _item(item)) for index, item in enumerate(items)]
@@ -83,37 +84,62 @@ def _item(document: object) -> Row | Unreadable:
 
 
 def _envelope_fault(document: dict[str, object]) -> Unreadable | None:
-    """VERSION, FIELD, ID, TOO_LARGE, ITEM_COUNT, AMOUNT_SYNTAX of the control sum, CONTROL_SUM: the first."""
+    """VERSION, FIELD, then what `bulk_fault` finds."""
+    if fault := shape_fault(document, _BULK_FIELDS):
+        return fault
+    items = document["items"]
+    if not isinstance(document["count"], Number) or not isinstance(items, list):
+        return Unreadable(Code.FIELD, "count is no number or items is no array")
+    return bulk_fault(document, len(items), lambda: _sum_of_items(items))
+
+
+def shape_fault(document: dict[str, object], required: Sequence[str]) -> Unreadable | None:
+    """Of what a bulk says of itself: VERSION, FIELD."""
     if fault := fields.version_fault(document):
         return fault
-    if not document.keys() <= {*_BULK_FIELDS, "version"}:
+    if not document.keys() <= {*required, "version"}:
         return Unreadable(Code.FIELD, "an unknown field in the bulk")
-    for name in _BULK_FIELDS:
-        if name not in document:
-            return Unreadable(Code.FIELD, f"{name} of the bulk is missing")
-    count, items, total = document["count"], document["items"], document["control_sum"]
-    if not isinstance(count, Number) or not isinstance(items, list):
-        return Unreadable(Code.FIELD, "count is no number or items is no array")
+    missing = next((name for name in required if name not in document), None)
+    return None if missing is None else Unreadable(Code.FIELD, f"{missing} of the bulk is missing")
+
+
+def bulk_fault(
+    document: dict[str, object], items: int, sum_of_items: Callable[[], int | Unreadable]
+) -> Unreadable | None:
+    """ID, TOO_LARGE, ITEM_COUNT, AMOUNT_SYNTAX of the control sum, CONTROL_SUM: the first."""
+    count = document["count"]
+    assert isinstance(count, Number)
     if not fields.readable_id(document):
         return Unreadable(Code.ID, "id of the bulk is not a lower-case UUIDv4")
-    if len(items) > MAX_BULK_ITEMS:
+    if items > MAX_BULK_ITEMS:
         return Unreadable(Code.TOO_LARGE, f"more than {MAX_BULK_ITEMS} items")
     if not items:
         return Unreadable(Code.ITEM_COUNT, "a bulk without items")
-    if not count_holds(count.text, len(items)):
+    if not count_holds(count.text, items):
         return Unreadable(Code.ITEM_COUNT, "count differs from the number of items")
-    declared = sum_of(total)
+    declared = sum_of(document["control_sum"])
     if declared is None:
         return Unreadable(Code.AMOUNT_SYNTAX, "control_sum is not a plain decimal string")
-    actual = 0
-    for index, item in enumerate(items):
-        amount = amount_of(item)
-        if isinstance(amount, Unreadable):
-            return Unreadable(Code.CONTROL_SUM, f"the amount of item {index} cannot be read")
-        actual += amount
+    actual = sum_of_items()
+    if isinstance(actual, Unreadable):
+        return actual
     if actual != declared:
         return Unreadable(Code.CONTROL_SUM, "control_sum differs from the sum of the items")
     return None
+
+
+def _sum_of_items(items: list[object]) -> int | Unreadable:
+    total = 0
+    for index, item in enumerate(items):
+        amount = amount_of(item)
+        if isinstance(amount, Unreadable):
+            return no_sum(index)
+        total += amount
+    return total
+
+
+def no_sum(item: int) -> Unreadable:
+    return Unreadable(Code.CONTROL_SUM, f"the amount of item {item} cannot be read")
 
 
 def amount_of(item: object) -> int | Unreadable:

@@ -30,7 +30,7 @@ _PAYMENT_OPTIONAL = ("priority", "expires_at", "window", "version")
 # What a message may quote: a return gives back what was paid, a cancellation takes back what moves money.
 _RETURNABLE = ("payment", "token_transfer")
 _CANCELLABLE = (*_RETURNABLE, "return")
-_WITHOUT_AMOUNT = ("cancel", "priority", "answer")
+WITHOUT_AMOUNT = ("cancel", "priority", "answer")
 _DECISIONS = {"AGREED": Decision.AGREED, "DECLINED": Decision.DECLINED}
 
 
@@ -44,7 +44,7 @@ def check(document: dict[str, object]) -> Row | Unreadable:
 
 def has_amount(document: dict[str, object]) -> bool:
     """Does a control sum count it? What only speaks about a payment has no amount."""
-    return document.get("type") not in _WITHOUT_AMOUNT
+    return document.get("type") not in WITHOUT_AMOUNT
 
 
 def _check(document: dict[str, object], *, quoted: bool = False) -> Row | Unreadable:

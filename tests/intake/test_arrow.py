@@ -1,0 +1,275 @@
+"""A bulk as an Arrow stream: the rows are those of the same payments as JSON, refusals and all."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clearing.core.reasons import Code
+from clearing.intake import exact
+from clearing.intake.decode import decode
+from tests.intake.build import (
+    ID,
+    OTHER_ID,
+    REFERENCE,
+    THIRD_ID,
+    Line,
+    bulk,
+    lines_of,
+    payment,
+    raw,
+    transfer,
+)
+
+SCHEMA: dict[str, pa.DataType] = {
+    "type": pa.string(),
+    "id": pa.binary(16),
+    "debtor": pa.string(),
+    "creditor": pa.dictionary(pa.int8(), pa.string()),
+    "asset": pa.dictionary(pa.int32(), pa.string()),
+    "amount": pa.int64(),
+    "decimals": pa.uint8(),
+    "value_date": pa.date32(),
+    "end_to_end_id": pa.string(),
+    "chain_reference": pa.string(),
+    "priority": pa.string(),
+    "expires_at": pa.timestamp("ms", "UTC"),
+    "window": pa.int32(),
+}
+
+
+def batch_of(
+    items: Sequence[dict[str, Any]], schema: dict[str, pa.DataType] = SCHEMA
+) -> pa.RecordBatch:
+    """Payments as the bank's columns; what an item lacks is null."""
+
+    def amount(item: dict[str, Any]) -> tuple[int | None, int | None]:
+        if "amount" not in item:
+            return None, None
+        parts = Decimal(item["amount"]).as_tuple()
+        assert isinstance(parts.exponent, int)
+        units = int("".join(map(str, parts.digits))) * (-1 if parts.sign else 1)
+        return units, -parts.exponent
+
+    def column(name: str) -> list[Any]:
+        match name:
+            case "id":
+                return [
+                    bytes.fromhex(i["id"].replace("-", "")) if "id" in i else None for i in items
+                ]
+            case "amount":
+                return [amount(item)[0] for item in items]
+            case "decimals":
+                return [amount(item)[1] for item in items]
+            case "value_date":
+                days = [i.get("value_date") for i in items]
+                return [None if d is None else int(np.datetime64(d).astype(int)) for d in days]
+            case "expires_at":
+                times = [i.get("expires_at") for i in items]
+                return [None if t is None else datetime.fromisoformat(t) for t in times]
+        return [item.get(name) for item in items]
+
+    def array(name: str, kind: pa.DataType) -> pa.Array:
+        if name == "value_date":
+            return pa.array(column(name), pa.int32()).view(kind)
+        if pa.types.is_dictionary(kind):
+            return pa.array(column(name), kind.value_type).dictionary_encode().cast(kind)
+        return pa.array(column(name), kind)
+
+    return pa.record_batch({name: array(name, kind) for name, kind in schema.items()})
+
+
+def written(*batches: pa.RecordBatch, compression: str | None = None, **envelope: object) -> bytes:
+    given = {"type": "bulk", "id": OTHER_ID, "count": batches[0].num_rows} | envelope
+    header = json.dumps({k: v for k, v in given.items() if v is not ...})
+    schema = batches[0].schema.with_metadata({"clearing": header})
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    return sink.getvalue().to_pybytes()
+
+
+def total(items: Sequence[dict[str, Any]]) -> str:
+    return str(sum(Decimal(item.get("amount", "0")) for item in items))
+
+
+def stream(items: Sequence[dict[str, Any]], **envelope: Any) -> bytes:
+    return written(batch_of(items), **({"control_sum": total(items)} | envelope))
+
+
+def unhashed(value: bytes) -> list[Line]:
+    """The rows, but for the hash of the record's bytes, which is no other form's."""
+    found = lines_of(decode([value]).rows)
+    return [
+        line._replace(
+            detail=line.detail
+            and type(line.detail)(
+                code=line.detail.code,
+                hash="",
+                detail=line.detail.detail,
+                id=line.detail.id,
+                item=line.detail.item,
+            )
+        )
+        for line in found
+    ]
+
+
+def refusal(value: bytes) -> tuple[int, str]:
+    """Code and text of a record that is refused as a whole."""
+    [line] = lines_of(decode([value]).rows)
+    assert line.detail is not None
+    assert (line.item, line.detail.hash) == (-1, exact.record_hash(value))
+    return line.reject, line.detail.detail
+
+
+NAMES = st.sampled_from(["ALPHHKHH", "BETAHKHH", "A", "АLPHHKHH", "x" * 36, "$POOL", ""])
+ITEMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["payment", "token_transfer", "token_transfer", "return", "cancel", ""]),
+        "id": st.sampled_from([ID, THIRD_ID, ID.replace("-4", "-5"), ID.replace("-8d", "-0d"), ID[::-1]]),
+        "debtor": NAMES,
+        "creditor": NAMES,
+        "asset": st.sampled_from(["HKD", "COIN-1", "H K D", ""]),
+        "amount": st.sampled_from(["1", "0", "0.00", "12.50", "0.000000000000000001", "999999999999999999"]),
+        "value_date": st.sampled_from(["2026-03-02", "0001-01-01", "9999-12-31", "-0400-01-01", "10000-01-01"]),
+        "end_to_end_id": st.sampled_from(["INV 2026/17", " x", "x" * 36, "a\x00b", ""]),
+        "chain_reference": st.sampled_from([REFERENCE, "", "x" * 201]),
+        "priority": st.sampled_from(["NORM", "HIGH", "URGT", "SLOW", ""]),
+        "expires_at": st.sampled_from(["2026-03-02T12:00:00.250+00:00", "1960-01-01T00:00:00+00:00"]),
+        "window": st.sampled_from([1, 2**31 - 1, 0, -1]),
+    },
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.booleans(), ITEMS), min_size=1, max_size=6))
+def test_rows_are_those_of_the_same_payments_as_json(
+    drawn: list[tuple[bool, dict[str, Any]]],
+) -> None:
+    """Sound and unsound rows, whatever is missing; and the same code and words for what is refused."""
+    items = [payment() | changes if whole else changes for whole, changes in drawn]
+    as_json = [item if "type" in item else {"type": "payment"} | item for item in items]
+    assert unhashed(stream(items)) == unhashed(raw(bulk(as_json, total(items))))
+
+
+def test_columns_that_nobody_needs_may_be_left_out() -> None:
+    items = [payment(), payment(id=THIRD_ID, asset="CNH", amount="3")]
+    few = {name: SCHEMA[name] for name in list(SCHEMA)[1:9]}
+    value = written(batch_of(items, few), control_sum="15.5")
+    assert unhashed(value) == unhashed(raw(bulk(items, "15.50")))
+
+
+def test_streams_stand_among_other_records_in_their_order() -> None:
+    one, other = payment(), transfer(id=THIRD_ID)
+    records = [
+        raw(one),
+        stream([one, payment(amount="0")]),
+        b"rubbish",
+        stream([other]),
+        raw(other),
+    ]
+    decoded = decode(records)
+    alone = [lines_of(decode([record]).rows) for record in records]
+    assert lines_of(decoded.rows) == [line for rows in alone for line in rows]
+    assert decoded.record.tolist() == [0, 1, 1, 2, 3, 4]
+    assert decode([records[3], records[1]]).record.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("envelope", "code"),
+    [
+        ({"type": ...}, Code.FIELD),
+        ({"type": "payment"}, Code.FIELD),
+        ({"id": ...}, Code.FIELD),
+        ({"id": "x"}, Code.ID),
+        ({"version": 2}, Code.VERSION),
+        ({"more": 1}, Code.FIELD),
+        ({"count": 2}, Code.ITEM_COUNT),
+        ({"count": "1"}, Code.FIELD),
+        ({"count": True}, Code.FIELD),
+        ({"control_sum": "1.00"}, Code.CONTROL_SUM),
+        ({"control_sum": 12.5}, Code.AMOUNT_SYNTAX),
+    ],
+    ids=str,
+)
+def test_an_envelope_that_does_not_hold(envelope: dict[str, object], code: Code) -> None:
+    assert refusal(stream([payment()], **envelope))[0] == code
+
+
+@pytest.mark.parametrize("changes", [{"amount": -1}, {"amount": 10**18}, {"decimals": 19}])
+def test_amounts_that_no_text_could_say_break_the_control_sum(changes: dict[str, int]) -> None:
+    batch = batch_of([payment()])
+    for name, value in changes.items():
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, name, pa.array([value], SCHEMA[name]))
+    assert refusal(written(batch, control_sum="1")) == (
+        Code.CONTROL_SUM,
+        "the amount of item 0 cannot be read",
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "code"),
+    [
+        (SCHEMA | {"amount": pa.float64()}, Code.FIELD),
+        (SCHEMA | {"amount": pa.decimal128(18, 2)}, Code.FIELD),
+        (SCHEMA | {"expires_at": pa.timestamp("us", "UTC")}, Code.FIELD),
+        (SCHEMA | {"expires_at": pa.timestamp("ms")}, Code.FIELD),
+        (SCHEMA | {"debtor": pa.large_string()}, Code.FIELD),
+        (SCHEMA | {"link": pa.string()}, Code.FIELD),
+        ({name: kind for name, kind in SCHEMA.items() if name != "asset"}, Code.FIELD),
+    ],
+    ids=["float", "decimal", "microseconds", "no zone", "large", "unknown", "missing"],
+)
+def test_a_schema_that_is_another(schema: dict[str, pa.DataType], code: Code) -> None:
+    assert refusal(written(batch_of([], schema), control_sum="0", count=0))[0] == code
+
+
+def test_a_column_that_stands_twice() -> None:
+    batch = batch_of([payment()])
+    twice = pa.RecordBatch.from_arrays(
+        [*batch.columns, batch.column("asset")], names=[*batch.schema.names, "asset"]
+    )
+    assert refusal(written(twice, control_sum="12.50"))[0] == Code.DUPLICATE_KEY
+
+
+def test_what_is_not_exactly_one_stream_of_one_batch() -> None:
+    """Cut anywhere, several batches, a second stream, bytes behind the end; none raises, each is refused alone."""
+    value, batch = stream([payment()]), batch_of([payment()])
+    wrong = [value[:cut] for cut in range(4, len(value) - 8, 7)]
+    wrong += [value * 2, value + b"x", written(batch, batch, control_sum="25")]
+    wrong += [written(batch, control_sum="12.50", compression=codec) for codec in ("lz4", "zstd")]
+    for each in wrong:
+        assert refusal(each)[0] == Code.SYNTAX, each
+    assert [line.reject for line in unhashed(value)] == [0]
+
+
+@given(st.data())
+def test_a_stream_with_wrong_bytes_never_raises(data: st.DataObject) -> None:
+    """It is refused, or it is another stream that can be read."""
+    value = bytearray(stream([payment(), transfer(id=THIRD_ID)]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        value[data.draw(st.integers(4, len(value) - 1))] = data.draw(st.integers(0, 255))
+    rows = lines_of(decode([bytes(value)]).rows)
+    assert len(rows) in (1, 2)
+
+
+def test_as_many_as_a_bulk_may_have_and_one_more() -> None:
+    items = [payment(amount="1")] * exact.MAX_BULK_ITEMS
+    assert len(decode([stream(items)]).rows) == len(items)
+    code, text = refusal(stream([*items, payment(amount="1")]))
+    assert (code, text) == (Code.TOO_LARGE, "more than 50000 items")
+
+
+def test_an_empty_bulk() -> None:
+    assert refusal(stream([]))[0] == Code.ITEM_COUNT
