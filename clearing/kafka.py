@@ -22,8 +22,8 @@ from clearing import failpoints
 
 _log = structlog.get_logger()
 
-# A request that is not answered for so long: the connection is taken for dead, the request is sent again on a new one.
-# Nothing here asks a broker to wait nearly as long, and aiokafka's own 40 s would be as long a stall.
+# A connection on which a request is not answered for so long is taken for dead, and a new one is made. Nothing here
+# asks a broker to wait nearly as long, and aiokafka's own 40 s would be as long a stall.
 REQUEST_TIMEOUT_MS = 15_000
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
 
@@ -163,15 +163,27 @@ async def read_to_end(
 
 
 async def discard(client: AIOKafkaProducer, timeout_s: float) -> None:
-    """Throw a producer away, within a bound: what it could not send in time is nobody's loss any more."""
+    """Throw a producer away, within a bound: what it could not send in time is nobody's loss any more.
+
+    aiokafka's stop() flushes first. Cancelled there, it leaves its sender behind, which would go on for ever with
+    what nobody waits for, on new connections.
+    """
     stop = asyncio.create_task(client.stop())
     await asyncio.wait([stop], timeout=timeout_s)
     if not stop.done():
-        stop.cancel()
-        await asyncio.wait([stop], timeout=timeout_s)
+        await _end(stop)
+        await _end(client._sender.sender_task)
+        client._message_accumulator.fail_all(KafkaError("the producer was discarded"))
         await client.client.close()
     elif not stop.cancelled() and (error := stop.exception()) is not None:
         _log.debug("producer_discarded", error=repr(error))
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    """Cancel until it has ended: a sender that is cancelled once waits for every request on its way."""
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.01)
 
 
 class TopicRecord(NamedTuple):

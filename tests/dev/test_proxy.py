@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.produce import ProduceRequest_v2, ProduceRequest_v7
 
+from clearing import kafka
 from clearing.dev.kafka import EmbeddedKafka
 from clearing.dev.process import accepts
 from clearing.dev.proxy import KafkaProxy, TcpProxy
@@ -275,6 +276,34 @@ async def test_half_open_is_silent_until_the_client_gives_up(
         await proxy.heal()
         await asyncio.wait_for(sent, 10)
     await until_committed(broker, topic, b"a", b"c", b"b")
+
+
+async def test_a_discarded_producer_is_quiet(proxy: KafkaProxy, topic: str) -> None:
+    """One that could not send is not to go on trying behind its owner's back."""
+    before = asyncio.all_tasks()
+    for lost in (proxy.half_open, proxy.cut, None):
+        producer = kafka.producer(proxy.bootstrap, client="one", transactional_id=topic)
+        await producer.start()
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"open")
+        if lost is not None:
+            await lost("one")
+        else:
+            proxy.answer(Api.PRODUCE, ErrorCode.NOT_ENOUGH_REPLICAS, times=None)
+        sent = await producer.send(topic, b"never")
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(kafka.discard(producer, 0.1), 5)
+        assert sent.done()
+        assert isinstance(sent.exception(), KafkaError)
+        await proxy.heal()
+    asked = [
+        proxy.on_request(api, lambda _: None, client="one", times=None)
+        for api in (Api.PRODUCE, Api.METADATA, Api.INIT_PRODUCER_ID)
+    ]
+    await asyncio.sleep(0.3)
+    assert not any(rule.hits for rule in asked)
+    left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}
+    assert not [name for name in left if name.startswith(("Sender", "AIOKafkaProducer"))], left
 
 
 async def test_cut_by_client_and_reset(
