@@ -49,10 +49,10 @@ def explain(error: BaseException, *, bootstrap: str = "", dsn: str = "") -> Fail
         return Failure("interrupted", code=ExitCode.INTERRUPTED)
     if _is(error, "clearing.config", "ConfigError"):
         return Failure(text, "clearing config show", ExitCode.USAGE)
-    if _is(error, "clearing.core.faults", "Halt") or _is(
-        error, "clearing.log.records", "UnreadableLog"
-    ):
-        return Failure(f"halted: {text}", "clearing status; clearing replay", ExitCode.HALTED)
+    if _is(error, "clearing.core.faults", "Halt"):
+        halt: Any = error
+        page = f"ops/runbooks/{halt.kind.value}.md"
+        return Failure(f"halted: {text}", f"clearing status; see {page}", ExitCode.HALTED)
     if _is(error, "aiokafka.errors", "KafkaConnectionError", "NodeNotReadyError"):
         return Failure(
             f"cannot reach Kafka at {bootstrap or 'the given address'}",

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from clearing.core.faults import HaltKind
 from clearing.core.outputs import LinkedLeg
 
 
@@ -352,3 +353,28 @@ class DirectoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     netting_set: str
     partition: int
+
+
+class HaltRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Record of `halts`: a service has stopped for a netting set and waits for a person. Told at least once.
+
+    By key the latest holds; without a value: it has gone beyond. topic, partition, offset: the record that it could
+    not pass; offset -1: it is not about one record. times: how often this very place was met, by whatever process,
+    first and last by the clock of its host. RETRY: an operator (`retried_by`) has asked for another try.
+    """
+
+    netting_set: str
+    service: str  # engine, dispatch, intake, sink-<ledger>
+    state: Literal["HALTED", "RETRY"] = "HALTED"
+    kind: HaltKind
+    reason: str  # one sentence: what was expected, what was found
+    topic: str
+    partition: int
+    offset: int
+    next_command: str
+    runbook: str
+    times: int
+    first_at_ms: int
+    at_ms: int
+    owner: str  # host and process, for people
+    retried_by: str = ""

@@ -51,6 +51,11 @@ class Topics:
         return f"{self.prefix}journal"
 
     @property
+    def halts(self) -> str:
+        """Compacted by service: what has stopped and waits for a person. Nothing of money depends on it."""
+        return f"{self.prefix}halts"
+
+    @property
     def commands(self) -> str:
         return f"{self.prefix}commands"
 

@@ -74,6 +74,7 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (USE, "publish", "publish:publish"),
     (USE, "command", "command:app"),
     (USE, "follow", "follow:app"),
+    (USE, "retry", "retry:retry"),
     (PROVE, "status", "status:status"),
     (PROVE, "explain", "explain:explain"),
     (PROVE, "queue", "queue:queue"),

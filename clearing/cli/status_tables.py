@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clearing.cli.status_halts import halt_tables
 from clearing.cli.status_parts import clock, table_of
 from clearing.cli.status_waiting import waiting_tables
 from clearing.core.outputs import Position
@@ -24,6 +25,7 @@ def tables(report: StatusReport) -> RenderableType:
     )
     return Group(
         head,
+        *halt_tables(report),
         _services(report),
         _lags(report),
         _windows(report),

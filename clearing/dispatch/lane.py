@@ -9,11 +9,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from clearing import failpoints
 from clearing.core.faults import Halt, HaltKind
@@ -23,6 +22,7 @@ from clearing.dispatch.outbox import Delivery, Outbox
 from clearing.dispatch.resolutions import resolution_records
 from clearing.dispatch.statuses import final_records, status_records
 from clearing.dispatch.told import Place, StatusTopics
+from clearing.halts import as_halt
 from clearing.kafka import RawRecord
 from clearing.log.records import (
     OUTCOMES_KEY,
@@ -32,12 +32,14 @@ from clearing.log.records import (
     decode_event,
     decode_outcomes,
     decode_resolutions,
+    log_offset_of,
     outcomes_header,
 )
 from clearing.names import Topics
 
 POLL_MS = 500
 RECORDS_PER_POLL = 32
+_PASSING = (KafkaError, OSError, TimeoutError)
 
 _log = structlog.get_logger()
 
@@ -55,7 +57,7 @@ class Lane:
 
     A reader each: aiokafka fetches nothing from a broker for 100 ms while some of what it has is not consumed,
     and of the log there is always more than outcomes.
-    Halt, UnreadableLog: it must not go on without a person; KafkaError: to be begun anew.
+    Halt: it must not go on without a person; KafkaError, OSError, TimeoutError: to be begun anew.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Lane:
         self._committable: int | None = None
         self._log_ahead: Iterator[RawRecord] = iter(())
         self._log_offset = -1
+        self._answered = -1  # the last log offset whose rows were told of
         self._indexes: defaultdict[str, int] = defaultdict(int)  # next one of _log_offset, by bank
         self._told: dict[str, Place | None] = {}  # at the start of this lane, by bank
         self._without_topic: set[str] = set()
@@ -96,7 +99,12 @@ class Lane:
                 for record in batches.get(self.outcomes, ()):
                     failpoints.at("dispatch.read")
                     await self._outbox.room()
-                    await self._tell(record)
+                    try:
+                        await self._tell(record)
+                    except _PASSING:
+                        raise
+                    except Exception as error:
+                        raise as_halt(error).at(*self.outcomes, record.offset) from error
                     await asyncio.sleep(0)  # heartbeats and the senders get their turn
                 end = reader.last_stable_offset(self.outcomes) or 0
                 self._unread = max(0, end - await reader.position(self.outcomes))
@@ -187,6 +195,12 @@ class Lane:
     async def _status_notices(self, value: bytes) -> list[Notice]:
         header = outcomes_header(value)
         self._advance(header.netting_set, header.log_offset)
+        if header.log_offset == self._answered:
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"the rows of log offset {header.log_offset} are answered twice: the engine does that once",
+            )
+        self._answered = header.log_offset
         outcomes = decode_outcomes(value)
         log_value = await self._log_value(header.log_offset)
         with metrics.build_seconds.labels(self.netting_set).time():
@@ -267,18 +281,9 @@ class Lane:
         self._without_topic = (self._without_topic | new) - existing
 
 
-class _Place(msgspec.Struct):
-    """What every JSON record of `outcomes` says of where it belongs."""
-
-    log_offset: int
-
-
-_place = msgspec.json.Decoder(_Place).decode
-
-
 def _log_offset(record: RawRecord) -> int:
     """Log offset of a record of `outcomes`, of any kind."""
-    assert record.value is not None, f"outcomes offset {record.offset} is empty"
-    if record.key == OUTCOMES_KEY:
-        return outcomes_header(record.value).log_offset
-    return _place(record.value).log_offset
+    offset = log_offset_of(record.key, record.value)
+    if offset is None:
+        raise UnreadableLog(f"outcomes offset {record.offset} is none of ours")
+    return offset

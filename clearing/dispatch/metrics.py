@@ -38,7 +38,6 @@ send_seconds = Histogram(
     buckets=_SECONDS,
 )
 in_flight_bytes = Gauge("clearing_dispatch_in_flight_bytes", "Made, not acknowledged yet")
-halted = Gauge("clearing_dispatch_halted", "1: stopped, a person has to look", ["partition"])
 restarts = Counter("clearing_dispatch_restarts", "Times all was begun anew after a Kafka error")
 
 

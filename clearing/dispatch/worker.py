@@ -25,12 +25,12 @@ from aiokafka.errors import (
 
 from clearing import failpoints, kafka
 from clearing.config import Settings
-from clearing.core.faults import Halt
 from clearing.dispatch import metrics
 from clearing.dispatch.lane import Lane
 from clearing.dispatch.outbox import Outbox
 from clearing.dispatch.told import StatusTopics
-from clearing.log.records import UnreadableLog
+from clearing.halts import Halts
+from clearing.scheme.directory import read_directory
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
@@ -47,6 +47,8 @@ LASTING_ERRORS = (
     TopicAuthorizationFailedError,
     UnsupportedVersionError,
 )
+# Whatever else comes of Kafka or the network: all is begun anew.
+_PASSING = (KafkaError, OSError, TimeoutError)
 
 _log = structlog.get_logger()
 
@@ -54,6 +56,8 @@ _log = structlog.get_logger()
 async def run(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     """Tell what the group assigns until cancelled. Raises KafkaError if it could never begin, or must not go on."""
     begun = False
+    # Outlives the clients: what has halted stays so.
+    halts = Halts(settings, "dispatch", settings.topics.outcomes)
 
     def now_ready() -> None:
         nonlocal begun
@@ -61,20 +65,23 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
             ready()
         begun = True
 
-    while True:
-        try:
-            await _serve(settings, now_ready)
-        except LASTING_ERRORS:
-            raise
-        except (KafkaError, OSError, TimeoutError) as error:
-            if not begun:
+    try:
+        while True:
+            try:
+                await _serve(settings, halts, now_ready)
+            except LASTING_ERRORS:
                 raise
-            metrics.restarts.inc()
-            _log.warning("begin_anew", error=repr(error))
-        await asyncio.sleep(RETRY_S)
+            except _PASSING as error:
+                if not begun:
+                    raise
+                metrics.restarts.inc()
+                _log.warning("begin_anew", error=repr(error))
+            await asyncio.sleep(RETRY_S)
+    finally:
+        await halts.close()
 
 
-async def _serve(settings: Settings, ready: Callable[[], None]) -> None:
+async def _serve(settings: Settings, halts: Halts, ready: Callable[[], None]) -> None:
     """One life of all clients."""
     consumer = kafka.consumer(
         settings.bootstrap,
@@ -95,7 +102,8 @@ async def _serve(settings: Settings, ready: Callable[[], None]) -> None:
         await stack.enter_async_context(kafka.started(scanner))
         outbox = Outbox(producer)
         stack.push_async_callback(outbox.close)
-        dispatch = _Dispatch(settings, consumer, StatusTopics(scanner, settings.topics), outbox)
+        statuses = StatusTopics(scanner, settings.topics)
+        dispatch = _Dispatch(settings, consumer, statuses, outbox, halts)
         consumer.subscribe([settings.topics.outcomes], listener=dispatch)
         await stack.enter_async_context(kafka.started(consumer))
         stack.push_async_callback(dispatch.hand_over)
@@ -115,7 +123,9 @@ class _Dispatch(ConsumerRebalanceListener):
         consumer: AIOKafkaConsumer,
         statuses: StatusTopics,
         outbox: Outbox,
+        halts: Halts,
     ) -> None:
+        self._halts = halts
         self._settings = settings
         self._consumer = consumer
         self._statuses = statuses
@@ -141,7 +151,7 @@ class _Dispatch(ConsumerRebalanceListener):
             self._tasks[partition] = asyncio.create_task(self._tell(partition))
         for task in self._tasks.values():
             if task.done():
-                task.result()  # only a KafkaError leaves _tell
+                task.result()  # only what is begun anew leaves _tell
         await self._commit()
         for lane in self._lanes.values():
             if lane.netting_set:
@@ -177,7 +187,18 @@ class _Dispatch(ConsumerRebalanceListener):
     async def _tell(self, partition: TopicPartition) -> None:
         """One lane for as long as its partition is assigned here. A lane that halts leaves the others alone."""
         number = partition.partition
-        metrics.halted.labels(number).set(0)
+        await self._halts.before_serving(number)
+        while True:
+            try:
+                await self._run_lane(partition)
+            except _PASSING:
+                raise
+            except Exception as error:  # never skip: a person has to look before it starts again
+                name = self._lanes[partition].netting_set or await self._name_of(number)
+                await self._halts.stand_still(name, number, error)
+
+    async def _run_lane(self, partition: TopicPartition) -> None:
+        number = partition.partition
         bootstrap, client = self._settings.bootstrap, f"clearing-dispatch-{number}"
         async with (
             kafka.started(kafka.consumer(bootstrap, client=client)) as outcomes,
@@ -185,22 +206,16 @@ class _Dispatch(ConsumerRebalanceListener):
         ):
             lane = Lane(outcomes, log, self._settings.topics, number, self._statuses, self._outbox)
             self._lanes[partition] = lane
-            try:
-                await lane.run(await self._consumer.committed(partition))
-            except KafkaError:
-                raise
-            except Exception as error:
-                # Halt and UnreadableLog say why in one sentence; anything else is a bug, which is no
-                # better a reason to go on. Never skip: a person has to look before it starts again.
-                foreseen = isinstance(error, Halt | UnreadableLog)
-                metrics.halted.labels(number).set(1)
-                _log.critical(
-                    "halted",
-                    netting_set=lane.netting_set,
-                    partition=number,
-                    reason=str(error) if foreseen else repr(error),
-                    exc_info=None if foreseen else error,
-                )
+            await lane.run(await self._consumer.committed(partition))
+
+    async def _name_of(self, number: int) -> str:
+        """The netting set of a partition, of which a lane knows only once it has read something."""
+        try:
+            directory = await read_directory(self._settings.bootstrap, self._settings.topics)
+        except KafkaError as error:
+            _log.warning("directory_unread", error=repr(error))
+            directory = {}
+        return next((name for name, its in directory.items() if its == number), f"of-{number}")
 
     async def _commit(self) -> None:
         offsets = {
@@ -220,3 +235,5 @@ class _Dispatch(ConsumerRebalanceListener):
             _log.warning("not_committed", error=repr(error))
             return
         self._committed |= offsets
+        for partition, offset in offsets.items():
+            self._halts.passed(partition.partition, offset)

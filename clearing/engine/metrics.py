@@ -26,7 +26,11 @@ recovery_seconds = Gauge(
 )
 doubts = Counter("clearing_engine_doubts", "Transactions given up as doubtful", ["netting_set"])
 fenced = Counter("clearing_engine_fenced", "Times another owner took over", ["netting_set"])
-halted = Gauge("clearing_engine_halted", "1: halted, a person has to look", ["netting_set"])
+snapshots_refused = Counter(
+    "clearing_engine_snapshots_refused",
+    "Snapshots that could not be trusted: an older one or a replay served",
+    ["netting_set"],
+)
 owned = Gauge("clearing_engine_owned", "1: this process serves the netting set", ["netting_set"])
 ticks = Counter("clearing_engine_ticks", "Ticks written on an idle log", ["netting_set"])
 lag_records = Gauge("clearing_engine_lag_records", "Log records not applied yet", ["netting_set"])

@@ -6,24 +6,32 @@ Any doubt (timeout, disconnect, failed send) throws the producer away; the journ
 
 import asyncio
 import os
-import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
+from aiokafka.structs import RecordMetadata
 from msgspec.json import encode
 
 from clearing import __version__, failpoints, kafka
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.engine import metrics
 from clearing.engine.machine import Machine
-from clearing.engine.recovery import last_transaction, recover
+from clearing.engine.ownership import Ownership
+from clearing.engine.recovery import check_outcomes, last_transactions, recover
 from clearing.engine.snapshots import SnapshotStore, snapshot_name
 from clearing.engine.telemetry import count
+from clearing.halts import as_halt
 from clearing.log import control
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
 from clearing.names import Topics
@@ -32,9 +40,12 @@ TRANSACTION_TIMEOUT_MS = 30_000
 COMMIT_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
 RECORDS_PER_CYCLE = 24  # log records in one transaction: bounds memory, and what a doubt costs
+# And the longest it steps before it commits: a cycle that outlives the group's session would be lost with it, and
+# the next owner would meet the same work. Which records share a transaction changes nothing in them.
+CYCLE_S = 1.0
 IDLE_POLL_MS = 500
 SNAPSHOT_EVERY_RECORDS = 2_000
-RETRY_S = 0.5
+RETRY_S_FIRST, RETRY_S_MAX = 0.5, 5.0
 
 _log = structlog.get_logger()
 
@@ -44,7 +55,10 @@ class Fenced(Exception):
 
 
 class Processor:
-    """Serves one netting set until it is cancelled, fenced (Fenced) or halts (Halt, UnreadableLog)."""
+    """Serves one netting set until it is cancelled, fenced (Fenced) or halts (Halt; any other error is a bug).
+
+    passed: told the next log offset whenever it has gone on, for those who remember where it had halted.
+    """
 
     def __init__(
         self,
@@ -54,6 +68,7 @@ class Processor:
         partition: int,
         store: SnapshotStore,
         snapshot_every_s: float = 60.0,
+        passed: Callable[[int], None] = lambda next_offset: None,
     ) -> None:
         self.bootstrap = bootstrap
         self.topics = topics
@@ -63,6 +78,7 @@ class Processor:
         self.snapshot_every_s = snapshot_every_s
         self.log = TopicPartition(topics.log, partition)
         self.journal = TopicPartition(topics.journal, partition)
+        self._passed = passed
         self._sequence = 0
         self._snapshot = ""  # latest complete one
         self._snapshot_at: tuple[float, int] = (
@@ -72,32 +88,43 @@ class Processor:
         self._writing: asyncio.Task[str] | None = None
 
     async def run(self) -> None:
-        """Own, again after every doubt."""
+        """Own, again after every doubt; less and less often while nothing comes of it."""
+        retry_s = RETRY_S_FIRST
         while True:
+            sequence = self._sequence
             try:
                 await self._own()
             except (ProducerFenced, InvalidProducerEpoch) as error:
                 metrics.fenced.labels(self.netting_set).inc()
                 raise Fenced(str(error)) from error
+            except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+                raise Halt(
+                    HaltKind.REFUSED,
+                    f"Kafka refuses what the engine has to write for {self.netting_set} as too large: {error}",
+                ) from error
             except (KafkaError, TimeoutError, OSError) as error:
                 metrics.doubts.labels(self.netting_set).inc()
                 _log.warning("doubt", netting_set=self.netting_set, error=repr(error))
-            except AssertionError as error:
-                raise Halt(f"an invariant of the engine is broken: {error}") from error
             finally:
                 metrics.owned.labels(self.netting_set).set(0)
-            await asyncio.sleep(RETRY_S)
+            retry_s = RETRY_S_FIRST if self._sequence > sequence + 1 else retry_s
+            await asyncio.sleep(retry_s)
+            retry_s = min(2 * retry_s, RETRY_S_MAX)
 
     async def _own(self) -> None:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
             async with self._reader(self.journal) as journal:
-                transaction = await last_transaction(journal, self.journal)
+                last = await last_transactions(journal, self.journal)
+                await check_outcomes(
+                    journal, TopicPartition(self.topics.outcomes, self.partition), last
+                )
+            transaction = last[-1] if last else None
             failpoints.at("engine.recover.journal_read")
             reader = await stack.enter_async_context(self._reader(self.log))
             machine = await recover(
-                reader, self.log, transaction, self.netting_set, self.store, secrets.randbits(64)
+                reader, self.log, self.journal, last, self.netting_set, self.store
             )
             self._sequence = transaction.sequence if transaction else 0
             self._snapshot = transaction.snapshot if transaction else ""
@@ -105,6 +132,7 @@ class Processor:
             metrics.recoveries.labels(self.netting_set).inc()
             metrics.recovery_seconds.labels(self.netting_set).set(time.monotonic() - began)
             metrics.owned.labels(self.netting_set).set(1)
+            self._passed(machine.next_offset)
             _log.info(
                 "serving",
                 netting_set=self.netting_set,
@@ -145,24 +173,24 @@ class Processor:
         """The main path: everything a cycle's log records caused goes into one transaction."""
         reader.seek(self.log, machine.next_offset)
         ticker = Ticker(self.bootstrap, self.log)
+        ownership = Ownership()
         try:
             while True:
                 wait_ms = ticker.wait_ms(machine.state.next_due_ms())
                 batches = await reader.getmany(
                     self.log, timeout_ms=wait_ms, max_records=RECORDS_PER_CYCLE
                 )
-                records = batches.get(self.log, [])
-                if not records:
+                read = batches.get(self.log, [])
+                if not read:
                     await ticker.tick_if(machine.state.next_due_ms(), self.netting_set)
                     continue
                 failpoints.at("engine.read")
-                outputs: list[OutputRecord] = []
                 with metrics.step_seconds.labels(self.netting_set).time():
-                    for record in records:
-                        outputs += await self._apply(machine, record)
-                        await asyncio.sleep(0)  # heartbeats and the producer get their turn
+                    records, outputs = await self._step(machine, read)
                 failpoints.at("engine.applied")
-                await self._transact(producer, machine, outputs)
+                stored = await self._transact(producer, machine, outputs)
+                ownership.check(stored)
+                self._passed(machine.next_offset)
                 count(self.netting_set, machine, outputs, len(records))
                 end = reader.highwater(self.log) or machine.next_offset
                 metrics.lag_records.labels(self.netting_set).set(max(0, end - machine.next_offset))
@@ -170,28 +198,44 @@ class Processor:
                     max(0.0, time.time() - records[-1].timestamp / 1000)
                 )
                 self._snapshot_if_due(machine)
+                if len(records) < len(read):
+                    reader.seek(self.log, machine.next_offset)
         finally:
             await ticker.close()
 
+    async def _step(
+        self, machine: Machine, records: Sequence[kafka.RawRecord]
+    ) -> tuple[Sequence[kafka.RawRecord], list[OutputRecord]]:
+        """Apply these records, or the first of them if they take long; those, and what they caused."""
+        outputs: list[OutputRecord] = []
+        began_s = time.monotonic()
+        for number, record in enumerate(records, 1):
+            outputs += await self._apply(machine, record)
+            await asyncio.sleep(0)  # heartbeats and the producer get their turn
+            if time.monotonic() - began_s > CYCLE_S:
+                return records[:number], outputs
+        return records, outputs
+
     async def _apply(self, machine: Machine, record: kafka.RawRecord) -> list[OutputRecord]:
-        """What a log record causes. A broken invariant leaves the state behind, for people to look at."""
+        """What a log record causes. A bug or a broken invariant leaves the state behind, for people to look at."""
         try:
             return machine.apply(record.key, record.value, record.offset, record.timestamp)
-        except (Halt, AssertionError) as error:
+        except Exception as error:
+            halt = as_halt(error).at(self.log.topic, self.partition, record.offset)
+            if halt.kind not in (HaltKind.INVARIANT, HaltKind.BUG):
+                raise halt from error
             name = f"halted-{record.offset}"
             try:
                 path = await asyncio.to_thread(self.store.write_halted, name, machine.dump())
-                _log.error(
-                    "halted", netting_set=self.netting_set, state=str(path), error=str(error)
-                )
+                _log.error("state_kept", netting_set=self.netting_set, path=str(path))
             except OSError as fault:  # the halt counts, not its dump
                 _log.error("no_state_dump", netting_set=self.netting_set, error=repr(fault))
-            raise
+            raise halt from error
 
     async def _transact(
         self, producer: AIOKafkaProducer, machine: Machine, outputs: list[OutputRecord]
-    ) -> None:
-        """Outputs and the journal's Transaction, all or nothing. Raises on any doubt."""
+    ) -> list[RecordMetadata]:
+        """Outputs and the journal's Transaction, all or nothing; where they stand. Raises on any doubt."""
         self._collect_snapshot()
         self._sequence += 1
         transaction = Transaction(
@@ -213,8 +257,9 @@ class Processor:
             for record in (*outputs, journal)
         ]
         with metrics.transaction_seconds.labels(self.netting_set).time():
-            await kafka.transact(producer, written, COMMIT_TIMEOUT_S)
+            stored = await kafka.transact(producer, written, COMMIT_TIMEOUT_S)
         metrics.transactions.labels(self.netting_set).inc()
+        return stored
 
     def _snapshot_if_due(self, machine: Machine) -> None:
         """Copy the state now, write it aside; the next transaction after that names it in the journal."""

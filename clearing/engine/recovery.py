@@ -4,73 +4,163 @@ Called after fencing, never before: what the predecessor left open has been abor
 """
 
 import asyncio
+import secrets
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from clearing import failpoints
-from clearing.core.faults import Halt, HaltKind
+from clearing import failpoints, kafka
+from clearing.core.faults import Halt, HaltKind, Place
+from clearing.engine import metrics
 from clearing.engine.machine import Machine
 from clearing.engine.snapshots import SnapshotStore
-from clearing.kafka import read_to_end
-from clearing.log.records import TRANSACTION_KEY, Transaction, decode_transaction
+from clearing.halts import as_halt
+from clearing.log.records import (
+    TRANSACTION_KEY,
+    Transaction,
+    UnreadableLog,
+    decode_transaction,
+    log_offset_of,
+)
 
 _log = structlog.get_logger()
 
 
 async def last_transaction(reader: AIOKafkaConsumer, journal: TopicPartition) -> Transaction | None:
     """The journal's last Transaction, None on an empty journal. The reader is read_committed and assigned."""
+    found = await last_transactions(reader, journal)
+    return found[-1] if found else None
+
+
+async def last_transactions(reader: AIOKafkaConsumer, journal: TopicPartition) -> list[Transaction]:
+    """The journal's last Transaction and the one before it, as far as there are such. Raises UnreadableLog."""
     first = (await reader.beginning_offsets([journal]))[journal]
     end = (await reader.end_offsets([journal]))[journal]
     back = 64
     while True:
         start = max(first, end - back)
-        last = None
-        async for record in read_to_end(reader, journal, start):
+        last: deque[kafka.RawRecord] = deque(maxlen=2)
+        async for record in kafka.read_to_end(reader, journal, start):
             if record.key == TRANSACTION_KEY and record.value:
-                last = record.value
-        if last is not None:
-            return decode_transaction(last)
-        if start == first:
-            return None
+                last.append(record)
+        if last or start == first:
+            return [
+                *_readable(list(last)[:-1]),
+                *(_transaction(journal, r) for r in list(last)[-1:]),
+            ]
         back *= 8  # only markers and aborted records there: look further back
+
+
+def _readable(records: Sequence[kafka.RawRecord]) -> Iterator[Transaction]:
+    """Of the one before the last: only looked at where the last is in doubt."""
+    for record in records:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            yield decode_transaction(record.value or b"")
+
+
+def _transaction(journal: TopicPartition, record: kafka.RawRecord) -> Transaction:
+    try:
+        return decode_transaction(record.value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnreadableLog(
+            f"{journal.topic} offset {record.offset} is no transaction that this version can read: {error}",
+            Place(*journal, record.offset),
+        ) from error
+
+
+async def check_outcomes(
+    reader: AIOKafkaConsumer, outcomes: TopicPartition, last: Sequence[Transaction]
+) -> None:
+    """Outcomes reach no further than the journal: they are written with it. Raises Halt: what the journal has lost
+    would be cleared, settled and told a second time."""
+    goal = last[-1].next_offset if last else 0
+    reader.assign([outcomes])
+    first = (await reader.beginning_offsets([outcomes]))[outcomes]
+    end = (await reader.end_offsets([outcomes]))[outcomes]
+    back = 8
+    while True:
+        start = max(first, end - back)
+        seen = [record async for record in kafka.read_to_end(reader, outcomes, start)]
+        for record in reversed(seen):
+            offset = log_offset_of(record.key, record.value)
+            if offset is not None and offset >= goal:
+                raise Halt(
+                    HaltKind.LOG_LOST,
+                    f"{outcomes.topic} offset {record.offset} is about log offset {offset}, but the journal ends "
+                    f"before {goal}: the journal has lost its end, or somebody else writes outcomes",
+                    Place(*outcomes, -1),
+                )
+        if seen or start == first:
+            return
+        back *= 8
 
 
 async def recover(
     reader: AIOKafkaConsumer,
     log: TopicPartition,
-    transaction: Transaction | None,
+    journal: TopicPartition,
+    last: Sequence[Transaction],
     netting_set: str,
     store: SnapshotStore,
-    seed: int,
 ) -> Machine:
-    """The machine at the journal's place: snapshot, then replay. Raises Halt if the outputs' chain differs."""
-    if transaction is None:
+    """The machine at the place of the journal's last transaction: snapshot, then replay.
+
+    Raises Halt if the outputs' chain is another than the journal says, or the log does not hold what is needed.
+    """
+    seed = secrets.randbits(64)
+    if not last:
         machine = Machine(netting_set, seed)
         await _replay(reader, log, machine, 0)
         return machine
-    if transaction.netting_set != netting_set:
+    said = last[-1]
+    if said.netting_set != netting_set:
         raise Halt(
             HaltKind.FOREIGN_WRITER,
-            f"the journal of {netting_set} was written for netting set {transaction.netting_set}",
+            f"the last transaction in {journal.topic}-{journal.partition} is one of netting set "
+            f"{said.netting_set}, not of {netting_set}",
+            Place(*journal, -1),
         )
-    goal = transaction.next_offset
-    machine = await asyncio.to_thread(store.newest, transaction.snapshot, goal, seed)
+    goal = said.next_offset
+    machine = await asyncio.to_thread(store.newest, said.snapshot, goal, seed)
     failpoints.at("engine.recover.snapshot_loaded")
     if machine is not None:
         await _replay(reader, log, machine, goal)
-        if machine.chain.hex() == transaction.chain:
+        if machine.chain.hex() == said.chain:
             return machine
         _log.error("snapshot_off_the_chain", netting_set=netting_set, offset=goal)
+        metrics.snapshots_refused.labels(netting_set).inc()
     machine = Machine(netting_set, seed)
     await _replay(reader, log, machine, goal)
-    if machine.chain.hex() != transaction.chain:
-        raise Halt(
-            HaltKind.CHAIN,
-            f"replay of the log to offset {goal} gives outputs {machine.chain.hex()[:16]}, "
-            f"but the journal says {transaction.chain[:16]}: the log or the software is not the one that wrote it",
-        )
+    if machine.chain.hex() != said.chain:
+        raise _off_the_chain(machine, journal, last)
     return machine
+
+
+def _off_the_chain(machine: Machine, journal: TopicPartition, last: Sequence[Transaction]) -> Halt:
+    """The journal's last transaction is not what the log gives: is it one of ours at all?"""
+    said = last[-1]
+    replayed = (
+        f"a replay of the log to offset {said.next_offset} gives outputs {machine.chain.hex()[:16]}, but the "
+        f"last transaction in {journal.topic}-{journal.partition} (sequence {said.sequence}, by {said.owner}) says "
+        f"{said.chain[:16]}"
+    )
+    for before in last[:-1]:
+        if said.sequence != before.sequence + 1 or said.next_offset < before.next_offset:
+            return Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"{replayed}, and it does not go on from the one before it (sequence {before.sequence}): somebody "
+                f"else writes the journal",
+                Place(*journal, -1),
+            )
+    return Halt(
+        HaltKind.CHAIN,
+        f"{replayed}: the log or the software is not the one that wrote it",
+        Place(*journal, -1),
+    )
 
 
 async def _replay(
@@ -86,17 +176,22 @@ async def _replay(
         raise Halt(
             HaltKind.LOG_LOST,
             f"the log ends at offset {end}, but the journal has gone to {goal}: its tail is lost",
+            Place(*log, -1),
         )
     if first > machine.next_offset:
         raise Halt(
             HaltKind.LOG_LOST,
             f"the log begins at offset {first}, but {machine.next_offset} is needed: retention cut it off",
+            Place(*log, -1),
         )
     start = machine.next_offset
-    async for record in read_to_end(reader, log, start):
+    async for record in kafka.read_to_end(reader, log, start):
         if record.offset >= goal:
             break
-        machine.apply(record.key, record.value, record.offset, record.timestamp)
+        try:
+            machine.apply(record.key, record.value, record.offset, record.timestamp)
+        except Exception as error:
+            raise as_halt(error).at(*log, record.offset) from error
         failpoints.at("engine.recover.replaying")
         await asyncio.sleep(
             0

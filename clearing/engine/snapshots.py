@@ -11,10 +11,12 @@ from pathlib import Path
 import structlog
 
 from clearing import failpoints
+from clearing.engine import metrics
 from clearing.engine.machine import Machine
 
 _MAGIC = b"clearing snapshot 1\n"
 _DIGEST_BYTES = 32
+RUNBOOK = "ops/runbooks/snapshot_refused.md"
 _KEPT = 2  # the newest, and the one before in case the newest turns out bad
 
 _log = structlog.get_logger()
@@ -28,6 +30,7 @@ class SnapshotStore:
     """Snapshots of one netting set. Methods block: call them in a thread."""
 
     def __init__(self, folder: Path, prefix: str, netting_set: str) -> None:
+        self.netting_set = netting_set
         self.folder = folder / f"{prefix}{netting_set}"
 
     def write(self, name: str, chunks: list[bytes]) -> None:
@@ -89,7 +92,8 @@ class SnapshotStore:
             try:
                 machine = self.read(name, seed)
             except BadSnapshot as error:
-                _log.error("snapshot_refused", reason=str(error))
+                metrics.snapshots_refused.labels(self.netting_set).inc()
+                _log.error("snapshot_refused", reason=str(error), runbook=RUNBOOK)
                 continue
             if machine.next_offset <= at_most:
                 return machine

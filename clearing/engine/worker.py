@@ -1,11 +1,12 @@
 """The engine process: a consumer group says which netting sets to serve, one Processor serves each.
 
 The group's word is only a hint (the fencing decides); several engines share the netting sets and take
-over from one another. A netting set that halts stays halted here, says why, and leaves the others alone.
+over from one another. A netting set that halts stands still (clearing.halts) and leaves the others alone.
 """
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -13,11 +14,9 @@ from aiokafka.errors import KafkaError
 
 from clearing import kafka
 from clearing.config import Settings
-from clearing.core.faults import Halt
-from clearing.engine import metrics
 from clearing.engine.processor import Fenced, Processor
 from clearing.engine.snapshots import SnapshotStore
-from clearing.log.records import UnreadableLog
+from clearing.halts import Halts
 from clearing.scheme.directory import read_directory
 
 SESSION_TIMEOUT_MS = 6_000
@@ -52,6 +51,7 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
                 await consumer.getmany(timeout_ms=int(DIRECTORY_INTERVAL_S * 1000))
     finally:
         await engine.stop_all()
+        await engine.halts.close()
 
 
 class _Engine(ConsumerRebalanceListener):
@@ -59,6 +59,7 @@ class _Engine(ConsumerRebalanceListener):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.halts = Halts(settings, "engine", settings.topics.log)
         self.consumer: AIOKafkaConsumer | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._directory: dict[int, str] = {}
@@ -97,7 +98,7 @@ class _Engine(ConsumerRebalanceListener):
         store = SnapshotStore(
             self.settings.snapshot_folder, self.settings.topic_prefix, netting_set
         )
-        metrics.halted.labels(netting_set).set(0)
+        await self.halts.before_serving(partition)
         while True:
             processor = Processor(
                 self.settings.bootstrap,
@@ -106,6 +107,7 @@ class _Engine(ConsumerRebalanceListener):
                 partition,
                 store,
                 self.settings.snapshot_every_s,
+                partial(self.halts.passed, partition),
             )
             try:
                 await processor.run()
@@ -113,18 +115,7 @@ class _Engine(ConsumerRebalanceListener):
                 _log.warning("fenced", netting_set=netting_set, error=str(error))
                 await asyncio.sleep(FENCED_WAIT_S)  # still assigned after that: ours to take back
             except Exception as error:
-                # Halt and UnreadableLog say why in one sentence; anything else is a bug, which is no
-                # better a reason to go on. Either way a person has to look before it starts again.
-                foreseen = isinstance(error, Halt | UnreadableLog)
-                metrics.halted.labels(netting_set).set(1)
-                _log.critical(
-                    "halted",
-                    netting_set=netting_set,
-                    reason=str(error) if foreseen else repr(error),
-                    next_command=f"clearing replay --netting-set {netting_set}",
-                    exc_info=None if foreseen else error,
-                )
-                return
+                await self.halts.stand_still(netting_set, partition, error)
 
     async def _stop(self, partitions: list[int]) -> None:
         tasks = [task for number in partitions if (task := self._tasks.pop(number, None))]

@@ -27,7 +27,6 @@ epoch = Gauge("clearing_sink_epoch", "Epoch of this owner, 0: does not own", _OF
 owned = Gauge("clearing_sink_owned", "1: this process posts the netting set", _OF)
 fenced = Counter("clearing_sink_fenced", "Times another owner took over", _OF)
 doubts = Counter("clearing_sink_doubts", "Sessions discarded because of an unknown outcome", _OF)
-halted = Gauge("clearing_sink_halted", "1: halted, a person has to look", _OF)
 lag_records = Gauge("clearing_sink_lag_records", "Settlement offsets not posted yet", _OF)
 lag_seconds = Gauge(
     "clearing_sink_lag_seconds", "Age of the newest record posted, 0 at the end", _OF

@@ -1,7 +1,7 @@
 """The sink process: a consumer group says which netting sets to post, one Tenure posts each.
 
 The group's word is only a hint: the ledger's epoch decides who may write. An owner that was fenced does not
-fight back: it waits until the group has confirmed its assignment. A halted one leaves the others alone.
+fight back: it waits until the group has confirmed its assignment. One that halts stands still (clearing.halts).
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,6 +18,7 @@ from aiokafka.errors import KafkaError
 from clearing import kafka
 from clearing.config import Settings
 from clearing.failures import ExitCode, Failure
+from clearing.halts import Halts
 from clearing.ledgers.ledger import LedgerUnavailable, OpenLedger, Source
 from clearing.ledgers.postgres import open_ledger as open_postgres
 from clearing.ledgers.tenure import Ended, Tenure
@@ -98,6 +100,7 @@ class _Sink(ConsumerRebalanceListener):
         self._ledger = ledger
         self._open_ledger = open_ledger
         self._consumer = consumer
+        self._halts = Halts(settings, f"sink-{ledger}", settings.topics.settlements)
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self._assigned: set[int] = set()
         self._renewed: set[int] = set()  # assigned anew and not looked at since
@@ -126,14 +129,30 @@ class _Sink(ConsumerRebalanceListener):
         await self._read_directory()
         for number in sorted(self._assigned & self._directory.keys() - self._tasks.keys()):
             source = Source(self._directory[number], self._settings.topics.settlements, number)
-            tenure = Tenure(self._settings, source, self._ledger, self._owner, self._open_ledger)
-            self._tenures[number] = tenure
-            self._tasks[number] = asyncio.create_task(tenure.run())
+            self._tasks[number] = asyncio.create_task(self._serve(source))
         await self._commit_group_offsets()
 
+    async def _serve(self, source: Source) -> Ended:
+        """One netting set until it is fenced; one that halts waits for a person, and leaves the others alone."""
+        number = source.partition
+        await self._halts.before_serving(number)
+        while True:
+            tenure = self._tenures[number] = Tenure(
+                self._settings,
+                source,
+                self._ledger,
+                self._owner,
+                self._open_ledger,
+                partial(self._halts.passed, number),
+            )
+            if await tenure.run() is Ended.FENCED:
+                return Ended.FENCED
+            assert tenure.fault is not None
+            await self._halts.stand_still(source.netting_set, number, tenure.fault)
+
     def _may_return(self, number: int, ended: Ended) -> bool:
-        """A halt waits for a person, or a new assignment. So does a fenced owner, but not for ever: whoever
-        fenced it may have lost the partition to it a moment before."""
+        """A fenced owner waits for a new assignment, but not for ever: whoever fenced it may have lost the
+        partition to it a moment before."""
         waited_s = time.monotonic() - self._tenures[number].ended_s
         return ended is Ended.FENCED and waited_s > FENCED_WAIT_S
 
@@ -171,6 +190,7 @@ class _Sink(ConsumerRebalanceListener):
     async def stop(self) -> None:
         """Stop every tenure and wait until it has cleaned up."""
         await self._stop(list(self._tasks))
+        await self._halts.close()
 
     async def _stop(self, numbers: list[int]) -> None:
         tasks = [self._tasks.pop(number) for number in numbers]

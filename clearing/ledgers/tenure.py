@@ -7,7 +7,7 @@ doubt ends the session: its clients are thrown away and a new one starts from wh
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from enum import Enum
 
@@ -20,6 +20,7 @@ from clearing import failpoints, kafka
 from clearing.config import Settings
 from clearing.core.commands import Confirmation
 from clearing.core.faults import Halt, HaltKind
+from clearing.failures import Failure
 from clearing.ledgers import metrics
 from clearing.ledgers.chain import BatchRecord, LedgerRecord, Progress, read
 from clearing.ledgers.ledger import (
@@ -46,19 +47,28 @@ class Ended(Enum):
     """Why a tenure ended by itself."""
 
     FENCED = "fenced"  # another owner took over
-    HALTED = "halted"  # something is wrong that a person has to look at
+    HALTED = "halted"  # something is wrong that a person has to look at: its `fault` says what
 
 
 class Tenure:
     """owner: host and process, for people. position: where its reader stands, for lag tools; None before it
-    owns. ended_s: when it ended, on the monotonic clock."""
+    owns. ended_s: when it ended, on the monotonic clock; fault: the error at which it halted. passed: told the next
+    offset of the topic whenever it has gone on."""
 
     def __init__(
-        self, settings: Settings, source: Source, ledger: str, owner: str, open_ledger: OpenLedger
+        self,
+        settings: Settings,
+        source: Source,
+        ledger: str,
+        owner: str,
+        open_ledger: OpenLedger,
+        passed: Callable[[int], None] = lambda next_offset: None,
     ) -> None:
         self.source = source
         self.position: int | None = None
         self.ended_s = 0.0
+        self.fault: Exception | None = None
+        self._passed = passed
         self._settings = settings
         self._ledger_name = ledger
         self._owner = owner
@@ -69,8 +79,7 @@ class Tenure:
         self._log = _log.bind(ledger=ledger, netting_set=source.netting_set)
 
     async def run(self) -> Ended:
-        """Post until cancelled; returns when another owner took over, or on a halt, having said so."""
-        metrics.halted.labels(*self._labels).set(0)
+        """Post until cancelled; returns when another owner took over, or on a halt."""
         retry_s = RETRY_S_FIRST
         try:
             while True:
@@ -88,9 +97,11 @@ class Tenure:
             metrics.fenced.labels(*self._labels).inc()
             self._log.warning("fenced", error=str(error))
             return Ended.FENCED
-        except Halt as error:
-            metrics.halted.labels(*self._labels).set(1)
-            self._log.critical("halted", reason=str(error), position=self.position)
+        except Failure as error:  # it answers, and is no ledger that can be posted to
+            self.fault = Halt(HaltKind.LEDGER_CONFLICT, error.message)
+            return Ended.HALTED
+        except Exception as error:  # a Halt, or a bug, which is no better a reason to go on
+            self.fault = error
             return Ended.HALTED
         finally:
             self.ended_s = time.monotonic()
@@ -119,6 +130,7 @@ class Tenure:
             await producer.start()
 
             await self._check_bounds(reader, progress)
+            self._passed(progress.next_offset)
             reader.assign([self._partition])
             reader.seek(self._partition, progress.next_offset)
             while missed := await ledger.unconfirmed(self.source, CONFIRMATIONS_PER_PAGE):
@@ -167,19 +179,26 @@ class Tenure:
             try:
                 records.append(read(self.source.netting_set, record.offset, record.value))
             except Halt as error:
-                fault = error
+                fault = error.at(*self._partition, record.offset)
                 break
         for part in _transactions(records):
             try:
                 await self._post_and_confirm(ledger, producer, part)
             except Halt:
-                if len(part) == 1:
-                    raise
                 for record in part:  # those before the one at fault are good
-                    await self._post_and_confirm(ledger, producer, [record])
+                    await self._post_one(ledger, producer, record)
         if fault is not None:
             raise fault
         await self._measure(reader, raw, records)
+
+    async def _post_one(
+        self, ledger: Ledger, producer: AIOKafkaProducer, record: LedgerRecord
+    ) -> None:
+        """Raises Halt with the record's place."""
+        try:
+            await self._post_and_confirm(ledger, producer, [record])
+        except Halt as error:
+            raise error.at(*self._partition, record.offset) from error
 
     async def _post_and_confirm(
         self, ledger: Ledger, producer: AIOKafkaProducer, records: Sequence[LedgerRecord]
@@ -252,6 +271,7 @@ class Tenure:
         """Lag by position: the topic's last offset may be a transaction marker, which is nothing to post."""
         now_s = time.time()
         self.position = await reader.position(self._partition)
+        self._passed(self.position)
         end = reader.last_stable_offset(self._partition)
         lag = max(0, (end or 0) - self.position)
         metrics.lag_records.labels(*self._labels).set(lag)

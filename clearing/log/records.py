@@ -95,6 +95,25 @@ class OutcomesHeader(msgspec.Struct, frozen=True):
     windows: dict[str, int]
 
 
+class _Placed(msgspec.Struct):
+    """What every JSON record of `outcomes` says of where it belongs."""
+
+    log_offset: int
+
+
+_placed = msgspec.json.Decoder(_Placed).decode
+
+
+def log_offset_of(key: bytes | None, value: bytes | None) -> int | None:
+    """Log offset that a record of `outcomes` is about, of whatever kind; None: it is none of ours."""
+    try:
+        if key == OUTCOMES_KEY:
+            return outcomes_header(value or b"").log_offset
+        return _placed(value or b"").log_offset
+    except (ValueError, msgspec.MsgspecError):
+        return None
+
+
 def encode_outcomes(netting_set: str, outcomes: Outcomes) -> bytes:
     """Arrow IPC stream: column `code` (uint8), column `repeat` (bool) only if any is set."""
     columns = {"code": pa.array(outcomes.codes)}

@@ -15,6 +15,7 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.engine.recovery import last_transaction
 from clearing.failures import ExitCode, Failure
+from clearing.log.records import UnreadableLog
 from clearing.observe.groups import committed, service_groups
 from clearing.observe.probe import Backlog, backlogs, prober
 from clearing.observe.report import Lag
@@ -51,7 +52,10 @@ async def positions_of_stages(
     for partition in partitions:
         journal = TopicPartition(topics.journal, partition)
         consumer.assign([journal])
-        last = await last_transaction(consumer, journal)
+        try:
+            last = await last_transaction(consumer, journal)
+        except UnreadableLog:
+            last = None  # how far its engine is cannot be known: all of the log is its lag
         journals[TopicPartition(topics.log, partition)] = last.next_offset if last else 0
     return {
         "intake": {source: read.get(source, 0) for source in sources},

@@ -1,22 +1,26 @@
 """Looks at an installation from outside: topics, groups and, where it is given, the ledger. Decides nothing."""
 
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from clearing import kafka
 from clearing.config import Settings
 from clearing.core.outputs import WindowEvent
+from clearing.halts import decode_halt
 from clearing.log.records import EVENT_KEY, decode_event, decode_position
+from clearing.messages import HaltRecord
 from clearing.observe.groups import service_groups, services
 from clearing.observe.journal import Journal
 from clearing.observe.lag import lags
 from clearing.observe.probe import prober
 from clearing.observe.report import OpenWindow, StatusReport
-from clearing.observe.views import Latest
+from clearing.observe.views import UNREADABLE_KEPT, Latest
 from clearing.reading import Partitions
 from clearing.scheme.directory import read_directory
 
@@ -40,6 +44,8 @@ class Observer:
         topics = settings.topics
         self._windows: Latest[WindowEvent] = Latest(topics.windows, _window)
         self._positions = Latest(topics.positions, decode_position)
+        self._halts = Latest(topics.halts, decode_halt)
+        self._unreadable: deque[str] = deque(maxlen=UNREADABLE_KEPT)
         self._journal_next: dict[int, int] = {}
         self._journal = Journal()
 
@@ -52,7 +58,11 @@ class Observer:
         found = await lags(self._probe, self._client, settings, directory, groups)
         windows = await self._windows.refresh(self._reader, partitions)
         positions = await self._positions.refresh(self._reader, partitions)
+        halts: list[HaltRecord] = []
+        if settings.topics.halts in await self._reader.topics():  # one who asks for it may make it
+            halts = await self._halts.refresh(self._reader, partitions)
         await self._read_journal(partitions)
+        views = (self._windows, self._positions, self._halts)
         at_ms = int(time.time() * 1000)
         return StatusReport(
             bootstrap=settings.bootstrap,
@@ -66,6 +76,8 @@ class Observer:
             deadlocks=self._journal.deadlocks(positions),
             shortfalls=self._journal.shortfalls(),
             proposals=self._journal.proposals(),
+            halts=halts,
+            unreadable=[*(said for view in views for said in view.unreadable), *self._unreadable],
         )
 
     async def _read_journal(self, partitions: list[int]) -> None:
@@ -76,8 +88,13 @@ class Observer:
             start = self._journal_next.get(number, max(first, end - JOURNAL_TAIL_RECORDS))
             async for records in self._reader.chunks(journal, start, end):
                 for record in records:
-                    if record.key == EVENT_KEY and record.value:
+                    if record.key != EVENT_KEY or not record.value:
+                        continue
+                    try:
                         self._journal.take(decode_event(record.value))
+                    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                        where = f"{journal.topic}-{number} offset {record.offset}"
+                        self._unreadable.append(f"{where} cannot be read: {error}")
             self._journal_next[number] = max(start, end)
 
 

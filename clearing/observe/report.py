@@ -9,6 +9,7 @@ from clearing.core.outputs import (
     ShortfallEvent,
     WindowEvent,
 )
+from clearing.messages import HaltRecord
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,8 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     """at_ms: clock of this host. ended: latest events of windows that are no longer open, newest first.
 
     deadlocks: the latest of each asset in which payments wait now. shortfalls: newest first. proposals: open ones.
-    What is from the journal (these and `ended`) is from its last records only, see clearing.observe.observer.
+    halts: what has stopped and waits for a person. unreadable: records that are none of ours, a sentence each.
+    What is from the journal (deadlocks to proposals, `ended`) is from its last records only.
     """
 
     bootstrap: str
@@ -71,3 +73,5 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     deadlocks: list[DeadlockEvent] = []
     shortfalls: list[ShortfallEvent] = []
     proposals: list[ProposalEvent] = []
+    halts: list[HaltRecord] = []
+    unreadable: list[str] = []

@@ -33,6 +33,7 @@ from clearing.messages import (
     Cancellation,
     DirectoryEntry,
     FinalRecord,
+    HaltRecord,
     Payment,
     PriorityChange,
     Return,
@@ -71,6 +72,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "status": StatusRecord,
     "final": FinalRecord,
     "directory_entry": DirectoryEntry,
+    "halt_record": HaltRecord,
 }
 
 

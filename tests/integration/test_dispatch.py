@@ -15,10 +15,11 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 from prometheus_client import REGISTRY
 
+from clearing import halts
 from clearing.config import Settings
 from clearing.core.outputs import Outcomes
 from clearing.dev.kafka import EmbeddedKafka
-from clearing.dispatch import metrics, worker
+from clearing.dispatch import worker
 from clearing.log import control, payments
 from clearing.log.records import OUTCOMES_KEY, WINDOW_KEY, encode_outcomes
 from clearing.names import Topics
@@ -41,6 +42,7 @@ from tests.dispatch.rows import LogPiece, Row
 
 PROCESS = """
 import asyncio, sys
+from clearing import halts
 from clearing.config import Settings
 from clearing.dispatch.worker import run
 asyncio.run(run(Settings(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])))
@@ -49,7 +51,7 @@ asyncio.run(run(Settings(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])))
 
 @pytest.fixture
 def topics(topic_prefix: str) -> Topics:
-    metrics.halted.clear()  # what an earlier test has left there
+    halts.halted.clear()  # what an earlier test has left there
     return Topics(topic_prefix)
 
 
@@ -94,6 +96,12 @@ async def told_once(bootstrap: str, topics: Topics, feed: Feed) -> None:
     """Not even a repeat stands in the topics."""
     await all_told(bootstrap, topics, feed)
     assert await read_told(bootstrap, topics) == {bank: feed.wanted.get(bank, []) for bank in BANKS}
+
+
+async def halted() -> bool:
+    """Whether something stands still, of whatever kind."""
+    samples = [sample for metric in halts.halted.collect() for sample in metric.samples]
+    return any(sample.value == 1.0 for sample in samples)
 
 
 def metric(name: str, **labels: str) -> float:
@@ -333,7 +341,15 @@ async def test_nothing_is_committed_before_it_is_acknowledged(
             await all_told(bootstrap, topics, feed)
 
 
-@pytest.mark.parametrize("poison", ["foreign", "not_payments", "goes_back"])
+POISON = {
+    "foreign": "unreadable",
+    "not_payments": "unreadable",
+    "goes_back": "foreign_writer",
+    "twice": "foreign_writer",
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
 async def test_netting_set_that_halts_leaves_the_others_alone(
     bootstrap: str, topics: Topics, poison: str
 ) -> None:
@@ -351,6 +367,9 @@ async def test_netting_set_that_halts_leaves_the_others_alone(
             tick = await hk.append(control.KEY, control.TICK)
             one = Outcomes(tick, 0, np.zeros(1, np.uint8), np.zeros(1, np.bool_), {})
             bad = (OUTCOMES_KEY, encode_outcomes("hk", one))
+        elif poison == "twice":
+            one = Outcomes(offset, 0, np.zeros(2, np.uint8), np.zeros(2, np.bool_), {})
+            bad = (OUTCOMES_KEY, encode_outcomes("hk", one))
         else:
             (event,) = await hk.windows(1)
             earlier = msgspec.structs.replace(event, log_offset=offset)
@@ -358,15 +377,12 @@ async def test_netting_set_that_halts_leaves_the_others_alone(
         await hk.commit(bad)
         before = {bank: list(told) for bank, told in hk.wanted.items()}
 
-        async def halted() -> bool:
-            return metric("clearing_dispatch_halted", partition="0") == 1.0
-
         await until(halted)
+        assert list(halts.halted._metrics) == [("dispatch", "hk", POISON[poison])]
         await hk.payments(2)
         await eu.payments(2)
         hk.wanted = before
         await all_told(bootstrap, topics, hk, eu)
-        assert metric("clearing_dispatch_halted", partition="1") == 0.0
         assert not task.done()
 
 
@@ -378,10 +394,6 @@ async def test_log_that_is_gone_halts(bootstrap: str, topics: Topics) -> None:
         last = await feed.payments(2)
         await delete_records(bootstrap, TopicPartition(topics.log, 0), last)
         async with dispatching(bootstrap, topics):
-
-            async def halted() -> bool:
-                return metric("clearing_dispatch_halted", partition="0") == 1.0
-
             await until(halted)
             assert not any((await read_told(bootstrap, topics)).values())
 
@@ -396,9 +408,5 @@ async def test_outcomes_that_are_lost_halt(bootstrap: str, topics: Topics, offse
         await delete_records(bootstrap, TopicPartition(topics.outcomes, 0), 2)
         await commit(bootstrap, topics, offset)
         async with dispatching(bootstrap, topics):
-
-            async def halted() -> bool:
-                return metric("clearing_dispatch_halted", partition="0") == 1.0
-
             await until(halted)
             assert not any((await read_told(bootstrap, topics)).values())

@@ -23,7 +23,7 @@ from settlement_chain import (
     records,
 )
 
-from clearing import kafka
+from clearing import halts, kafka
 from clearing.config import Settings
 from clearing.core.commands import Confirmation
 from clearing.core.outputs import Settlement, SettlementBatch
@@ -272,7 +272,7 @@ async def test_a_halted_netting_set_leaves_the_other_alone(
     await write(settings, [*first, forged, bad.batch({ALPHA: -2, BETA: 2}, window=2)], 1)
     async with running(settings):
         await until(confirmed(reader, 1, "cn"))
-        halted = metrics.halted.labels("postgres", "cn")
+        halted = halts.halted.labels("sink-postgres", "cn", "chain")
         await until(lambda: _is(halted._value.get() == 1))
         await write(settings, opening(good), 0)
         await until(confirmed(reader, 1, "hk"))

@@ -201,7 +201,7 @@ def test_the_list_keeps_what_the_design_needs() -> None:
     ]  # fmt: skip
     assert all(topics[kind].retention_days == "unlimited" for kind in topics if topics[kind].keep)
     assert {kind for kind, spec in topics.items() if spec.compacted} == {
-        "windows", "positions", "netting_sets",
+        "windows", "positions", "netting_sets", "halts",
     }  # fmt: skip
     from_outside = ["payments", "commands", "confirmations"]
     assert all(topics[kind].codec == "uncompressed" for kind in from_outside)
