@@ -202,6 +202,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if process is None:
                 raise  # the simulation's own mistake
             self.call_exception_handler({"message": "a callback failed", "exception": error})
+        except BaseException:
+            if process is None or process.alive:
+                raise  # else it has just killed itself: that is all
 
     def release(self, handles: list[Handle]) -> None:
         """What a frozen process was to do meanwhile, in its order."""

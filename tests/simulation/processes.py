@@ -80,6 +80,8 @@ class Process:
         async def run() -> None:
             try:
                 await main()
+            except KeyboardInterrupt:  # of the person who looks on
+                raise
             except BaseException as error:
                 if self.alive:
                     self.error = error
