@@ -74,25 +74,22 @@ class Tenure:
         self._owner = owner
         self._open_ledger = open_ledger
         self._held: int | None = None
+        self._retry_s = RETRY_S_FIRST
         self._partition = TopicPartition(source.topic, source.partition)
         self._labels = (ledger, source.netting_set)
         self._log = _log.bind(ledger=ledger, netting_set=source.netting_set)
 
     async def run(self) -> Ended:
         """Post until cancelled; returns when another owner took over, or on a halt."""
-        retry_s = RETRY_S_FIRST
         try:
             while True:
-                began = time.monotonic()
                 try:
                     await self._session()
                 except (LedgerUnavailable, KafkaError, OSError, TimeoutError) as error:
-                    if time.monotonic() - began > RETRY_S_MAX:
-                        retry_s = RETRY_S_FIRST
                     metrics.doubts.labels(*self._labels).inc()
-                    self._log.warning("doubt", error=repr(error), retry_s=retry_s)
-                    await asyncio.sleep(retry_s)
-                    retry_s = min(2 * retry_s, RETRY_S_MAX)
+                    self._log.warning("doubt", error=repr(error), retry_s=self._retry_s)
+                    await asyncio.sleep(self._retry_s)
+                    self._retry_s = min(2 * self._retry_s, RETRY_S_MAX)
         except StaleOwner as error:
             metrics.fenced.labels(*self._labels).inc()
             self._log.warning("fenced", error=str(error))
@@ -210,6 +207,7 @@ class Tenure:
         failpoints.at("sink.posted")
         metrics.posting_seconds.labels(*self._labels).observe(time.perf_counter() - started)
         await self._confirm(ledger, producer, posted.confirmations)
+        self._retry_s = RETRY_S_FIRST  # it got on: the next doubt is another one
         self._count(records, posted.confirmations)
 
     async def _confirm(
