@@ -3,7 +3,7 @@
 Used by fault tests and drills; a point that was armed and never hit is for them to complain of.
 """
 
-import re
+import glob
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,6 +90,12 @@ class Points:
 
     def hits(self, point: str, who: str = ANY) -> set[int]:
         """Process ids of those that it has happened to."""
-        name = re.compile(re.escape(f"{who}.{point}.hit-") + r"(\d+)")
-        found = (name.fullmatch(path.name) for path in self.folder.iterdir())
-        return {int(match[1]) for match in found if match}
+        return {int(path.name.rpartition("-")[2]) for path in self._hits(point, who)}
+
+    def forget(self, point: str, who: str = ANY) -> None:
+        """Those that it has happened to: one that was only stopped may come by again."""
+        for hit in self._hits(point, who):
+            hit.unlink()
+
+    def _hits(self, point: str, who: str) -> list[Path]:
+        return list(self.folder.glob(f"{glob.escape(f'{who}.{point}')}.hit-*"))
