@@ -79,6 +79,15 @@ class Topics:
         """Regular expression of every payments topic, for pattern subscription."""
         return rf"^{re.escape(self.prefix)}payments\.[^.]+\.[^.]+$"
 
+    def contains(self, topic: str) -> bool:
+        """Whether a topic of the cluster is one of this installation's."""
+        shared = {self.log, self.outcomes, self.settlements, self.positions, self.windows}
+        shared |= {self.rejected, self.journal, self.halts, self.commands, self.confirmations}
+        if topic in shared | {self.netting_sets} or self.parse_payments(topic) is not None:
+            return True
+        name = topic.removeprefix(f"{self.prefix}status.")
+        return name != topic and PARTICIPANT.fullmatch(name) is not None
+
     def parse_payments(self, topic: str) -> tuple[str, str] | None:
         """(netting set, participant) of a payments topic, None if it is none."""
         name = topic.removeprefix(self.prefix)

@@ -1,4 +1,4 @@
-"""What has stopped, before anything else: why, since when, and the next command. Only where there is something."""
+"""What has stopped or is held up, before anything else: why, since when, the next command. Only what there is."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from clearing.messages import HaltRecord
-from clearing.observe import StatusReport
+from clearing.observe import OpenTransaction, StatusReport
 from clearing.runbooks import retry_command
 
 
@@ -15,6 +15,8 @@ def halt_tables(report: StatusReport) -> Iterator[RenderableType]:
     """A paragraph for each halt; sentences as they are: what somebody else wrote must not steer the terminal."""
     for halt in report.halts:
         yield _halt(halt)
+    for one in report.open_transactions:
+        yield _held_up(one, report)
     for sentence in report.unreadable:
         yield Text(f"Somebody else writes here: {_plain(sentence)}", "red")
 
@@ -31,6 +33,23 @@ def _halt(halt: HaltRecord) -> Text:
         f"  next: {halt.next_command}; {then}; see {halt.runbook}",
     )
     head = f"HALTED  {halt.service} of {halt.netting_set}: {halt.kind.value}\n"
+    return Text.assemble((head, "bold red"), "\n".join(lines) + "\n")
+
+
+def _held_up(one: OpenTransaction, report: StatusReport) -> Text:
+    """F8: nobody reads on from there, and no lag shows it."""
+    for_s = (report.at_ms - one.since_ms) / 1000
+    name = (
+        f"transactional id {_plain(one.transactional_id)}"
+        if one.transactional_id
+        else ("which no coordinator knows: no time-out will end it")
+    )
+    head = f"HELD UP  readers of {one.topic}-{one.partition} at offset {one.offset}\n"
+    lines = (
+        f"  a transaction is open since {_at(one.since_ms)} ({for_s:,.0f} s)",
+        f"  its producer: id {one.producer_id}, epoch {one.producer_epoch}, {name}",
+        f"  once you know that it is not at work: {_plain(one.ended_by(report.bootstrap))}",
+    )
     return Text.assemble((head, "bold red"), "\n".join(lines) + "\n")
 
 

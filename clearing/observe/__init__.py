@@ -5,11 +5,13 @@
 
 from clearing.observe.observer import Observer, collect, observer
 from clearing.observe.report import Lag, Member, OpenWindow, Service, StatusReport
+from clearing.observe.transactions import OpenTransaction
 
 __all__ = [
     "Lag",
     "Member",
     "Observer",
+    "OpenTransaction",
     "OpenWindow",
     "Service",
     "StatusReport",

@@ -20,6 +20,7 @@ from clearing.observe.journal import Journal
 from clearing.observe.lag import lags
 from clearing.observe.probe import prober
 from clearing.observe.report import OpenWindow, StatusReport
+from clearing.observe.transactions import open_transactions
 from clearing.observe.views import UNREADABLE_KEPT, Latest
 from clearing.reading import Partitions
 from clearing.scheme.directory import read_directory
@@ -78,6 +79,7 @@ class Observer:
             proposals=self._journal.proposals(),
             halts=halts,
             unreadable=[*(said for view in views for said in view.unreadable), *self._unreadable],
+            open_transactions=await open_transactions(self._client, settings.topics, at_ms),
         )
 
     async def _read_journal(self, partitions: list[int]) -> None:

@@ -10,6 +10,7 @@ from clearing.core.outputs import (
     WindowEvent,
 )
 from clearing.messages import HaltRecord
+from clearing.observe.transactions import OpenTransaction
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     deadlocks: the latest of each asset in which payments wait now. shortfalls: newest first. proposals: open ones.
     halts: what has stopped and waits for a person. unreadable: records that are none of ours, a sentence each.
+    open_transactions: those that hold up whoever reads what they write to, oldest first.
     What is from the journal (deadlocks to proposals, `ended`) is from its last records only.
     """
 
@@ -75,3 +77,4 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     proposals: list[ProposalEvent] = []
     halts: list[HaltRecord] = []
     unreadable: list[str] = []
+    open_transactions: list[OpenTransaction] = []
