@@ -6,6 +6,7 @@ process wait, those of a dead one never run. What happens inside is decided by w
 
 import asyncio
 import contextvars
+import functools
 import gc
 import heapq
 import sys
@@ -36,51 +37,31 @@ class Livelock(Exception):
     """Callbacks went on for ever while time stood still."""
 
 
-class Handle:
-    """A callback that is due. Timers and others are the same thing here."""
+class Handle(list[Any]):
+    """[callback or None, arguments, context, when]: a list, because hundreds of thousands are made."""
 
-    __slots__ = ("_args", "_callback", "_cancelled", "_when", "context", "process")
-
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[object, ...],
-        context: contextvars.Context,
-    ) -> None:
-        self._when = when
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self.context = context
-        self.process = context.get(PROCESS)
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self._cancelled = True
-        self._callback, self._args = _nothing, ()
+        self[0] = self[1] = None
 
     def cancelled(self) -> bool:
-        return self._cancelled
+        return self[0] is None
 
     def when(self) -> float:
-        return self._when
-
-    def run(self) -> None:
-        self.context.run(self._callback, *self._args)
-
-
-def _nothing() -> None:
-    """In the place of a cancelled callback, which may hold much."""
+        return self[3]
 
 
 class _Future(asyncio.Future[Any]):
     """Hashed by serial number: by address, the order of a set of them would differ from run to run."""
 
-    def __init__(self, loop: "VirtualLoop") -> None:
-        super().__init__(loop=loop)
-        self._serial = loop.serial()
+    _serial = 0
 
     def __hash__(self) -> int:
+        if not self._serial:
+            loop = self.get_loop()
+            assert isinstance(loop, VirtualLoop)
+            self._serial = loop.serial()
         return self._serial
 
 
@@ -144,6 +125,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, Handle]] = []
         self._serial = 0
         self._running = False
+        # A method of the instance: it is called more often than anything else here.
+        self.create_future = functools.partial(_Future, loop=self)
         self._closed = False
         # Strong: a task that nobody holds must not end by garbage collection, nor run its `finally` then.
         self._tasks: list[_Task] = []
@@ -168,36 +151,43 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _run(self, end: float, until: Callable[[], bool] | None) -> bool:
         ready, timers, pop = self._ready, self._timers, heapq.heappop
+        take, step = ready.popleft, self._step
         at_once = 0
         while True:
-            while ready:
-                handle = ready.popleft()
+            while ready and at_once < MOST_AT_ONCE:
                 at_once += 1
-                self._step(handle)
-                if at_once > MOST_AT_ONCE:
-                    raise Livelock(f"at {self.now:.6f}s: {handle._callback!r}")
-            if timers and timers[0][2]._cancelled:
-                pop(timers)
-                continue
-            if timers and timers[0][0] <= self.now:
-                self._step(pop(timers)[2])
-                continue
+                step(take())
+            if at_once >= MOST_AT_ONCE:
+                raise Livelock(f"at {self.now:.6f}s: {ready[0] if ready else timers[0]!r}")
+            if timers:
+                handle = timers[0][2]
+                if handle[0] is None:
+                    pop(timers)
+                    continue
+                if handle[3] <= self.now:
+                    pop(timers)
+                    at_once += 1
+                    step(handle)
+                    continue
             if until is not None and until():
                 return True
             if not timers or timers[0][0] > end:
                 self.now = end
                 return until is not None and until()
             self.now = timers[0][0]
+            self.steps += at_once
             at_once = 0
 
     def _step(self, handle: Handle) -> None:
-        process = handle.process
+        callback, args, context, _ = handle
+        if callback is None:
+            return
+        process = context.get(PROCESS)
         if process is not None and process.blocked:
             process.hold(handle)
             return
-        self.steps += 1
         try:
-            handle.context.run(handle._callback, *handle._args)
+            context.run(callback, *args)
         except Exception as error:
             if process is None:
                 raise  # the simulation's own mistake
@@ -237,7 +227,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = Handle(self.now, callback, args, contextvars.copy_context() if context is None else context)
+        if context is None:  # an empty one is false, and somebody's
+            context = contextvars.copy_context()
+        handle = Handle((callback, args, context, self.now))
         if not self._closed:
             self._ready.append(handle)
         return handle
@@ -262,7 +254,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = Handle(when, callback, args, contextvars.copy_context() if context is None else context)
+        if context is None:
+            context = contextvars.copy_context()
+        handle = Handle((callback, args, context, when))
         if not self._closed:
             self._serial += 1
             heapq.heappush(self._timers, (when, self._serial, handle))
@@ -276,9 +270,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def time(self) -> float:
         return self.now
-
-    def create_future(self) -> asyncio.Future[Any]:
-        return _Future(self)
 
     def create_task(
         self,
