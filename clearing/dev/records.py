@@ -3,9 +3,12 @@
 Nothing of clearing.client or clearing.messages: what a bank writes is what the contract in topics/ says.
 """
 
+from datetime import date
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
+import pyarrow as pa
 
 Document = dict[str, Any]
 
@@ -31,6 +34,10 @@ _PAYMENT = (
 _TOKEN_TRANSFER = (
     _PAYMENT.replace(b'"payment"', b'"token_transfer"')[:-1] + b',"chain_reference":"%b"}'
 )
+
+
+_NAMES = ("type", "debtor", "creditor", "asset")
+_TEXTS = (*_NAMES, "end_to_end_id", "chain_reference", "priority")
 
 
 def line_of(fields: Fields) -> bytes:
@@ -75,6 +82,27 @@ def cancel_of(id_: str, original: Fields) -> bytes:
 def priority_of(id_: str, debtor: str, payment: str, priority: str) -> bytes:
     fields = {"id": id_, "debtor": debtor, "payment": payment, "priority": priority}
     return msgspec.json.encode({"type": "priority"} | fields)
+
+
+def stream_of(envelope: bytes, payments: list[bytes]) -> bytes:
+    """A bulk as columns: an Arrow stream of the payments that these records are."""
+    documents = [msgspec.json.decode(payment, type=Document) for payment in payments]
+    amounts = [document["amount"].partition(".") for document in documents]
+    days = [date.fromisoformat(document["value_date"]) for document in documents]
+    columns = {
+        "id": pa.array([UUID(document["id"]).bytes for document in documents], pa.binary(16)),
+        "amount": pa.array([int(whole + part) for whole, _, part in amounts], pa.int64()),
+        "decimals": pa.array([len(part) for _, _, part in amounts], pa.uint8()),
+        "value_date": pa.array(days, pa.date32()),
+    }
+    for name in _TEXTS:
+        texts = pa.array([document.get(name) for document in documents], pa.string())
+        columns[name] = texts.dictionary_encode() if name in _NAMES else texts
+    batch = pa.record_batch(columns).replace_schema_metadata({"clearing": envelope})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
 
 
 def answer_of(id_: str, debtor: str, creditor: str, request: str, *, agreed: bool) -> bytes:

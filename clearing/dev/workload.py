@@ -16,10 +16,11 @@ from clearing.core.registry import AssetKind
 from clearing.dev.dealings import Dealings, Stuck
 from clearing.dev.lines import Line, lines_of, share_out
 from clearing.dev.oddities import ODDITIES, Oddity
-from clearing.dev.records import Fields, line_of
+from clearing.dev.records import Fields, line_of, stream_of
 from clearing.dev.tally import Tally
 from clearing.scheme.model import Scheme
 
+_STREAM_EVERY = 3  # bulks: this one goes as columns, the others as JSON
 _RECENT = 64  # lines a bank may send again
 _PRIORITIES = np.array(["NORM"] * 14 + ["HIGH", "URGT"])
 
@@ -74,6 +75,7 @@ class Stream:
         self.stuck: dict[str, Stuck] = {}
         self.dealings = dealings
         self._owed: deque[bytes] = deque()
+        self._bulks = 0
         self.mix = mix
         self._bounds = np.cumsum([getattr(mix, kind) for kind in _KINDS])
         self._endless = endless
@@ -225,11 +227,15 @@ class Stream:
     def _bulk(self, made: list[tuple[bytes, int, int]]) -> bytes:
         scale = max(scale for _, _, scale in made)
         total = sum(units * 10 ** (scale - s) for _, units, s in made)
-        head = (
+        envelope = (
             f'{{"type":"bulk","id":"{self.new_id()}","count":{len(made)},'
-            f'"control_sum":"{show(total, scale)}","items":['
-        )
-        return head.encode() + b",".join(value for value, _, _ in made) + b"]}"
+            f'"control_sum":"{show(total, scale)}"'
+        ).encode()
+        items = [value for value, _, _ in made]
+        self._bulks += 1
+        if self._bulks % _STREAM_EVERY == 0:
+            return stream_of(envelope + b"}", items)
+        return envelope + b',"items":[' + b",".join(items) + b"]}"
 
 
 class _Drawn(NamedTuple):

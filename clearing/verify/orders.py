@@ -28,6 +28,7 @@ from clearing.messages import (
     TokenTransfer,
 )
 from clearing.verify.quotes import Quotes, ids_of, linked, quoting
+from clearing.verify.streams import MAGIC, payments_in
 from clearing.verify.sums import decimal_columns
 from clearing.verify.tables import INSTRUCTIONS, Rows
 
@@ -59,6 +60,8 @@ _decode_raw_bulk = msgspec.json.Decoder(_RawBulk).decode
 
 def orders_in(value: bytes | None) -> list[tuple[int, Item]]:
     """(item, order) of everything in a record that can be made out; item -1: the record is one order."""
+    if value is not None and value.startswith(MAGIC):
+        return list(payments_in(value))
     try:
         message = _decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
