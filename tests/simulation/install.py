@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiokafka.client
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer import fetcher
 from aiokafka.producer import message_accumulator
+
+from prometheus_client.metrics import MetricWrapperBase
 
 from clearing import kafka
 from tests.simulation.simulation import Simulation
@@ -49,7 +51,17 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
                 connection.wants(_wanted(self, assignment, node))
         return found
 
+    labels = MetricWrapperBase.labels
+
+    @functools.cache
+    def child(metric: Any, values: tuple[object, ...]) -> Any:
+        return labels(metric, *values)
+
+    compressors = {**AIOKafkaProducer._COMPRESSORS, "zstd": (lambda: True, 0)}
     return [
+        # What costs much and is not looked at here: metrics, and what compresses records of some bytes.
+        (MetricWrapperBase, "labels", lambda self, *values: child(self, values)),
+        (AIOKafkaProducer, "_COMPRESSORS", compressors),
         (message_accumulator.BatchBuilder, "append", stamped),
         (fetcher.Fetcher, "_get_actions_per_node", looking),
         (time, "time", simulation.time),

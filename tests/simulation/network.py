@@ -6,6 +6,7 @@ request structures. Requests of one connection stay in order, and so do the answ
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -87,7 +88,8 @@ class Connection:
         self._network = network
         self._timeout_s = timeout_s
         self._on_close = on_close
-        self._in_flight: dict[asyncio.Future[Any], Any] = {}
+        self._unanswered: deque[tuple[float, asyncio.Future[Any]]] = deque()  # with their deadlines
+        self._watched = False
         self._held: HeldFetch | None = None
 
     def hold(self, fetch: HeldFetch) -> None:
@@ -112,19 +114,30 @@ class Connection:
             raise KafkaConnectionError(f"No connection to node {self.node}")
         loop = self._network.loop
         future = loop.create_future()
-        self._in_flight[future] = loop.call_later(self._timeout_s, self._give_up, future)
-        future.add_done_callback(self._forget)
+        while self._unanswered and self._unanswered[0][1].done():
+            self._unanswered.popleft()
+        self._unanswered.append((loop.now + self._timeout_s, future))
+        if not self._watched:
+            self._watch_in(self._timeout_s)
         self._network.send(self, request.prepare(VERSIONS), future)
         return future
 
-    def _give_up(self, future: asyncio.Future[Any]) -> None:
-        if not future.done():
-            future.set_exception(TimeoutError())
+    def _watch_in(self, seconds: float) -> None:
+        self._watched = True
+        self._network.loop.call_later(seconds, self._give_up, context=self.context)
 
-    def _forget(self, future: asyncio.Future[Any]) -> None:
-        timer = self._in_flight.pop(future, None)
-        if timer is not None:
-            timer.cancel()
+    def _give_up(self) -> None:
+        """What is not answered by now never is. All have the same time-out: the oldest comes first."""
+        self._watched = False
+        now = self._network.loop.now
+        while self._unanswered:
+            deadline, future = self._unanswered[0]
+            if not future.done():
+                if deadline > now:
+                    self._watch_in(deadline - now)
+                    return
+                future.set_exception(TimeoutError())
+            self._unanswered.popleft()
 
     def receive(self, future: asyncio.Future[Any], response: Any) -> None:
         if self.open and not future.done():
@@ -140,7 +153,7 @@ class Connection:
         if self.open:
             self.open = False
             self._network.closed(self)
-            for future in list(self._in_flight):
+            for _, future in self._unanswered:
                 if not future.done():
                     error = KafkaConnectionError(f"Connection to node {self.node} closed")
                     error.__cause__ = exc
