@@ -25,6 +25,7 @@ from clearing.runbooks import next_command, retry_command, runbook
 
 LOOK_TIMEOUT_S = 3.0  # a take-over waits no longer than this to learn what had halted
 WRITE_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 2.0
 RETRY_POLL_S = 2.0
 AGAIN_S_FIRST, AGAIN_S_MAX = 1.0, 30.0
 # What is not met again by itself: a successor waits for a person too, instead of going on as if nothing were.
@@ -93,6 +94,7 @@ class HaltTopic:
         if self._reader is None:
             self._reader = kafka.consumer(self._bootstrap, client=self._client)
             await self._reader.start()
+            await asyncio.sleep(0)  # stopped before its tasks ever ran, it would cancel us
         if self._topic not in await self._reader.topics():  # asking for it by name may make it
             raise UnknownTopicOrPartitionError(
                 f"{self._topic} does not exist: clearing topics apply"
@@ -122,12 +124,12 @@ class HaltTopic:
                     value = _encode(record) if record else None
                     await producer.send_and_wait(self._topic, value, key, partition)
         finally:
-            await kafka.discard(producer, 2.0)
+            await kafka.discard(producer, CLOSE_TIMEOUT_S)
 
     async def _drop_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
-            await reader.stop()
+            await asyncio.wait([asyncio.create_task(reader.stop())], timeout=CLOSE_TIMEOUT_S)
 
     async def close(self) -> None:
         await self._drop_reader()
@@ -166,10 +168,14 @@ class Halts:
         waits = record.state == "HALTED" and (
             key in self._met_here or record.kind in WAITS_EVERYWHERE
         )
-        _log.warning("halted_before", tried_again=not waits, **_facts(record))
+        self.warn(record, tried_again=not waits)
         if waits:
             with self._gauge(record).track_inprogress():
                 await self._until_retried(partition, key, record)
+
+    def warn(self, record: HaltRecord, *, tried_again: bool) -> None:
+        """Say what stood there before, whoever met it."""
+        _log.warning("halted_before", tried_again=tried_again, **_facts(record))
 
     async def stand_still(self, netting_set: str, partition: int, error: Exception) -> None:
         """Say why, tell it, and wait: returns when an operator has asked for another try."""

@@ -12,6 +12,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from clearing import kafka
+from clearing.core.faults import Halt, HaltKind
 from clearing.messages import DirectoryEntry
 from clearing.names import Topics
 
@@ -54,7 +55,7 @@ class Directory:
         return entries[key]
 
     async def follow(self) -> NoReturn:
-        """Read the directory and go on reading. Raises KafkaError, and ValueError on what must not be."""
+        """Read the directory and go on reading. Raises KafkaError, and Halt on what must not be."""
         await self._topic_exists()
         partition = TopicPartition(self._topics.netting_sets, 0)
         async with kafka.started(
@@ -79,11 +80,15 @@ class Directory:
     def _learn(self, entry: DirectoryEntry) -> None:
         name, partition = entry.netting_set, entry.partition
         if self._partitions.get(name, partition) != partition:
-            raise ValueError(
-                f"netting set {name} has moved from partition {self._partitions[name]} to {partition}"
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"netting set {name} has moved from partition {self._partitions[name]} to {partition}",
             )
         if self._names.get(partition, name) != name:
-            raise ValueError(f"{name} and {self._names[partition]} share partition {partition}")
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"{name} and {self._names[partition]} share partition {partition}",
+            )
         if name not in self._partitions:
             _log.info("netting_set", netting_set=name, partition=partition)
         self._partitions[name] = partition

@@ -7,6 +7,7 @@ what it has (DESIGN.md §2). So there is no transaction here, and offsets are co
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 
 import structlog
@@ -15,8 +16,10 @@ from aiokafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartiti
 
 from clearing import failpoints, kafka
 from clearing.config import Settings
+from clearing.halts import RETRY_POLL_S
 from clearing.intake import metrics
 from clearing.intake.directory import Directory
+from clearing.intake.halting import SourceHalts
 from clearing.intake.identities import Identities
 from clearing.intake.lane import Lane
 from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_offset
@@ -33,6 +36,7 @@ COMMIT_TIMEOUT_S = 2.0
 MEASURE_INTERVAL_S = 1.0
 RECOGNISE_INTERVAL_S = 2.0  # a topic that was deleted and made again is noticed within this
 WATCH_MS = 1_000
+PROVEN_S = 10.0  # a lane that has run so long is over what had halted it before
 RETRY_INTERVAL_S = 30.0  # of a source that stopped for a reason that may pass
 FINISH_TIMEOUT_S = 3.0  # with the commit behind it less than the session timeout
 CLOSE_TIMEOUT_S = 5.0
@@ -48,11 +52,12 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
 
     Raises KafkaError where Kafka or the log topic is not there at the start; once it was ready, an error of
     Kafka's ends the session, not the service: everything is built anew from what the log has acknowledged.
-    Raises ValueError when the directory of netting sets contradicts itself.
+    Raises Halt when the directory of netting sets contradicts itself: no source could be trusted to go anywhere.
     """
     directory = Directory(settings.bootstrap, settings.topics)
     acknowledged: dict[TopicPartition, int] = {}
     identities = Identities()
+    halts = SourceHalts(settings)
     was_ready = False
     failures = 0
 
@@ -62,18 +67,21 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
             ready()
         was_ready = True
 
-    while True:
-        begun_s = time.monotonic()
-        try:
-            await _Session(settings, directory, acknowledged, identities).run(begun)
-        except KafkaError as error:
-            if not was_ready:
-                raise
-            failures = 0 if time.monotonic() - begun_s > LONG_SESSION_S else failures + 1
-            pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
-            metrics.sessions_lost.inc()
-            _log.error("session_lost", error=repr(error), again_in_s=pause_s)
-            await asyncio.sleep(pause_s)
+    try:
+        while True:
+            begun_s = time.monotonic()
+            try:
+                await _Session(settings, directory, acknowledged, identities, halts).run(begun)
+            except KafkaError as error:
+                if not was_ready:
+                    raise
+                failures = 0 if time.monotonic() - begun_s > LONG_SESSION_S else failures + 1
+                pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+                metrics.sessions_lost.inc()
+                _log.error("session_lost", error=repr(error), again_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+    finally:
+        await halts.close()
 
 
 class _Session(ConsumerRebalanceListener):
@@ -89,16 +97,19 @@ class _Session(ConsumerRebalanceListener):
         directory: Directory,
         acknowledged: dict[TopicPartition, int],
         identities: Identities,
+        halts: SourceHalts,
     ) -> None:
         self._settings = settings
         self._topics = settings.topics
         self._directory = directory
         self._acknowledged = acknowledged
         self._identities = identities
+        self._halts = halts
         self._committed: dict[TopicPartition, int] = {}
         self._lanes: dict[int, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # of lanes and of sources that start
         self._stopped: dict[TopicPartition, Stop] = {}
+        self._gates: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._group = asyncio.TaskGroup()
         self._closing = False
@@ -135,6 +146,7 @@ class _Session(ConsumerRebalanceListener):
                     self._commit_regularly,
                     self._watch,
                     self._recognise,
+                    self._retry_sources,
                     self._measure,
                 ):
                     group.create_task(work())
@@ -175,6 +187,8 @@ class _Session(ConsumerRebalanceListener):
         committed: int | None = None
         try:
             name, number, is_control = await self._destination(partition)
+            async with self._gates[number]:
+                await self._halts.until_retried(number)
             async with self._starts:
                 committed, read_as = await kafka.committed(self._consumer, partition)
                 await self._identities.require(self._consumer, partition.topic, read_as)
@@ -193,17 +207,21 @@ class _Session(ConsumerRebalanceListener):
         self._acknowledged[partition] = start
         self._stopped.pop(partition, None)
         self._lane(name, number).add(Source(partition, is_control, start, start))
+        await self._halts.source_goes_on(number, partition)
 
     async def _destination(self, partition: TopicPartition) -> tuple[str, int, bool]:
         """(netting set, its partition of the log, whether this is control). Waits for the directory."""
-        payments = self._topics.parse_payments(partition.topic)
-        if payments is None:
-            name, number = await self._directory.name_of(partition.partition), partition.partition
-        else:
-            name, number = payments[0], await self._directory.partition_of(payments[0])
+        name, number = await self._netting_set(partition)
         if number not in await self._producer.partitions_for(self._topics.log):
             raise SourceStopped(Stop.NO_LOG_PARTITION, f"the log has no partition {number}")
-        return name, number, payments is None
+        return name, number, self._topics.parse_payments(partition.topic) is None
+
+    async def _netting_set(self, partition: TopicPartition) -> tuple[str, int]:
+        """Its name and its partition of the log. Waits for the directory."""
+        payments = self._topics.parse_payments(partition.topic)
+        if payments is None:
+            return await self._directory.name_of(partition.partition), partition.partition
+        return payments[0], await self._directory.partition_of(payments[0])
 
     def _lane(self, name: str, number: int) -> Lane:
         if number not in self._lanes:
@@ -216,8 +234,36 @@ class _Session(ConsumerRebalanceListener):
                 on_stopped=self._on_stopped,
             )
             self._lanes[number] = lane
-            self._start_task(lane.run())
+            self._start_task(self._run_lane(lane))
         return self._lanes[number]
+
+    async def _run_lane(self, lane: Lane) -> None:
+        """An error that nobody foresaw stops this netting set's way into the log, and nobody else's."""
+        number = lane.log.partition
+        proven = asyncio.get_running_loop().call_later(PROVEN_S, self._halts.passed, number, 0)
+        try:
+            await lane.run()
+        except (KafkaError, OSError, TimeoutError):
+            raise
+        except Exception as error:
+            proven.cancel()
+            sources = {source.partition for source in lane.sources}
+            self._consumer.pause(*sources & self._consumer.assignment())
+            await self._halts.lane_stands_still(lane.name, number, error)
+            del self._lanes[number]
+            for source in lane.sources:  # anew from what the log has
+                self._start_task(self._start(source.partition))
+        finally:
+            proven.cancel()
+
+    async def _retry_sources(self) -> None:
+        """Start those again that an operator has asked for."""
+        while True:
+            await asyncio.sleep(RETRY_POLL_S)
+            for partition in list(self._stopped):
+                _, number = await self._netting_set(partition)
+                if await self._halts.is_retried(number, partition):
+                    self._start_task(self._start(partition))
 
     def _on_stopped(self, partition: TopicPartition, why: SourceStopped) -> None:
         """Report a source that cannot be read on. It starts again only where that cannot skip anything."""
@@ -237,8 +283,14 @@ class _Session(ConsumerRebalanceListener):
             detail=str(why),
             again_in_s=RETRY_INTERVAL_S if passing else None,
         )
+        self._start_task(self._tell_stopped(partition, str(why)))
         if passing:
             self._start_task(self._start(partition, RETRY_INTERVAL_S))
+
+    async def _tell_stopped(self, partition: TopicPartition, reason: str) -> None:
+        name, number = await self._netting_set(partition)
+        said = f"{partition.topic}-{partition.partition} is not read on: {reason}"
+        await self._halts.source_stopped(name, number, partition, said)
 
     async def _stop_all(self) -> None:
         """End lanes and starts; wait, within a bound, for what is on its way to the log."""

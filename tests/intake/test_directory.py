@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from clearing.core.faults import Halt
 from clearing.intake.directory import Directory
 from clearing.messages import DirectoryEntry
 from clearing.names import Topics
@@ -46,6 +47,6 @@ async def test_a_directory_that_contradicts_itself_is_an_error(second: Directory
     directory = Directory("", Topics())
     directory._learn(entry("hk", 0))
     directory._learn(entry("hk", 0))  # said again
-    with pytest.raises(ValueError, match="hk"):
+    with pytest.raises(Halt, match="hk"):
         directory._learn(second)
     assert await directory.partition_of("hk") == 0
