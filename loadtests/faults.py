@@ -1,6 +1,6 @@
 """Which faults a long run meets, planned by chance from a seed; and what became of each. Values only."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 import numpy as np
@@ -56,13 +56,15 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     unseen: int
 
 
-def plan(faults: int, payments: int, seed: int) -> list[Planned]:
-    """`faults` of all kinds at random moments: at least one of each from as many as there are kinds."""
+def plan(faults: int, payments: int, seed: int, only: Collection[str] = ()) -> list[Planned]:
+    """`faults` at random moments: of all kinds at least one as soon as there are as many, or `only` of some."""
     random = np.random.default_rng([seed, faults])
-    whole = sum(SHARES.values())
-    counts = {kind: max(1, faults * share // whole) for kind, share in SHARES.items()}
+    shares = {kind: share for kind, share in SHARES.items() if not only or kind in only}
+    counts = {
+        kind: max(1, faults * share // sum(shares.values())) for kind, share in shares.items()
+    }
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
-    kinds += ["kill -9"] * (faults - len(kinds))
+    kinds += [next(iter(shares))] * (faults - len(kinds))
     random.shuffle(kinds)
     kinds = kinds[:faults]
     moments = np.sort(random.uniform(FROM * payments, TO * payments, faults)).astype(int).tolist()

@@ -134,7 +134,7 @@ async def _stormy(
             rows_per_s=options.rate,
         )
         drill.banks.chunk_s = CHUNK_S
-        planned = plan(options.faults, options.payments, options.seed)
+        planned = plan(options.faults, options.payments, options.seed, options.only)
         screen.note(f"publishing {options.payments:,} payments; {options.faults} faults")
         yield Storm(
             drill,
@@ -197,6 +197,7 @@ def kills(
     seed: int = 1,
     rate: float = 12_000.0,
     plain: Annotated[bool, Parameter(negative="")] = False,
+    only: tuple[str, ...] = (),
     json: Annotated[bool, Parameter(negative="")] = False,
     output: Path | None = None,
 ) -> ExitCode:
@@ -222,13 +223,17 @@ def kills(
         Payments per second, of all banks together.
     plain
         Two netted assets without queues, as in the load test, instead of every way to settle, wait and be linked.
+    only
+        These kinds of faults, as the report names them, and no others.
     json
         Print the report as JSON.
     output
         Write the report to this file with .json and with .md.
     """
     screen = Screen(Console(stderr=True, width=None if sys.stderr.isatty() else 200))
-    options = Options(payments=payments, faults=faults, seed=seed, rate=rate, plain=plain)
+    options = Options(
+        payments=payments, faults=faults, seed=seed, rate=rate, plain=plain, only=only
+    )
     quiet()
     try:
         report = uvloop.run(run(options, screen))

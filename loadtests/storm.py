@@ -58,6 +58,12 @@ class Storm:
                 task = group.create_task(makers[one.kind](self, np.random.default_rng(one.chance)))
                 task.add_done_callback(lambda _: room.release())
 
+    @property
+    def is_over(self) -> bool:
+        """Everything that was published is through: nobody comes by a fail-point any more."""
+        drill = self.drill
+        return drill.phase != "working" and drill.banks.told.rows >= drill.published
+
     # --- the record ------------------------------------------------------------------------------------------
 
     def happened(self, kind: str, whom: str, met: str) -> Incident:

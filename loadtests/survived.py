@@ -13,18 +13,21 @@ from loadtests.storm import Storm
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """payments at rate payments/s; faults: how many; plain: nothing waits, as in the load test."""
+    """payments at rate payments/s; faults: how many, only: of which kinds (none: all); plain: nothing waits, as in
+    the load test."""
 
     payments: int = 1_000_000
     faults: int = 25
     seed: int = 1
     rate: float = 12_000.0
     plain: bool = False
+    only: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
         """What repeats it."""
         plain = " --plain" if self.plain else ""
+        plain += "".join(f' --only "{kind}"' for kind in self.only)
         return (
             f"python -m loadtests.kills --payments {self.payments} --faults {self.faults} "
             f"--seed {self.seed} --rate {self.rate:g}{plain}"

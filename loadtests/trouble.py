@@ -74,8 +74,8 @@ async def kill_at_point(storm: Storm, random: Generator) -> None:
         points.arm(point, f"skip {skip} kill")
         if point.startswith(AT_START):
             group.create_task(_kill(storm, _at_work(storm, point.partition(".")[0], random)))
-        hit = await storm.until(lambda: points.hits(point) != before, HIT_TIMEOUT_S)
-        if not hit and points.disarm(point):
+        await storm.until(lambda: points.hits(point) != before or storm.is_over, HIT_TIMEOUT_S)
+        if points.disarm(point):
             storm.missed.append(point)
             return
         (pid,) = points.hits(point) - before
@@ -209,7 +209,8 @@ async def lose_response(storm: Storm, random: Generator) -> None:
     async with storm.locks["network"]:
         rule = storm.proxy.drop_response(api, client=client.format(netting_set))
         try:
-            if not await storm.until(lambda: bool(rule.hits), HIT_TIMEOUT_S):
+            await storm.until(lambda: bool(rule.hits) or storm.is_over, HIT_TIMEOUT_S)
+            if not rule.hits:
                 storm.missed.append(f"{api.name} of {client}")
                 return
         finally:
@@ -226,7 +227,8 @@ async def delay_end(storm: Storm, random: Generator) -> None:
     async with storm.locks["network"]:
         rule = storm.proxy.delay_request(Api.END_TXN, client=f"clearing-engine-{netting_set}")
         try:
-            if not await storm.until(lambda: bool(rule.hits), HIT_TIMEOUT_S):
+            await storm.until(lambda: bool(rule.hits) or storm.is_over, HIT_TIMEOUT_S)
+            if not rule.hits:
                 storm.missed.append(f"END_TXN of {netting_set}")
                 return
             incident = storm.happened("EndTxn late", "engines", f"of {netting_set}")

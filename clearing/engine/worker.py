@@ -78,6 +78,9 @@ class _Engine(ConsumerRebalanceListener):
         self.consumer.pause(*assigned)
         numbers = {partition.partition for partition in assigned}
         await self._stop([number for number in self._tasks if number not in numbers])
+        for number in [number for number, task in self._tasks.items() if task.done()]:
+            # Never by itself, but for a CancelledError that a library lets slip: nothing stands still unsaid.
+            _log.error("serving_ended", partition=number, task=repr(self._tasks.pop(number)))
         if any(number not in self._directory for number in numbers):
             await self._read_directory()
         for number in sorted(numbers - self._tasks.keys()):
