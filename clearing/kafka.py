@@ -119,9 +119,9 @@ async def started(client: Client) -> AsyncIterator[Client]:
 
 
 async def _end_fetches(consumer: AIOKafkaConsumer) -> None:
-    """Before aiokafka's stop() does it: that one passes on the CancelledError of a fetch that it has cancelled while
-    it waits to be tried again, as all do when the broker is away. Whoever stops a consumer would then end as if
-    he had been cancelled himself, without a word, and nobody would begin again in his place.
+    """Before aiokafka's stop() does it: that one passes on the CancelledError of a fetch that it has cancelled
+    while it waits to be tried again, as all do when the broker is away. Whoever stops a consumer would then end as
+    if he had been cancelled himself, without a word, and nobody would begin again in his place.
     """
     fetcher = consumer._fetcher
     if fetcher is None:
