@@ -10,7 +10,8 @@ import msgspec
 
 from clearing.dev.points import POINTS
 
-FROM_S, UNTIL_S = 1.0, 15.0  # when faults begin
+FROM_S, UNTIL_S = 0.3, 7.5  # when faults begin
+PAST_SESSION_S, PAST_TRANSACTION_S = 3.7, 7.0  # how long is too long, see stage.py
 FEWEST, MOST = 2, 7
 
 SERVICES = ("intake", "engine", "dispatch", "sink")
@@ -83,26 +84,26 @@ def _someone(chance: random.Random, processes: Sequence[str], *roles: str) -> st
 
 def _down(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     return Fault(
-        kind="", at_s=at_s, target=_someone(chance, processes), for_s=chance.uniform(0.1, 4)
+        kind="", at_s=at_s, target=_someone(chance, processes), for_s=chance.uniform(0.1, 3)
     )
 
 
 def _point(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     service = chance.choice((*SERVICES, "engine", "sink"))
     point = chance.choice(POINTS[service])
-    down_s, times = chance.uniform(0.1, 3), chance.choice((1, 1, 1, 2))
+    down_s, times = chance.uniform(0.1, 2), chance.choice((1, 1, 1, 2))
     return Fault(kind="", at_s=at_s, service=service, point=point, for_s=down_s, count=times)
 
 
 def _stop(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     """For a moment, past the session timeout, or past the transaction timeout."""
-    for_s = chance.choice((chance.uniform(0.2, 3), chance.uniform(6.5, 9), 14.0))
+    for_s = chance.choice((chance.uniform(0.2, 2), PAST_SESSION_S, PAST_TRANSACTION_S))
     return Fault(kind="", at_s=at_s, target=_someone(chance, processes), for_s=for_s)
 
 
 def _stop_at_point(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     fault = _point(chance, at_s, processes)
-    for_s = chance.choice((1.0, 7.5, 14.0))
+    for_s = chance.choice((0.6, PAST_SESSION_S, PAST_TRANSACTION_S))
     return msgspec.structs.replace(fault, for_s=for_s, count=1)
 
 
@@ -115,13 +116,13 @@ def _request(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fa
 
 def _delayed(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     fault = _request(chance, at_s, processes)
-    return msgspec.structs.replace(fault, delay_s=chance.choice((0.2, 1.0, 4.0, 9.0)))
+    return msgspec.structs.replace(fault, delay_s=chance.choice((0.05, 0.4, 2.0, 5.0)))
 
 
 def _late_end(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     """An EndTxn that arrives when the next transaction has begun (F4)."""
     target = _someone(chance, processes, "engine")
-    delay_s = chance.choice((0.5, 3.0, 8.0, 12.0))
+    delay_s = chance.choice((0.3, 2.0, 4.5, 7.0))
     return Fault(kind="", at_s=at_s, target=target, api="EndTxn", delay_s=delay_s)
 
 
@@ -134,14 +135,14 @@ def _answered(chance: random.Random, at_s: float, processes: Sequence[str]) -> F
 
 
 def _cut(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
-    for_s = chance.choice((chance.uniform(0.3, 3), 8.0, 14.0))
+    for_s = chance.choice((chance.uniform(0.3, 2), PAST_SESSION_S, PAST_TRANSACTION_S))
     return Fault(kind="", at_s=at_s, target=_someone(chance, processes), for_s=for_s)
 
 
 def _clock(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     """A day ahead or behind, or some seconds; set back after a while (F12)."""
     delay_s = chance.choice((86_400.0, -86_400.0, 5.0, -5.0, 0.7))
-    target, for_s = _someone(chance, processes), chance.uniform(1, 8)
+    target, for_s = _someone(chance, processes), chance.uniform(1, 5)
     return Fault(kind="", at_s=at_s, target=target, delay_s=delay_s, for_s=for_s)
 
 
@@ -150,7 +151,7 @@ def _for_a_while(most_s: float) -> Draw:
 
 
 def _node(chance: random.Random, at_s: float, _: Sequence[str]) -> Fault:
-    for_s = chance.uniform(0.5, 6)
+    for_s = chance.uniform(0.5, 3)
     return Fault(kind="", at_s=at_s, count=chance.choice((1, 2, 3)), for_s=for_s)
 
 
@@ -165,7 +166,7 @@ def _ledger(chance: random.Random, at_s: float, _: Sequence[str]) -> Fault:
 
 
 def _slow(chance: random.Random, at_s: float, _: Sequence[str]) -> Fault:
-    return Fault(kind="", at_s=at_s, count=chance.choice((0, 2)), delay_s=chance.choice((2.0, 7.0)))
+    return Fault(kind="", at_s=at_s, count=chance.choice((0, 2)), delay_s=chance.choice((1.0, 6.0)))
 
 
 def _commits(chance: random.Random, at_s: float, _: Sequence[str]) -> Fault:
@@ -202,7 +203,7 @@ KINDS: Mapping[str, tuple[float, Draw]] = {
     "second_engine": (1.2, _at),
     "second_sink": (1.2, _at),
     "rebalance_storm": (1, _of_service),
-    "ledger_down": (0.7, _for_a_while(5)),
+    "ledger_down": (0.7, _for_a_while(3)),
     "ledger_failover": (0.7, _commits),
     "session_dies": (1, _ledger),
     "commit_lost": (1, _ledger),

@@ -9,7 +9,6 @@ from clearing.engine.snapshots import SnapshotStore
 from clearing.ledgers.ledger import Source
 from clearing.ledgers.postgres import open_ledger
 from clearing.ledgers.tenure import Tenure
-from tests.simulation.answers import error_code
 from tests.simulation.faults import Fault, role_of
 from tests.simulation.ledger import Arm
 from tests.simulation.network import Rule
@@ -108,7 +107,7 @@ class Injection:
             action=_RULES[fault.kind],
             delay_s=fault.delay_s,
             count=fault.count,
-            error=error_code(fault.error) if fault.error else 0,
+            error=fault.error,
         )
         self._stage.trace.fault(fault.target, str(fault))
         self._rules.append((fault, rule))
@@ -153,7 +152,7 @@ class Injection:
 
     def _node(self, fault: Fault) -> bool:
         broker = self._stage.simulation.broker
-        node = 1 + fault.count % len(broker.nodes)
+        node = list(broker.nodes)[fault.count % len(broker.nodes)]
         broker.stop_node(node)
         self._stage.later(fault.for_s, partial(broker.start_node, node))
         return True

@@ -34,23 +34,26 @@ from tests.simulation.trace import FAULT, Trace
 from tests.simulation.workload import Onlooker, Town, draw_size
 
 RESTART_S = 0.5  # how soon the supervisor starts again what ended by itself
-REQUEST_TIMEOUT_MS = 6_000
+REQUEST_TIMEOUT_MS = 4_000
+SESSION_TIMEOUT_MS = 3_000
+OPENING_S = 0.1
 
 # Bounds of the product, small and quick enough for a few dozen payments and half a minute to meet them all.
 _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
     kafka: {"REQUEST_TIMEOUT_MS": (REQUEST_TIMEOUT_MS,)},
     intake_lane: {"OVERLAP_ROWS": (4, 12), "SOURCE_RECORDS": (3, 2048), "MAX_ROWS": (16, 60)},
-    intake: {"COMMIT_INTERVAL_S": (0.5, 1.5), "MEASURE_INTERVAL_S": (20,), "RETRY_INTERVAL_S": (5,)},
+    intake: {"COMMIT_INTERVAL_S": (0.5, 1.5), "MEASURE_INTERVAL_S": (20,), "RETRY_INTERVAL_S": (3,), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
     processor: {
-        "TRANSACTION_TIMEOUT_MS": (10_000,),
-        "COMMIT_TIMEOUT_S": (7.0,),
+        "TRANSACTION_TIMEOUT_MS": (6_000,),
+        "COMMIT_TIMEOUT_S": (4.0,),
         "RECORDS_PER_CYCLE": (1, 3, 24),
         "SNAPSHOT_EVERY_RECORDS": (3, 6),
     },
-    dispatch: {"COMMIT_INTERVAL_S": (0.4, 1.0)},
+    engine: {"SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
+    dispatch: {"COMMIT_INTERVAL_S": (0.4, 1.0), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
     dispatch_lane: {"RECORDS_PER_POLL": (2, 32)},
     dispatch_told: {"FIRST_STEP_RECORDS": (2, 16)},
-    sink: {"POLL_MS": (500,), "DIRECTORY_INTERVAL_S": (2.0,)},
+    sink: {"POLL_MS": (500,), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
     tenure: {
         "RECORDS_PER_POLL": (4, 500),
         "ENTRIES_PER_TRANSACTION": (4, 40, 2_000),
@@ -100,7 +103,7 @@ class Stage:
         self.hits: Counter[str] = Counter()
         self.reached: Callable[[processes.Process, str], None] = lambda *_: None
         for role, main in _MAINS.items():
-            for number in range(1, self.chance.choice((1, 2, 2)) + 1):
+            for number in range(1, self.chance.choice((1, 1, 2)) + 1):
                 name = f"{role}-{number}"
                 self.services[name] = Service(name, main)
 
@@ -124,7 +127,7 @@ class Stage:
         """Requests that a reader of the trace wants to see."""
         if sent.fault or sent.api not in _EVERYDAY:
             mark = FAULT if sent.fault else " "
-            self.trace.note(sent.process, f"{sent.api} to node {sent.node} {sent.fault}", mark)
+            self.trace.show(sent.process, f"{sent.api} to node {sent.node} {sent.fault}", mark)
 
     def _reached(self, _: Path, point: str) -> None:
         process = processes.current()
@@ -145,7 +148,15 @@ class Stage:
             self.start(name)
         banks = Service("banks", self.town.run, kept=False)
         self.services["banks"] = banks
-        self.start("banks")
+        self._open_banks()
+
+    def _open_banks(self) -> None:
+        """They pay once the engine has answered all commands that open them."""
+        self.onlooker.look()
+        if len(self.town.watch.progress.commands) < self.town.commands:
+            self.later(OPENING_S, self._open_banks)
+        else:
+            self.start("banks")
 
     def add(self, name: str, main: Callable[[Settings], Awaitable[None]]) -> None:
         """Start one more process, that nobody starts again."""
@@ -165,7 +176,8 @@ class Stage:
     def _on_death(self, service: Service, process: processes.Process) -> None:
         if process.ended:
             self.trace.note(service.name, f"ends by itself: {process.error!r}")
-            self.errors.append((service.name, process.error))
+            if process.error is not None or service.kept:
+                self.errors.append((service.name, process.error))
             if service.kept:
                 self.later(RESTART_S, partial(self.start, service.name))
 

@@ -1,6 +1,6 @@
 """What happened in one run, line by line: virtual time, who, what; faults are marked. And a hash over all of it.
 
-The hash is over every line, told to somebody or not: the same seed gives the same one, in any process.
+The hash is over every line of `note`, told to somebody or not: the same seed gives the same one, in any process.
 """
 
 import hashlib
@@ -25,24 +25,26 @@ class Trace:
         self._clock = clock
         self._tell = tell
         self._digest = hashlib.sha256()
-        self.lines = 0
         self.halts: list[str] = []
         self.said: Counter[str] = Counter()  # events that services logged
-
-    @property
-    def is_read(self) -> bool:
-        return self._tell is not None
 
     @property
     def hash(self) -> str:
         return self._digest.hexdigest()
 
     def note(self, who: str, what: str, mark: str = " ") -> None:
-        line = f"{self._clock():10.4f} {mark} {who:<12} {what}"
+        line = self._line(who, what, mark)
         self._digest.update(line.encode())
-        self.lines += 1
         if self._tell is not None:
             self._tell(line)
+
+    def show(self, who: str, what: str, mark: str = " ") -> None:
+        """What only a reader of the trace is told: it is no part of the hash."""
+        if self._tell is not None:
+            self._tell(self._line(who, what, mark))
+
+    def _line(self, who: str, what: str, mark: str) -> str:
+        return f"{self._clock():10.4f} {mark} {who:<12} {what}"
 
     def fault(self, who: str, what: str) -> None:
         self.note(who, what, FAULT)

@@ -30,7 +30,7 @@ from clearing.topics.contract import read_contract, wanted_topics
 from tests.simulation.simulation import EPOCH_MS, Simulation
 
 DAY = datetime.fromtimestamp(EPOCH_MS / 1000, UTC).date()
-PUBLISHING_S = 14.0
+PUBLISHING_S = 6.0
 OPERATOR = "operator"
 
 _EAST = """
@@ -97,7 +97,7 @@ def draw_size(chance: random.Random) -> Size:
     return Size(
         payments=chance.randint(30, 60 if len(sets) == 1 else 90),
         sets=sets,
-        every_s=chance.choice([0, 0, 7, 11]),
+        every_s=chance.choice([0, 0, 3, 5]),
         mix=Mix(
             odd=0.08,
             stuck=chance.choice([0.0, 0.02]),
@@ -146,6 +146,7 @@ class Town:
     listener: Listener
     watch: Watch
     rows: int = 0  # published and acknowledged
+    commands: int = 0  # that make the netting sets what they are
     done: bool = False  # nobody has anything to say any more
     _drawing: int = 0
     _heard: asyncio.Event | None = None
@@ -181,6 +182,7 @@ class Town:
             broker.publish(self.topics.netting_sets, 0, name.encode(), entry)
             for command in _opening(self.size.sets, self.size.every_s)[name]:
                 broker.publish(self.topics.commands, number, name.encode(), command)
+                self.commands += 1
 
     def close_windows(self) -> None:
         """The operator ends the day."""
@@ -213,7 +215,7 @@ class Town:
         assert self._heard is not None
         left = rows
         while left:
-            piece = min(left, chance.randint(1, max(2, rows // 3)))
+            piece = min(left, chance.randint(max(1, rows // 4), max(2, rows // 2)))
             await asyncio.sleep(chance.uniform(0, 2 * PUBLISHING_S * piece / rows))
             await self._send(producer, stream, piece)
             left -= piece
