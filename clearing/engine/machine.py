@@ -14,7 +14,8 @@ from clearing.log.records import CHAIN_START, OutputRecord, encode, extend_chain
 class Machine:
     """State of one netting set at a place in its log.
 
-    chain: SHA-256 over all outputs so far; next_offset: first log offset not applied; records: applied so far.
+    chain: SHA-256 over all outputs so far; next_offset: first log offset not applied; records: applied so far,
+    loaded_records: those of them that came with a snapshot.
     After Halt, UnreadableLog or AssertionError the machine is not to be used any more.
     """
 
@@ -24,6 +25,7 @@ class Machine:
         self.chain = CHAIN_START
         self.next_offset = 0
         self.records = 0
+        self.loaded_records = 0
 
     def apply(
         self, key: bytes | None, value: bytes | None, offset: int, time_ms: int
@@ -51,7 +53,7 @@ class Machine:
         machine.state = state
         machine.chain = bytes(data[:32])
         machine.next_offset = int.from_bytes(data[32:40], "big")
-        machine.records = int.from_bytes(data[40:48], "big")
+        machine.records = machine.loaded_records = int.from_bytes(data[40:48], "big")
         return machine
 
 

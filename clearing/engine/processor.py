@@ -45,6 +45,9 @@ RECORDS_PER_CYCLE = 24  # log records in one transaction: bounds memory, and wha
 CYCLE_S = 1.0
 IDLE_POLL_MS = 500
 SNAPSHOT_EVERY_RECORDS = 2_000
+# Replayed so many, an engine writes a snapshot at once: killed soon again and again, it would else replay more each
+# time, and in the end more than it has time for.
+SNAPSHOT_AFTER_REPLAY_RECORDS = 200
 RETRY_S_FIRST, RETRY_S_MAX = 0.5, 5.0
 
 _log = structlog.get_logger()
@@ -121,6 +124,7 @@ class Processor:
                     journal, TopicPartition(self.topics.outcomes, self.partition), last
                 )
             transaction = last[-1] if last else None
+            _log.info("recovering", netting_set=self.netting_set)
             failpoints.at("engine.recover.journal_read")
             reader = await stack.enter_async_context(self._reader(self.log))
             machine = await recover(
@@ -128,7 +132,10 @@ class Processor:
             )
             self._sequence = transaction.sequence if transaction else 0
             self._snapshot = transaction.snapshot if transaction else ""
-            self._snapshot_at = (time.monotonic(), machine.records)
+            replayed = machine.records - machine.loaded_records
+            is_due = replayed >= SNAPSHOT_AFTER_REPLAY_RECORDS
+            at_s = time.monotonic() - (self.snapshot_every_s if is_due else 0)
+            self._snapshot_at = (at_s, machine.records)
             metrics.recoveries.labels(self.netting_set).inc()
             metrics.recovery_seconds.labels(self.netting_set).set(time.monotonic() - began)
             metrics.owned.labels(self.netting_set).set(1)

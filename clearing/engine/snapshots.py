@@ -96,6 +96,7 @@ class SnapshotStore:
                 _log.error("snapshot_refused", reason=str(error), runbook=RUNBOOK)
                 continue
             if machine.next_offset <= at_most:
+                _log.info("snapshot_loaded", snapshot=name)
                 return machine
         return None
 
