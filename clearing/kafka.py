@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import IllegalOperation, KafkaError
+from aiokafka.errors import IllegalOperation, InvalidTxnState, KafkaError
 from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
@@ -239,6 +239,21 @@ async def transact(
     except (IllegalOperation, AssertionError) as error:
         # Fenced between two calls, aiokafka only says that it is in no state for this; the sender knows why.
         raise _death(producer) or KafkaError(str(error)) from error
+    except KafkaError as error:
+        if (reason := _reason(producer, error)) is not error:
+            raise reason from error
+        raise
+
+
+def _reason(producer: AIOKafkaProducer, error: KafkaError) -> BaseException:
+    """What is behind an error: of a topic that may not be written any more aiokafka tells the transaction, and goes
+    on until the broker calls its state invalid; what its sender did not expect it wraps."""
+    ended = producer._txn_manager._transaction_waiter
+    if type(error) is InvalidTxnState and ended.done() and (told := ended.exception()) is not None:
+        return told
+    if type(error) is KafkaError and isinstance(error.__cause__, KafkaError):
+        return error.__cause__
+    return error
 
 
 def _death(producer: AIOKafkaProducer) -> BaseException | None:

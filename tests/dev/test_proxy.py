@@ -1,6 +1,7 @@
 """The proxies, with a real broker behind them: what a client sees of each fault, and what the broker has done."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
@@ -53,7 +54,7 @@ async def proxy(world: tuple[EmbeddedKafka, KafkaProxy]) -> AsyncIterator[KafkaP
 
 @pytest.fixture
 async def topic(broker: EmbeddedKafka, request: pytest.FixtureRequest) -> str:
-    name = request.node.name.replace("[", ".").replace("]", "")
+    name = re.sub("[^a-z_]", ".", request.node.name.lower())
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()
     try:
@@ -67,7 +68,7 @@ class Producer(AIOKafkaProducer):
     """Through the proxy, and quick to doubt."""
 
     def __init__(self, proxy: KafkaProxy, client: str = "one", **options: Any) -> None:
-        options = {"request_timeout_ms": 600, "retry_backoff_ms": 20, **options}
+        options = {"request_timeout_ms": 1_000, "retry_backoff_ms": 20, **options}
         super().__init__(bootstrap_servers=proxy.bootstrap, client_id=client, **options)
 
 
@@ -106,7 +107,8 @@ async def test_clients_stay_on_the_proxy_for_everything(
     seen: list[str] = []
     for api in Api:
         proxy.on_request(api, lambda one: seen.append(Api(one.request.api).name), times=None)
-    async with Producer(proxy, transactional_id=topic) as producer, producer.transaction():
+    patient = Producer(proxy, transactional_id=topic, request_timeout_ms=20_000)
+    async with patient as producer, producer.transaction():
         await producer.send_and_wait(topic, b"a")
     await until_committed(broker, topic, b"a")
     assert {"METADATA", "FIND_COORDINATOR", "INIT_PRODUCER_ID", "ADD_PARTITIONS_TO_TXN"} < set(seen)
@@ -276,6 +278,36 @@ async def test_half_open_is_silent_until_the_client_gives_up(
         await proxy.heal()
         await asyncio.wait_for(sent, 10)
     await until_committed(broker, topic, b"a", b"c", b"b")
+
+
+@pytest.mark.parametrize(
+    ("api", "code", "error"),
+    [
+        (
+            Api.ADD_PARTITIONS_TO_TXN,
+            ErrorCode.TOPIC_AUTHORIZATION_FAILED,
+            TopicAuthorizationFailedError,
+        ),
+        (Api.PRODUCE, ErrorCode.TOPIC_AUTHORIZATION_FAILED, TopicAuthorizationFailedError),
+        (Api.END_TXN, ErrorCode.INVALID_TXN_STATE, InvalidTxnState),
+    ],
+)
+async def test_a_transaction_that_is_refused_says_why(
+    broker: EmbeddedKafka,
+    proxy: KafkaProxy,
+    topic: str,
+    api: Api,
+    code: ErrorCode,
+    error: type[KafkaError],
+) -> None:  # F6
+    proxy.answer(api, code)
+    producer = kafka.producer(proxy.bootstrap, client="one", transactional_id=topic)
+    try:
+        await producer.start()
+        await fails(kafka.transact(producer, [kafka.TopicRecord(topic, 0, None, b"a")], 5), error)
+    finally:
+        await kafka.discard(producer, 1)
+    assert await committed(broker, topic) == []
 
 
 async def test_a_discarded_producer_is_quiet(proxy: KafkaProxy, topic: str) -> None:
