@@ -22,8 +22,8 @@ def default_home() -> Path:
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """bootstrap: Kafka servers host:port,…; dsn: PostgreSQL URL of the ledger; snapshots: folder of engine
-    snapshots (shared between hosts if engines are to take over quickly from one another); snapshot_every_s: how much
-    of the log a restart replays at most, in time."""
+    snapshots (shared between hosts if engines are to take over quickly from one another); snapshot_every_s: how
+    much of the log a restart replays at most, in time."""
 
     bootstrap: str = "127.0.0.1:9092"
     dsn: str = ""

@@ -5,7 +5,7 @@ a ConsumerRecord is half of the cost of reading); a short back-off after a commi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -25,6 +25,7 @@ _log = structlog.get_logger()
 # A connection on which a request is not answered for so long is taken for dead, and a new one is made. Nothing here
 # asks a broker to wait nearly as long, and aiokafka's own 40 s would be as long a stall.
 REQUEST_TIMEOUT_MS = 15_000
+CANCEL_AGAIN_S = 8.0  # longer than anything here takes to close
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
 
 
@@ -177,6 +178,25 @@ async def read_to_end(
         for record in batches.get(partition, ()):
             if record.offset < end:
                 yield record
+
+
+Result = TypeVar("Result")
+
+
+async def ended(
+    tasks: Collection[asyncio.Task[Result]], again_s: float = CANCEL_AGAIN_S
+) -> list[Result | BaseException]:
+    """Cancel tasks that use these clients, and wait until they have ended: their results or errors.
+
+    They are cancelled again every again_s: aiokafka loses a cancellation that comes while it closes a client, and
+    whoever waits for the task would then wait for ever: a group that deals its partitions anew, for one.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=again_s)
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def discard(client: AIOKafkaProducer, timeout_s: float) -> None:

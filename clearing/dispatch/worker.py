@@ -171,9 +171,10 @@ class _Dispatch(ConsumerRebalanceListener):
 
     async def hand_over(self) -> None:
         """Stop all lanes; commit what is acknowledged within HAND_OVER_TIMEOUT_S."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        # Out of the others' sight at once: a task that was cancelled has no result to look at.
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        await kafka.ended(tasks)
         try:
             async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
                 await self._outbox.drained()
@@ -181,7 +182,6 @@ class _Dispatch(ConsumerRebalanceListener):
         except (KafkaError, TimeoutError) as error:
             _log.warning("handed_over_untold", error=repr(error))
         self._lanes.clear()
-        self._tasks.clear()
         self._committed.clear()
 
     async def _tell(self, partition: TopicPartition) -> None:

@@ -30,7 +30,6 @@ _log = structlog.get_logger()
 
 async def run(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     """Serve what the group assigns until cancelled."""
-    engine = _Engine(settings)
     consumer = kafka.consumer(
         settings.bootstrap,
         group=settings.topics.group("engine"),
@@ -40,14 +39,14 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
     )
+    engine = _Engine(settings, consumer)
     consumer.subscribe([settings.topics.log], listener=engine)
     try:
         async with kafka.started(consumer):
-            engine.consumer = consumer
             if ready is not None:
                 ready()
             while True:
-                await engine.serve_assigned(consumer.assignment())
+                await engine.serve_assigned()
                 await consumer.getmany(timeout_ms=int(DIRECTORY_INTERVAL_S * 1000))
     finally:
         await engine.stop_all()
@@ -57,35 +56,35 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
 class _Engine(ConsumerRebalanceListener):
     """Processors of this process by partition."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
         self.settings = settings
         self.halts = Halts(settings, "engine", settings.topics.log)
-        self.consumer: AIOKafkaConsumer | None = None
+        self._consumer = consumer
+        # As the group said last: nothing while it is dealing them out anew, when the consumer still names the old.
+        self._assigned: set[TopicPartition] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._directory: dict[int, str] = {}
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  aiokafka awaits it
-        await self._stop([partition.partition for partition in revoked])
+        self._assigned = set()
+        await self.stop_all()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if self.consumer is not None:
-            self.consumer.pause(*assigned)
+        self._consumer.pause(*assigned)
+        self._assigned = set(assigned)
         _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
 
-    async def serve_assigned(self, assigned: set[TopicPartition]) -> None:
+    async def serve_assigned(self) -> None:
         """Start a processor for every assigned partition that has a netting set and none yet."""
-        assert self.consumer is not None
-        self.consumer.pause(*assigned)
-        numbers = {partition.partition for partition in assigned}
-        await self._stop([number for number in self._tasks if number not in numbers])
         for number in [number for number, task in self._tasks.items() if task.done()]:
             # Never by itself, but for a CancelledError that a library lets slip: nothing stands still unsaid.
             _log.error("serving_ended", partition=number, task=repr(self._tasks.pop(number)))
-        if any(number not in self._directory for number in numbers):
+        if any(partition.partition not in self._directory for partition in self._assigned):
             await self._read_directory()
-        for number in sorted(numbers - self._tasks.keys()):
-            if number in self._directory:
-                self._tasks[number] = asyncio.create_task(self._serve(number))
+        # Only what is still ours: the group may have dealt them out anew meanwhile.
+        numbers = {partition.partition for partition in self._assigned}
+        for number in sorted((numbers & self._directory.keys()) - self._tasks.keys()):
+            self._tasks[number] = asyncio.create_task(self._serve(number))
 
     async def _read_directory(self) -> None:
         try:
@@ -120,13 +119,8 @@ class _Engine(ConsumerRebalanceListener):
             except Exception as error:
                 await self.halts.stand_still(netting_set, partition, error)
 
-    async def _stop(self, partitions: list[int]) -> None:
-        tasks = [task for number in partitions if (task := self._tasks.pop(number, None))]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(
-            *tasks, return_exceptions=True
-        )  # _serve has reported whatever there was
-
     async def stop_all(self) -> None:
-        await self._stop(list(self._tasks))
+        """Stop serving, and wait until nothing of it is left; _serve has reported whatever there was."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        await kafka.ended(tasks)

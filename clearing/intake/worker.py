@@ -294,10 +294,7 @@ class _Session(ConsumerRebalanceListener):
 
     async def _stop_all(self) -> None:
         """End lanes and starts; wait, within a bound, for what is on its way to the log."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)  # the task group has their errors
+        await kafka.ended(list(self._tasks))  # the task group has their errors
         await asyncio.gather(*(lane.finish(FINISH_TIMEOUT_S) for lane in self._lanes.values()))
         for lane in self._lanes.values():  # another worker's to measure from here on
             metrics.lag_records.labels(lane.name).set(0)

@@ -196,8 +196,6 @@ class _Sink(ConsumerRebalanceListener):
         tasks = [self._tasks.pop(number) for number in numbers]
         for number in numbers:
             self._tenures.pop(number, None)
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
+        for result in await kafka.ended(tasks):
             if isinstance(result, Exception):
                 _log.error("tenure_failed", ledger=self._ledger, error=repr(result))
