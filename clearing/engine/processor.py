@@ -31,8 +31,8 @@ from clearing.engine.ownership import Ownership
 from clearing.engine.recovery import check_outcomes, last_transactions, recover
 from clearing.engine.snapshots import SnapshotStore, snapshot_name
 from clearing.engine.telemetry import count
+from clearing.engine.ticker import Ticker
 from clearing.halts import as_halt
-from clearing.log import control
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
 from clearing.names import Topics
 
@@ -43,7 +43,6 @@ RECORDS_PER_CYCLE = 24  # log records in one transaction: bounds memory, and wha
 # And the longest it steps before it commits: a cycle that outlives the group's session would be lost with it, and
 # the next owner would meet the same work. Which records share a transaction changes nothing in them.
 CYCLE_S = 1.0
-IDLE_POLL_MS = 500
 SNAPSHOT_EVERY_RECORDS = 2_000
 # Replayed so many, an engine writes a snapshot at once: killed soon again and again, it would else replay more each
 # time, and in the end more than it has time for.
@@ -193,6 +192,7 @@ class Processor:
                 if not read:
                     await ticker.tick_if(machine.state.next_due_ms(), self.netting_set)
                     continue
+                ticker.heard(read[-1].timestamp)
                 failpoints.at("engine.read")
                 with metrics.step_seconds.labels(self.netting_set).time():
                     records, outputs = await self._step(machine, read)
@@ -298,45 +298,3 @@ class Processor:
             return
         self._snapshot = task.result()
         metrics.snapshots.labels(self.netting_set).inc()
-
-
-class Ticker:
-    """Carries time into an idle log: when something is due and no record brings the broker's time, write a tick.
-
-    The host's clock only decides when to ask; which time it is, the broker stamps.
-    """
-
-    MIN_INTERVAL_S = 0.02
-
-    def __init__(self, bootstrap: str, log: TopicPartition) -> None:
-        self._bootstrap = bootstrap
-        self._log = log
-        self._producer: AIOKafkaProducer | None = None
-        self._last_s = 0.0
-
-    def wait_ms(self, due_ms: int) -> int:
-        """How long to poll the log before looking at the clock again."""
-        if not due_ms:
-            return IDLE_POLL_MS
-        return int(min(IDLE_POLL_MS, max(self.MIN_INTERVAL_S * 1000, due_ms - time.time() * 1000)))
-
-    async def tick_if(self, due_ms: int, netting_set: str) -> None:
-        """Write a tick if something is due."""
-        if not due_ms or time.time() * 1000 < due_ms:
-            return
-        if time.monotonic() - self._last_s < self.MIN_INTERVAL_S:
-            return
-        self._last_s = time.monotonic()
-        if self._producer is None:
-            self._producer = kafka.producer(self._bootstrap, client="clearing-ticker")
-            await self._producer.start()
-        sent = await self._producer.send(
-            self._log.topic, control.TICK, control.KEY, self._log.partition
-        )
-        async with asyncio.timeout(COMMIT_TIMEOUT_S):  # not wait_for, see above
-            await sent
-        metrics.ticks.labels(netting_set).inc()
-
-    async def close(self) -> None:
-        if self._producer is not None:
-            await kafka.discard(self._producer, CLOSE_TIMEOUT_S)

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from clearing import failpoints, kafka
+from clearing import __version__, failpoints, kafka
 from clearing.core.faults import Halt, HaltKind, Place
 from clearing.engine import metrics
 from clearing.engine.machine import Machine
@@ -128,16 +128,27 @@ async def recover(
     machine = await asyncio.to_thread(store.newest, said.snapshot, goal, seed)
     failpoints.at("engine.recover.snapshot_loaded")
     if machine is not None:
+        start = machine.next_offset
         await _replay(reader, log, machine, goal)
-        if machine.chain.hex() == said.chain:
+        if machine.chain.hex() != said.chain:
+            _log.error("snapshot_off_the_chain", netting_set=netting_set, offset=goal)
+            metrics.snapshots_refused.labels(netting_set).inc()
+        elif said.engine == __version__ or not _has_windows_from_before(machine, start):
             return machine
-        _log.error("snapshot_off_the_chain", netting_set=netting_set, offset=goal)
-        metrics.snapshots_refused.labels(netting_set).inc()
+        else:
+            # What the snapshot holds of them another version decided: only a replay shows that we would have
+            # decided the same (F17).
+            _log.warning("windows_of_another_version", netting_set=netting_set, engine=said.engine)
     machine = Machine(netting_set, seed)
     await _replay(reader, log, machine, goal)
     if machine.chain.hex() != said.chain:
         raise _off_the_chain(machine, journal, last)
     return machine
+
+
+def _has_windows_from_before(machine: Machine, offset: int) -> bool:
+    """Whether a window is open that took payments in below that offset of the log."""
+    return any(0 <= asset.window.log_first < offset for asset in machine.state.assets)
 
 
 def _off_the_chain(machine: Machine, journal: TopicPartition, last: Sequence[Transaction]) -> Halt:
@@ -156,11 +167,13 @@ def _off_the_chain(machine: Machine, journal: TopicPartition, last: Sequence[Tra
                 f"else writes the journal",
                 Place(*journal, -1),
             )
-    return Halt(
-        HaltKind.CHAIN,
-        f"{replayed}: the log or the software is not the one that wrote it",
-        Place(*journal, -1),
-    )
+    reason = "the log or the software is not the one that wrote it"
+    if said.engine != __version__:
+        reason = (
+            f"version {said.engine} of the engine wrote it, this is version {__version__}, which decides "
+            f"differently: no window is decided by two versions"
+        )
+    return Halt(HaltKind.CHAIN, f"{replayed}: {reason}", Place(*journal, -1))
 
 
 async def _replay(

@@ -108,6 +108,9 @@ def _names(spec: TopicSpec, topics: Topics, members: Mapping[str, Sequence[str]]
     return sorted(names) if "{" in spec.name else [topics.prefix + spec.name]
 
 
+_LONG_MAX = (1 << 63) - 1
+
+
 def kafka_configs(spec: TopicSpec) -> dict[str, str]:
     """Kafka's topic configs of an entry, all but those that depend on the cluster."""
     days = spec.retention_days
@@ -122,6 +125,10 @@ def kafka_configs(spec: TopicSpec) -> dict[str, str]:
         "retention.ms": "-1" if days == "unlimited" else str(days * DAY_MS),
         "unclean.leader.election.enable": "false",
     }
+    if (
+        spec.timestamps == "create"
+    ):  # no writer is refused because its clock is ahead of the broker's (F12)
+        configs["message.timestamp.after.max.ms"] = str(_LONG_MAX)
     if spec.compacted:  # small, so that a reader who starts has little to read
         configs["min.cleanable.dirty.ratio"] = "0.1"
         configs["segment.bytes"] = str(16 << 20)

@@ -6,7 +6,7 @@ both must agree to the last unit. A test says what goes wrong meanwhile.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,14 @@ async def until(condition: Callable[[], bool], what: str, timeout_s: float = 40)
         await asyncio.sleep(0.02)
 
 
+async def soon(ask: Callable[[], Awaitable[object]], what: str, timeout_s: float = 40) -> None:
+    """As `until`, of what has to be asked for."""
+    deadline = time.monotonic() + timeout_s
+    while not await ask():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
+        await asyncio.sleep(0.01)
+
+
 async def drilled(
     settings: Settings,
     folder: Path,
@@ -93,11 +101,14 @@ async def drilled(
     seed: int,
     during: Callable[[Drill], Coroutine[Any, Any, None]] | None = None,
     command: Command = service_command,
+    proxied: Settings | None = None,
 ) -> Drilled:
-    """Install, run the services and a drill over them."""
+    """Install, run the services and a drill over them. proxied: what the services are told, where banks and
+    auditors go another way."""
     declared = scheme()
     partitions = await prepare(settings, declared, by="test")
-    async with supervised(settings, folder / "services", counts, command=command) as services:
+    told = proxied or settings
+    async with supervised(told, folder / "services", counts, command=command) as services:
         await services.ready()
         drill = Drill(
             settings,

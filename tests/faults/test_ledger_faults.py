@@ -9,8 +9,7 @@ import os
 import resource
 import signal
 import subprocess
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from clearing.dev.drill import Drill
 from clearing.dev.points import Points
 from clearing.dev.postgres import EmbeddedPostgres
 from tests.faults.conftest import Observe
-from tests.faults.harness import drilled, serving, settings_of, sink_of, until
+from tests.faults.harness import drilled, serving, settings_of, sink_of, soon, until
 
 MAX_CONNECTIONS = 24
 REFUSALS = 3  # serialization failures in a row; the ledger tries five times
@@ -35,14 +34,6 @@ SERVER = {
     "deadlock_timeout": "500ms",
 }
 SINKS = "application_name = 'clearing-sink'"
-
-
-async def soon(ask: Callable[[], Awaitable[object]], what: str, timeout_s: float = 40) -> None:
-    """As `until`, of what has to be asked for."""
-    deadline = time.monotonic() + timeout_s
-    while not await ask():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        await asyncio.sleep(0.01)
 
 
 @dataclass
