@@ -268,9 +268,10 @@ async def transact(
 def _reason(producer: AIOKafkaProducer, error: KafkaError) -> BaseException:
     """What is behind an error: of a topic that may not be written any more aiokafka tells the transaction, and goes
     on until the broker calls its state invalid; what its sender did not expect it wraps."""
+    assert producer._txn_manager is not None, "a producer with a transactional id has one"
     ended = producer._txn_manager._transaction_waiter
-    if type(error) is InvalidTxnState and ended.done() and (told := ended.exception()) is not None:
-        return told
+    if type(error) is InvalidTxnState and ended is not None and ended.done():
+        return ended.exception() or error
     if type(error) is KafkaError and isinstance(error.__cause__, KafkaError):
         return error.__cause__
     return error
