@@ -49,6 +49,8 @@ MIX = MIXED._replace(stuck=1e-4, ring=2e-5, trade=5e-4, returned=5e-4, recalled=
 BROKER = {"log.segment.bytes": 64 << 20, "num.recovery.threads.per.data.dir": 2}
 CHUNK_S = 0.25  # of latency others tell more: here every payment is to cost little
 FAILURES_MAX = 1_000  # a service that finds no broker tries again: how often depends on the broker
+START_TIMEOUT_MS = 300_000
+STALL_S = 300.0  # a broker that was killed has gigabytes to look through
 LINE_S = 10.0
 RATE_OVER_S = 60.0
 
@@ -64,7 +66,12 @@ class _Servers:
 async def _servers(folder: Path) -> AsyncIterator[_Servers]:
     """Our own, with a proxy before the broker."""
     async with KafkaProxy() as proxy:
-        kafka = EmbeddedKafka(folder / "kafka", settings=BROKER, proxy_port=proxy.port)
+        kafka = EmbeddedKafka(
+            folder / "kafka",
+            settings=BROKER,
+            start_timeout_ms=START_TIMEOUT_MS,
+            proxy_port=proxy.port,
+        )
         async with kafka, EmbeddedPostgres(folder / "postgres") as postgres:
             proxy.upstream = kafka.behind_proxy
             yield _Servers(kafka, postgres, proxy)
@@ -132,6 +139,7 @@ async def _stormy(
             seed=options.seed,
             mix=SIMPLE._replace(bulk=MIX.bulk) if options.plain else MIX,
             rows_per_s=options.rate,
+            stall_s=STALL_S,
         )
         drill.banks.chunk_s = CHUNK_S
         planned = plan(options.faults, options.payments, options.seed, options.only)
@@ -208,7 +216,7 @@ def kills(
     `clearing verify` holds and the banks' own plan agrees in counts, values, reasons, nets and finality.
 
         python -m loadtests.kills --payments 1000000 --faults 25 --seed 7
-        python -m loadtests.kills --payments 20000000 --faults 520 --output ops/proof/long-run
+        python -m loadtests.kills --payments 20000000 --faults 560 --rate 14000 --output ops/proof/long-run
         python -m loadtests.kills --plain        nothing waits, nothing is linked
 
     Parameters

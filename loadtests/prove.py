@@ -15,6 +15,7 @@ from loadtests.console import quiet
 from loadtests.publish import run_module
 
 PROVE_TIMEOUT_S = 3_600.0
+TRIES = 3  # as long as all that is wrong is that something has only just come in
 
 
 async def prove_in_process_of_its_own(settings: Settings) -> Report:
@@ -22,7 +23,16 @@ async def prove_in_process_of_its_own(settings: Settings) -> Report:
     return await run_module("loadtests.prove", settings, Report, PROVE_TIMEOUT_S)
 
 
+async def _prove(settings: Settings) -> Report:
+    report = await prove(settings)
+    for _ in range(1, TRIES):
+        if report.ok or report.failed:
+            break
+        report = await prove(settings)
+    return report
+
+
 if __name__ == "__main__":
     quiet()
     settings = msgspec.json.decode(sys.argv[1], type=Settings)
-    print(msgspec.json.encode(uvloop.run(prove(settings))).decode())
+    print(msgspec.json.encode(uvloop.run(_prove(settings))).decode())

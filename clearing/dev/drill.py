@@ -29,7 +29,7 @@ from clearing.verify import Report
 POLL_S = 0.02
 QUIET_S = 0.8  # longer than the interval at which the engine writes positions
 AGAIN_POLL_S = 0.1
-STALL_S = 60.0  # nothing at all has moved for so long: it never will
+STALL_S = 60.0
 
 
 class DrillFailed(Exception):
@@ -41,6 +41,7 @@ class Drill:
     """One run over `services`; `partitions`: netting set → its partition, as `scheme.load` reports them.
 
     without, apart: banks and assets that the workload leaves to others, see clearing.dev.workload.streams.
+    stall_s: nothing at all has moved for so long: it never will.
     """
 
     settings: Settings
@@ -54,6 +55,7 @@ class Drill:
     blows: Sequence[Blow] = ()
     without: frozenset[str] = frozenset()
     apart: frozenset[str] = frozenset()
+    stall_s: float = STALL_S
     phase: str = "starting"
     kills: list[Kill] = field(default_factory=list[Kill])
     watch: Watch = field(init=False)
@@ -189,7 +191,7 @@ class Drill:
 
     async def _quiet(self) -> None:
         """Wait until engines write nothing for a while: positions follow a moment later, at a bounded rate."""
-        async with asyncio.timeout(STALL_S):
+        async with asyncio.timeout(self.stall_s):
             made, since = -1, time.monotonic()
             while time.monotonic() - since < QUIET_S:
                 if (now := sum(map(len, self.watch.progress.transactions.values()))) != made:
@@ -203,10 +205,10 @@ class Drill:
             await asyncio.sleep(POLL_S)
             if (now := self._moving()) != moved:
                 moved, moved_at = now, time.monotonic()
-            elif time.monotonic() - moved_at > STALL_S:
+            elif time.monotonic() - moved_at > self.stall_s:
                 behind = ", ".join(f"{role} {self.outstanding(role):,}" for role in ROLES)
                 raise DrillFailed(
-                    f"waited for {what}, but nothing has moved for {STALL_S:.0f} s; "
+                    f"waited for {what}, but nothing has moved for {self.stall_s:.0f} s; "
                     f"published {self.published:,}, yet to do: {behind}; "
                     f"payments that wait: {len(self.banks.told.waiting):,}; "
                     f"batches refused: {self.watch.progress.refused_batches or 'none'}"
