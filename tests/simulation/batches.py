@@ -46,7 +46,7 @@ def placed(data: bytes, base_offset: int, append_time_ms: int | None) -> bytes:
     if append_time_ms is not None:
         attributes, last, first, _ = _BODY.unpack_from(stored, _BODY_AT)
         _BODY.pack_into(stored, _BODY_AT, attributes | LOG_APPEND_TIME, last, first, append_time_ms)
-        _CRC.pack_into(stored, _CRC_AT, calc_crc32c(memoryview(stored)[_BODY_AT:]))
+        _CRC.pack_into(stored, _CRC_AT, calc_crc32c(bytes(stored[_BODY_AT:])))
     return bytes(stored)
 
 
@@ -81,7 +81,7 @@ def marker(producer: int, epoch: int, *, commit: bool, time_ms: int) -> bytes:
     data = bytearray(builder.build())
     attributes, last, first, highest = _BODY.unpack_from(data, _BODY_AT)
     _BODY.pack_into(data, _BODY_AT, attributes | CONTROL, last, first, highest)
-    _CRC.pack_into(data, _CRC_AT, calc_crc32c(memoryview(data)[_BODY_AT:]))
+    _CRC.pack_into(data, _CRC_AT, calc_crc32c(bytes(data[_BODY_AT:])))
     return bytes(data)
 
 
@@ -89,4 +89,4 @@ def unpacked(data: bytes) -> list[tuple[int, int, bytes | None, bytes | None]]:
     """(offset, timestamp, key, value) of the records of a stored batch."""
     batch = MemoryRecords(data).next_batch()
     assert batch is not None
-    return [(r.offset, r.timestamp, r.key, r.value) for r in batch]
+    return [(r.offset, r.timestamp or 0, r.key, r.value) for r in batch]

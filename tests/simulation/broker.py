@@ -13,10 +13,10 @@ from tests.simulation.batches import packed
 from tests.simulation.groups import Groups
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.partitions import Name, Partition, Stored
+from tests.simulation.protocol import NOBODY
 from tests.simulation.transactions import Transactions
 
 DEFAULT_MAX_BYTES = 16 << 20
-NOBODY = -1
 GROUP, TRANSACTION = 0, 1  # kinds of coordinators, as FindCoordinator numbers them
 
 

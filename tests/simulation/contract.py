@@ -158,7 +158,9 @@ class Raw:
         await until(told, "the transaction before to end")
         return answer
 
-    async def produce(self, topic: str, data: bytes, *, transactional: bool = True) -> tuple[str, int]:
+    async def produce(
+        self, topic: str, data: bytes, *, transactional: bool = True
+    ) -> tuple[str, int]:
         """Produce to partition 0: error and offset."""
         await self._client._wait_on_metadata(topic)
         node = self._client.cluster.leader_for_partition(TopicPartition(topic, 0))

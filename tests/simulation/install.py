@@ -21,7 +21,6 @@ import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer import fetcher
 from aiokafka.producer import message_accumulator
-
 from prometheus_client.metrics import MetricWrapperBase
 
 from clearing import kafka

@@ -9,14 +9,11 @@ import contextvars
 import functools
 import gc
 import heapq
-import sys
-import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
+from tests.simulation.burial import end, silence
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -26,7 +23,6 @@ PROCESS: "contextvars.ContextVar[Process | None]" = contextvars.ContextVar("proc
 MOST_AT_ONCE = 200_000
 SHORTEST_S = 1e-6
 THREAD_SLOWEST_S = 0.01
-MOST_AWAITS_ON_THE_WAY_OUT = 50
 
 _NOBODY = contextvars.Context()
 
@@ -77,37 +73,6 @@ class _Task(asyncio.Task[Any]):
 
     def __hash__(self) -> int:
         return self._serial
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Coroutines that end unfinished run their `finally` blocks, complain, and nobody minds."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    logs = structlog.get_config()
-    structlog.configure(processors=[_drop])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        sys.unraisablehook = hook
-        structlog.configure(**logs)
-
-
-def _end(coroutine: Any) -> None:
-    """Each `await` in a `finally` takes another push."""
-    for _ in range(MOST_AWAITS_ON_THE_WAY_OUT):
-        try:
-            coroutine.close()
-        except RuntimeError:  # it "ignored GeneratorExit": it awaits something
-            continue
-        except BaseException:  # noqa: S110  whatever it says, it has ended
-            pass
-        return
-
-
-def _drop(*_: object) -> str:
-    raise structlog.DropEvent
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -206,15 +171,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._closed = True
         self._ready.clear()
         self._timers.clear()
-        with _silence():
+        with silence():
             asyncio._set_running_loop(self)  # for the `finally` blocks of what ends here
             while self._tasks:
                 tasks, self._tasks = self._tasks, []
                 for task in tasks:
                     task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
                     if not task.done():
-                        _end(task.get_coro())
-                del tasks, task
+                        end(task.get_coro())
+                task = tasks = None
             if collect:
                 gc.collect()
             asyncio._set_running_loop(None)
@@ -273,11 +238,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def create_task(
         self,
-        coro: Coroutine[Any, Any, Result],
+        coro: Any,
         *,
         name: str | None = None,
         context: contextvars.Context | None = None,
-    ) -> asyncio.Task[Result]:
+    ) -> asyncio.Task[Any]:
         task = _Task(coro, loop=self, name=name, context=context)
         self._tasks.append(task)
         return task

@@ -1,169 +1,22 @@
-"""The simulated network: connections of the clients, delays, and what a fault plan does to single requests.
+"""The simulated network: delays, and what a fault plan does to single requests.
 
 A connection stands where aiokafka's own would (`aiokafka.client.create_conn`); what it sends are the client's
 request structures. Requests of one connection stay in order, and so do the answers, as in TCP.
 """
 
 import asyncio
-import contextvars
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from aiokafka.conn import CloseReason
-from aiokafka.errors import KafkaConnectionError
-
-from tests.simulation.answers import VERSIONS, Answers, error_code, name_of
-from tests.simulation.held import HeldFetch
+from tests.simulation.answers import Answers
+from tests.simulation.connections import Connection
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.partitions import Name
 from tests.simulation.processes import Process, current
+from tests.simulation.protocol import error_code, name_of, refuse
+from tests.simulation.rules import Rule, Sent
 
 TYPICAL_S, TAIL_S, TAIL_SHARE = 0.001, 0.03, 0.02
-
-
-@dataclass(slots=True)
-class Rule:
-    """A fault for the next `count` requests that match; hits: how many did.
-
-    process, api: None matches any. action: lose_request, lose_response, delay_request, delay_response,
-    duplicate, break_before, break_after (the broker did it), error (the broker did nothing and answers this, by the
-    protocol's name: NOT_COORDINATOR). skip: so many pass before.
-    """
-
-    action: str
-    api: str | None = None
-    process: str | None = None
-    delay_s: float = 0.0
-    error: str = ""
-    count: int = 1
-    skip: int = 0
-    hits: int = 0
-
-    def matches(self, api: str, process: str) -> bool:
-        if self.hits >= self.count or self.api not in (None, api):
-            return False
-        if self.process not in (None, process):
-            return False
-        if self.skip > 0:
-            self.skip -= 1
-            return False
-        return True
-
-
-@dataclass(slots=True)
-class Sent:
-    """A request under way: `api` of `process` to `node`; what the network's watcher is told of."""
-
-    process: str
-    api: str
-    node: int
-    request: Any
-    fault: str
-
-    def words(self) -> str:
-        return f"{self.api} to node {self.node} {self.fault}"
-
-
-class Connection:
-    """What aiokafka's client uses of an AIOKafkaConnection."""
-
-    def __init__(
-        self,
-        network: "Network",
-        node: int,
-        client: str,
-        timeout_s: float,
-        on_close: Callable[[Any, Any], None] | None,
-    ) -> None:
-        self.node = node
-        self.client = client
-        self.process = current()
-        self.context = contextvars.copy_context()
-        self.open = True
-        self.sent_until = 0.0  # nothing sent later arrives before
-        self.answered_until = 0.0
-        self._network = network
-        self._timeout_s = timeout_s
-        self._on_close = on_close
-        self._unanswered: deque[tuple[float, asyncio.Future[Any]]] = deque()  # with their deadlines
-        self._watched = False
-        self._held: HeldFetch | None = None
-
-    def hold(self, fetch: HeldFetch) -> None:
-        """A consumer has one fetch at a time at each node: of an older one it does not want the answer."""
-        if self._held is not None:
-            self._held.drop()
-        self._held = fetch
-        if not self.open:
-            fetch.drop()
-
-    def wants(self, positions: Mapping[Name, int]) -> None:
-        """Its consumer would fetch this now."""
-        if self._held is not None:
-            self._held.compare(positions)
-
-    def connected(self) -> bool:
-        return self.open
-
-    def send(self, request: Any, expect_response: bool = True) -> asyncio.Future[Any]:
-        """The answer, or TimeoutError, or KafkaConnectionError when the connection ends before."""
-        if not self.open:
-            raise KafkaConnectionError(f"No connection to node {self.node}")
-        loop = self._network.loop
-        future = loop.create_future()
-        while self._unanswered and self._unanswered[0][1].done():
-            self._unanswered.popleft()
-        self._unanswered.append((loop.now + self._timeout_s, future))
-        if not self._watched:
-            self._watch_in(self._timeout_s)
-        self._network.send(self, request.prepare(VERSIONS), future)
-        return future
-
-    def _watch_in(self, seconds: float) -> None:
-        self._watched = True
-        self._network.loop.call_later(seconds, self._give_up, context=self.context)
-
-    def _give_up(self) -> None:
-        """What is not answered by now never is. All have the same time-out: the oldest comes first."""
-        self._watched = False
-        now = self._network.loop.now
-        while self._unanswered:
-            deadline, future = self._unanswered[0]
-            if not future.done():
-                if deadline > now:
-                    self._watch_in(deadline - now)
-                    return
-                future.set_exception(TimeoutError())
-            self._unanswered.popleft()
-
-    def receive(self, future: asyncio.Future[Any], response: Any) -> None:
-        if self.open and not future.done():
-            future.set_result(response)
-
-    def reset(self) -> None:
-        """The other side has closed it, or something on the way."""
-        self.close(CloseReason.CONNECTION_BROKEN, ConnectionResetError())
-
-    def close(
-        self, reason: CloseReason | None = None, exc: BaseException | None = None
-    ) -> asyncio.Future[None]:
-        if self.open:
-            self.open = False
-            self._network.closed(self)
-            for _, future in self._unanswered:
-                if not future.done():
-                    error = KafkaConnectionError(f"Connection to node {self.node} closed")
-                    error.__cause__ = exc
-                    future.set_exception(error)
-            if self._on_close is not None:
-                on_close, self._on_close = self._on_close, None
-                on_close(self, reason)
-        done = self._network.loop.create_future()
-        done.set_result(None)
-        return done
 
 
 class Network:
@@ -262,7 +115,7 @@ class Network:
 
         def arrive() -> None:
             if rule is not None and action == "error":
-                response = self._answers.refuse(request, error_code(rule.error))
+                response = refuse(request, error_code(rule.error))
                 assert response is not None, f"{api} has no place for an error"
                 answered(response)
                 return
