@@ -1,5 +1,7 @@
 """Every row of the log has one outcome that it can have, and what could not be read is kept (R30)."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from clearing.core.inputs import Bool, Kind
@@ -16,34 +18,43 @@ def check_outcomes(facts: Facts) -> Check:
     found, table, rows = Findings(), facts.table, facts.rows
     found.extend(facts.problems.outcomes)
 
-    def differ(mask: Bool, what: str) -> None:
-        wrong = np.flatnonzero(mask)
-        if len(wrong):
-            row = int(wrong[0])
-            at = table.log_offset(row, rows)
-            found.add(f"{what}: first at log offset {at}, code {rows.code[row]}", len(wrong))
-
-    silent = rows.code == NO_OUTCOME
-    dropped = rows.code == Code.ALREADY_READ
-    differ(dropped & rows.fresh & ~silent, "rows dropped as read before that are new")
-    differ(
-        ~dropped & ~rows.fresh & ~silent, "rows cleared though their source offset was read before"
-    )
-    judged = rows.fresh & ~silent & ~dropped
-    differ(
-        judged & (rows.reject != 0) & (rows.code != rows.reject),
-        "rows intake could not read, with another outcome",
-    )
-    differ(judged & (rows.reject == 0) & rows.rejected, "readable rows that were rejected")
-    differ(judged & ~_possible(rows), "rows with an outcome of another kind of row")
-    differ(rows.accepted & (rows.window == 0), "accepted rows without a window")
+    wrong: dict[str, tuple[int, int]] = {}  # what -> first row, how many
+    read_before = 0
+    for first, part in rows.parts():
+        read_before += int((~part.fresh).sum())
+        for what, mask in _wrong_rows(part):
+            if count := int(mask.sum()):
+                before = wrong.get(what, (first + int(np.argmax(mask)), 0))
+                wrong[what] = before[0], before[1] + count
+    for what, (row, count) in wrong.items():
+        at = table.log_offset(row, rows)
+        found.add(f"{what}: first at log offset {at}, code {rows.code[row]}", count)
     return found.check(
         "every row of the log has one outcome",
         "R30",
         table.netting_set,
         f"{len(rows):,} rows in {len(table.offsets):,} log records, "
-        f"{int((~rows.fresh).sum()):,} of them read before",
+        f"{read_before:,} of them read before",
     )
+
+
+def _wrong_rows(rows: Rows) -> Iterator[tuple[str, Bool]]:
+    """What may not be said of a row, and the rows it is said of."""
+    silent = rows.code == NO_OUTCOME
+    dropped = rows.code == Code.ALREADY_READ
+    yield "rows dropped as read before that are new", dropped & rows.fresh & ~silent
+    yield (
+        "rows cleared though their source offset was read before",
+        ~dropped & ~rows.fresh & ~silent,
+    )
+    judged = rows.fresh & ~silent & ~dropped
+    yield (
+        "rows intake could not read, with another outcome",
+        judged & (rows.reject != 0) & (rows.code != rows.reject),
+    )
+    yield "readable rows that were rejected", judged & (rows.reject == 0) & rows.rejected
+    yield "rows with an outcome of another kind of row", judged & ~_possible(rows)
+    yield "accepted rows without a window", rows.accepted & (rows.window == 0)
 
 
 def _possible(rows: Rows) -> Bool:
@@ -79,7 +90,7 @@ def check_rejected(facts: Facts) -> Check:
             found.add(f"rejected {place} has hash {payload_hash}, the log says {wanted}")
     for place in expected:
         found.add(f"{place} could not be read and is not in the topic")
-    count = int((rows.fresh & (rows.code >= FIRST_REJECT) & rows.rejected).sum())
+    count = sum(int(part.rejected.sum()) for _, part in rows.parts())
     return found.check(
         "what could not be read is kept",
         "R30",

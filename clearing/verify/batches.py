@@ -13,6 +13,8 @@ from clearing.core.state import NO_HASH
 from clearing.names import FUNDING_ACCOUNT
 from clearing.verify.commands import Effective
 from clearing.verify.report import Check, Findings
+from clearing.verify.spooled import whole
+from clearing.verify.sums import units_of
 
 
 def check_zero_sums(netting_set: str, batches: list[SettlementBatch]) -> Check:
@@ -36,7 +38,7 @@ def check_zero_sums(netting_set: str, batches: list[SettlementBatch]) -> Check:
 
 def _net(batch: SettlementBatch, entry: Entry, found: Findings) -> int:
     texts = (entry.net, entry.debits, entry.credits, entry.set_off or "0")
-    net, debits, credits_, set_off = (parse(text, batch.scale) for text in texts)
+    net, debits, credits_, set_off = (units_of(text, batch.scale) for text in texts)
     if None in (net, debits, credits_, set_off) or net != (
         (credits_ or 0) - (debits or 0) + (set_off or 0)
     ):
@@ -58,7 +60,7 @@ def check_chain(netting_set: str, batches: list[SettlementBatch]) -> Check:
             found.add(
                 f"batch {batch.sequence} follows {batch.previous[:12]}…, not {previous[:12]}…"
             )
-        if batch_hash(batch) != batch.hash:
+        if batch_hash(whole(batch)) != batch.hash:
             found.add(f"batch {batch.sequence}: its content does not have the hash it carries")
         if batch.netting_set != netting_set:
             found.add(f"batch {batch.sequence} belongs to netting set {batch.netting_set}")

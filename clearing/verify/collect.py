@@ -48,7 +48,8 @@ from clearing.reading import Reader
 from clearing.replay import Replay
 from clearing.verify.outputs import OutputDigests
 from clearing.verify.sources import ControlComparison, SourceComparison
-from clearing.verify.tables import Bank, LogTable, Rows
+from clearing.verify.spooled import Shelf
+from clearing.verify.tables import Bank, LogTable, Rows, SaidOutcomes
 
 Note = Callable[[str], None]
 
@@ -81,7 +82,7 @@ class Said:
 
     goal: int = 0
     transactions: list[Transaction] = field(default_factory=list[Transaction])
-    outcomes: list[Outcomes] = field(default_factory=list[Outcomes])
+    outcomes: SaidOutcomes = field(default_factory=SaidOutcomes)
     resolutions: list[Resolutions] = field(default_factory=list[Resolutions])
     settlements: list[tuple[int, Settlement]] = field(default_factory=list[tuple[int, Settlement]])
     windows: list[WindowEvent] = field(default_factory=list[WindowEvent])
@@ -114,11 +115,15 @@ class Said:
 
 @dataclass(slots=True)
 class Logged:
-    """What a replay of the log gives. pending: records behind the goal that were there when we began."""
+    """What a replay of the log gives. compared: transactions that agree, differences: where others do not.
+
+    pending: records behind the goal that were there when we began.
+    """
 
     table: LogTable
-    replay: Replay
     made: OutputDigests
+    compared: int = 0
+    differences: list[str] = field(default_factory=list[str])
     pending: int = 0
     fault: str = ""
 
@@ -169,6 +174,7 @@ class Collector:
         self.note = note
         self.marks: dict[TopicPartition, int] = {}
         self._log_mark = 0
+        self._shelf = Shelf()
 
     async def mark(self, all_topics: set[str]) -> None:
         """Remember how far the sources and the log go now: everything before must be accounted for."""
@@ -206,9 +212,9 @@ class Collector:
                 if isinstance(told, Outcomes):
                     said.outcomes.append(told)
                 elif isinstance(told, Resolutions):
-                    said.resolutions.append(told)
+                    said.resolutions.append(self._shelf.resolutions(told))
         async for record, settlement in self._read("settlements", said, _value(decode_settlement)):
-            said.settlements.append((record.offset, settlement))
+            said.settlements.append((record.offset, self._shelf.settlement(settlement)))
         async for _ in self._read("windows", said, _value(decode_event)):
             pass  # compared as bytes only: the journal says the same, and more
         latest: dict[bytes | None, Position] = {}
@@ -242,8 +248,7 @@ class Collector:
                 except ValueError as error:
                     said.unreadable.append(f"journal offset {record.offset}: {error}")
 
-    @staticmethod
-    def _journal(said: Said, key: bytes | None, value: bytes) -> None:
+    def _journal(self, said: Said, key: bytes | None, value: bytes) -> None:
         if key == TRANSACTION_KEY:
             said.transactions.append(decode_transaction(value))
             return
@@ -251,7 +256,7 @@ class Collector:
         event = decode_event(value)
         match event:
             case WindowEvent():
-                said.windows.append(event)
+                said.windows.append(self._shelf.lines(event))
             case CommandEvent():
                 said.commands.append(event)
             case ProposalEvent():
@@ -263,9 +268,8 @@ class Collector:
 
     async def read_log(self, said: Said) -> Logged:
         """Run the whole log through a machine, and lay out what lies before the goal as a table."""
-        logged = Logged(
-            LogTable(self.netting_set), Replay(self.netting_set, said.transactions), OutputDigests()
-        )
+        logged = Logged(LogTable(self.netting_set), OutputDigests())
+        replay = Replay(self.netting_set, said.transactions)
         log = self._at(self.topics.log)
         first, end = (await self.reader.bounds([log]))[log]
         if first > 0:
@@ -279,7 +283,7 @@ class Collector:
                     logged.pending += record.offset < self._log_mark
                 if not logged.fault:
                     try:
-                        made = logged.replay.apply(key, value, record.offset, record.timestamp)
+                        made = replay.apply(key, value, record.offset, record.timestamp)
                         logged.made.extend(made)
                     except Exception as error:
                         # Halt and UnreadableLog are foreseen; of damaged bytes anything may come.
@@ -291,7 +295,8 @@ class Collector:
                     except (UnreadableLog, IndexError) as error:
                         logged.table.gaps.append(f"log offset {record.offset}: {error!r}")
             self.note(f"{self.netting_set}: replaying the log, offset {records[-1].offset + 1:,}")
-        logged.replay.finish()
+        replay.finish()
+        logged.compared, logged.differences = replay.compared, replay.differences
         if logged.made.marked is not None:
             said.cut(logged.made.marked["settlements"])
         return logged

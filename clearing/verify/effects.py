@@ -14,6 +14,7 @@ import numpy as np
 
 from clearing.core.inputs import I64, Bool
 from clearing.verify.facts import Facts
+from clearing.verify.members import Members
 from clearing.verify.resolved import How
 
 GIVES, PARTS, ROWS, RELEASES, TAKES = range(5)  # phases of a log record
@@ -50,12 +51,18 @@ class Effects:
 
     def add_changes(self, changes: Iterable[tuple[int, int, int]]) -> None:
         """(key, log offset, units) of what commands and answers change: gives first, takes last."""
-        rows = np.array([*changes], np.int64).reshape(-1, 3)
+        self.add_columns(np.array([*changes], np.int64).reshape(-1, 3))
+
+    def add_columns(self, rows: I64) -> None:
+        """The same, as columns."""
         phase = np.where(rows[:, 2] >= 0, GIVES, TAKES)
         self.add(rows[:, 0], time_of(rows[:, 1], phase, 0), rows[:, 2])
 
-    def breaches(self) -> tuple[I64, I64, I64]:
-        """(key, log offset, how far below zero) of every account that was below zero after a debit."""
+    def breaches(self, balances: I64 | None = None) -> tuple[I64, I64, I64]:
+        """(key, log offset, how far below zero) of every account that was below zero after a debit.
+
+        balances: by key, what each had before, to which the effects are added; None: nothing.
+        """
         nothing = np.empty(0, np.int64)
         columns = (self.key, self.time, self.units)
         key, time, units = (np.concatenate([nothing, *parts]) for parts in columns)
@@ -64,6 +71,11 @@ class Effects:
         running = np.cumsum(units[order])  # may wrap; differences of it do not
         begins = np.diff(key, prepend=-1) != 0
         before = (running - units[order])[begins][np.cumsum(begins) - 1]
+        if balances is not None:
+            had = balances[key]
+            ends = np.append(np.diff(key) != 0, True)[: len(key)]
+            balances[key[ends]] += (running - before)[ends]
+            before = before - had
         # What happens at one time is one set: it counts when all of it has.
         ends = np.append((np.diff(key) != 0) | (np.diff(time) != 0), True)[: len(key)]
         is_debit = np.concatenate([np.empty(0, np.bool_), *self.is_debit])[order]
@@ -73,27 +85,27 @@ class Effects:
         return key[ends][broken], offset_of(time[ends][broken]), -left[broken]
 
 
-def member_times(facts: Facts) -> I64:
-    """When each member was accepted: a row at its place, what left together at one time."""
-    members, resolved = facts.members, facts.resolved
-    record = np.searchsorted(np.array(facts.table.offsets, np.int64), members.offset)
-    sequence = members.row - facts.rows.starts[np.minimum(record, len(facts.rows.starts) - 1)]
+def member_times(facts: Facts, members: Members) -> I64:
+    """When each was accepted: a row at its place, what left together at one time. members: of whole log records."""
+    resolved, rows = facts.resolved, facts.rows
+    record = rows.record[members.row]
+    sequence = members.row - rows.starts[record]
     phase = np.full(len(members), ROWS, np.int64)
     at = np.flatnonzero(members.resolution >= 0)
     if len(at):
-        phase[at], sequence[at] = RELEASES, _sets(facts, at)
+        phase[at], sequence[at] = RELEASES, _sets(facts, members, at)
         partial = at[resolved.how[members.resolution[at]] == How.PARTIAL]
         # Before the rows of a payments record only a cut-off can have released anything.
         payments = np.isin(members.offset[partial], facts.table.offsets)
         phase[partial[payments]] = PARTS
-        _complete_links(facts, at, phase, sequence)
+        _complete_links(facts, members, at, phase, sequence)
     return time_of(members.offset, phase, sequence)
 
 
-def _sets(facts: Facts, at: I64) -> I64:
+def _sets(facts: Facts, members: Members, at: I64) -> I64:
     """Released members numbered by the set with which they left: singles alone, a link's legs together, and what
     else left in the same way, one behind the other, as one."""
-    resolved, rows, members = facts.resolved, facts.rows, facts.members
+    resolved, rows = facts.resolved, facts.rows
     resolution = members.resolution[at]
     how = resolved.how[resolution].astype(np.int64)
     link = np.minimum(np.searchsorted(rows.linked, members.row[at]), max(len(rows.linked) - 1, 0))
@@ -109,18 +121,39 @@ def _sets(facts: Facts, at: I64) -> I64:
     return np.cumsum(~same, dtype=np.int64)
 
 
-def _complete_links(facts: Facts, at: I64, phase: I64, sequence: I64) -> None:
+def _complete_links(facts: Facts, members: Members, at: I64, phase: I64, sequence: I64) -> None:
     """Legs that waited and were accepted with the row that completed their link: at that row's place."""
-    members, rows, resolved = facts.members, facts.rows, facts.resolved
-    if not len(rows.linked):
+    rows, resolved = facts.rows, facts.resolved
+    waited = at[resolved.how[members.resolution[at]] == How.LINK]
+    if not len(rows.linked) or not len(waited):
         return
-    links = {int(row): rows.links.link[i].tobytes() for i, row in enumerate(rows.linked.tolist())}
+    direct = np.flatnonzero(np.isin(members.row, rows.linked) & (members.resolution < 0))
     completing = {
-        (int(members.offset[n]), links[row]): int(sequence[n])
-        for n, row in enumerate(members.row.tolist())
-        if row in links and members.resolution[n] < 0
+        (offset, link): n
+        for n, offset, link in zip(
+            direct.tolist(),
+            members.offset[direct].tolist(),
+            _links_of(facts, members.row[direct]),
+            strict=True,
+        )
     }
-    for n in at[resolved.how[members.resolution[at]] == How.LINK].tolist():
-        place = completing.get((int(members.offset[n]), links.get(int(members.row[n]), b"")))
-        if place is not None:
-            phase[n], sequence[n] = ROWS, place
+    for n, offset, link in zip(
+        waited.tolist(),
+        members.offset[waited].tolist(),
+        _links_of(facts, members.row[waited]),
+        strict=True,
+    ):
+        by = completing.get((offset, link))
+        if by is not None:
+            phase[n], sequence[n] = ROWS, sequence[by]
+
+
+def _links_of(facts: Facts, row: I64) -> list[bytes]:
+    """The id of the link each of these rows is a leg of; empty where it is none."""
+    rows = facts.rows
+    at = np.minimum(np.searchsorted(rows.linked, row), len(rows.linked) - 1)
+    is_leg = (rows.linked[at] == row).tolist()
+    return [
+        rows.links.link[i].tobytes() if leg else b""
+        for i, leg in zip(at.tolist(), is_leg, strict=True)
+    ]

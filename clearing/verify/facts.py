@@ -14,12 +14,12 @@ from clearing.core.outputs import SettlementBatch
 from clearing.verify.collect import Said
 from clearing.verify.commands import Answers, Effective, effective_commands, registration_order
 from clearing.verify.links import Life, link_lives
-from clearing.verify.members import Members, gather_members
+from clearing.verify.members import AllMembers, gather_members
 from clearing.verify.models import Names
 from clearing.verify.report import Findings
 from clearing.verify.resolved import Resolved, resolve
 from clearing.verify.states import states_of
-from clearing.verify.tables import LogTable, Rows
+from clearing.verify.tables import LogTable, Rows, SaidOutcomes
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Facts:
     rows: Rows
     resolved: Resolved
     states: U8
-    members: Members
+    members: AllMembers
     lives: list[Life]
     commands: list[Effective]
     answers: Answers
@@ -59,6 +59,7 @@ class Facts:
     def lay_out(cls, table: LogTable, said: Said) -> "Facts":
         problems = Problems()
         rows, problems.outcomes = table.rows(said.outcomes)
+        said.outcomes = SaidOutcomes()  # they are in the rows now
         scales = said.scales
         commands = effective_commands(table, said.commands, problems.commands)
         resolved = resolve(table, rows, said.resolutions, problems.resolutions)

@@ -56,26 +56,31 @@ def flows(facts: Facts, readable: Values, unread: Values) -> list[Flow]:
 
 
 def _count(totals: _Totals, facts: Facts) -> None:
-    table, rows, states = facts.table, facts.rows, facts.states
-    label, labels = table.labels(rows, np.arange(len(rows)))
-    keys = label * len(State) + states
-    counted = (states != State.NOTHING) & (states != State.REJECTED)
-    for key, count in enumerate(np.bincount(keys[counted]).tolist()):
-        if count:
-            asset, state = divmod(key, len(State))
-            totals[labels[asset], State(state)][0] += count
+    for first, part in facts.rows.parts():
+        states = facts.states[first : first + len(part)]
+        label, labels = facts.table.labels(part, slice(None))
+        keys = label * len(State) + states
+        counted = (states != State.NOTHING) & (states != State.REJECTED)
+        for key, count in enumerate(np.bincount(keys[counted]).tolist()):
+            if count:
+                asset, state = divmod(key, len(State))
+                totals[labels[asset], State(state)][0] += count
 
 
 def _add_rows(totals: _Totals, facts: Facts) -> None:
     """Value of what was never resolved: it is whole where its outcome put it."""
-    rows, resolved, states = facts.rows, facts.resolved, facts.states
-    untouched = ~rows.instructions & (states != State.NOTHING) & (states != State.REJECTED)
-    waited = resolved.row[(resolved.row >= 0) & ~resolved.recast]
-    untouched[waited] = False
-    at = np.flatnonzero(untouched)
-    # What a recast has taken out was accepted before: it is moved on with the resolutions.
-    was = np.where(states[at] == State.RECAST, State.ACCEPTED, states[at])
-    _add(totals, facts.table, rows.asset[at], was, rows.amount[at], rows.decimals[at])
+    resolved = facts.resolved
+    waited = np.unique(resolved.row[(resolved.row >= 0) & ~resolved.recast])
+    for first, part in facts.rows.parts():
+        stop = first + len(part)
+        states = facts.states[first:stop]
+        untouched = ~part.instructions & (states != State.NOTHING) & (states != State.REJECTED)
+        here = slice(*np.searchsorted(waited, (first, stop)).tolist())
+        untouched[waited[here] - first] = False
+        at = np.flatnonzero(untouched)
+        # What a recast has taken out was accepted before: it is moved on with the resolutions.
+        was = np.where(states[at] == State.RECAST, State.ACCEPTED, states[at])
+        _add(totals, facts.table, part.asset[at], was, part.amount[at], part.decimals[at])
 
 
 def _add_resolutions(totals: _Totals, facts: Facts) -> None:

@@ -68,13 +68,14 @@ class _Originals:
     def of(cls, facts: Facts, ids: list[bytes]) -> "_Originals":
         rows, wanted = facts.rows, set(ids)
         words = np.frombuffer(b"".join(wanted), "<u8").reshape(-1, 2)[:, 0]
-        turned_away = np.isin(rows.code, (Code.NOT_OWNER, Code.DUPLICATE_ID))
-        known = rows.fresh & ~rows.repeat & (rows.reject == 0) & ~turned_away
         found: dict[bytes, list[int]] = {}
-        for row in np.flatnonzero(np.isin(rows.id[:, 0], words) & known).tolist():
-            name = rows.id[row].tobytes()
-            if name in wanted:
-                found.setdefault(name, []).append(row)
+        for first, part in rows.parts() if wanted else ():
+            turned_away = np.isin(part.code, (Code.NOT_OWNER, Code.DUPLICATE_ID))
+            known = part.fresh & ~part.repeat & (part.reject == 0) & ~turned_away
+            for row in np.flatnonzero(np.isin(part.id[:, 0], words) & known).tolist():
+                name = part.id[row].tobytes()
+                if name in wanted:
+                    found.setdefault(name, []).append(first + row)
         every = np.array([row for of in found.values() for row in of], np.int64)
         return cls(facts, found, endings(facts.resolved, every))
 

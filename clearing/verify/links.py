@@ -14,7 +14,7 @@ import numpy as np
 from clearing.core.commands import RegisterPair
 from clearing.core.inputs import I64, Bool
 from clearing.core.reasons import Code
-from clearing.verify.members import Members, window_of
+from clearing.verify.members import AllMembers, Members, columns_of, window_of
 from clearing.verify.report import Check, Findings
 from clearing.verify.resolved import How, Resolved
 from clearing.verify.sums import minor_units
@@ -55,13 +55,13 @@ def link_lives(table: LogTable, rows: Rows, resolved: Resolved, found: Findings)
     lives: list[Life] = []
     if not len(rows.linked):
         return lives
-    ended = ended_at(rows, resolved)
-    waited = _waited(rows)[rows.linked]
+    ended = ended_at(rows.linked, resolved)
+    waited = _waited(rows)
     last: dict[bytes, Life] = {}
     for place in np.flatnonzero(waited).tolist():
         row = int(rows.linked[place])
         link = rows.links.link[place].tobytes()
-        at, end = table.log_offset(row, rows), int(ended[row])
+        at, end = table.log_offset(row, rows), int(ended[place])
         life = last.get(link)
         if life is None or life.ended_at < at:
             life = last[link] = Life(int(rows.links.legs[place]), ended_at=end)
@@ -76,14 +76,20 @@ def link_lives(table: LogTable, rows: Rows, resolved: Resolved, found: Findings)
 
 
 def _waited(rows: Rows) -> Bool:
-    return rows.fresh & (rows.code == Code.QUEUED) & ~rows.repeat
+    """Which of the linked rows did."""
+    at = rows.linked
+    return rows.fresh[at] & (rows.code[at] == Code.QUEUED) & ~rows.repeat[at]
 
 
-def ended_at(rows: Rows, resolved: Resolved) -> I64:
-    """By row, the log offset at which it stopped waiting."""
-    ended = np.full(len(rows), WAITS, np.int64)
+def ended_at(row: I64, resolved: Resolved) -> I64:
+    """Of each of these rows, the log offset at which it stopped waiting."""
+    ended = np.full(len(row), WAITS, np.int64)
     final = np.flatnonzero((resolved.row >= 0) & (resolved.how != How.PARTIAL) & ~resolved.recast)
-    ended[resolved.row[final]] = resolved.at[final]
+    known, last = np.unique(resolved.row[final][::-1], return_index=True)
+    if len(known):
+        place = np.minimum(np.searchsorted(known, row), len(known) - 1)
+        mine = known[place] == row
+        ended[mine] = resolved.at[final[::-1][last[place[mine]]]]
     return ended
 
 
@@ -91,26 +97,27 @@ def ended_at(rows: Rows, resolved: Resolved) -> I64:
 class _Legs:
     """Members that are legs, and their groups: what was accepted of one link as one. leg: bit of its number."""
 
-    member: I64
+    members: Members
     group: I64
     leg: I64
     legs: I64
     partial: Bool
 
     @classmethod
-    def of(cls, rows: Rows, members: Members) -> "_Legs":
-        place = np.minimum(np.searchsorted(rows.linked, members.row), len(rows.linked) - 1)
-        member = np.flatnonzero(rows.linked[place] == members.row)
-        place = place[member]
+    def of(cls, rows: Rows, every: AllMembers) -> "_Legs":
+        members = columns_of(
+            [some.only(np.isin(some.row, rows.linked)) for _, some in every.pieces()]
+        )
+        place = np.searchsorted(rows.linked, members.row)
         links = rows.links
-        what = np.empty(len(member), [("link", "<u8", 2), ("offset", "<i8")])
-        what["link"], what["offset"] = links.link[place], members.offset[member]
+        what = np.empty(len(members), [("link", "<u8", 2), ("offset", "<i8")])
+        what["link"], what["offset"] = links.link[place], members.offset
         _, record = np.unique(what.view("V24").reshape(-1), return_inverse=True)
         # One log record may deliver a link in parts more than once: each has every leg once, in the same order.
         again = _occurrence(record << 8 | links.leg[place])
         _, group = np.unique(record << 32 | again, return_inverse=True)
         return cls(
-            member=member,
+            members=members,
             group=group,
             leg=np.int64(1) << links.leg[place].astype(np.int64),
             legs=links.legs[place].astype(np.int64),
@@ -135,7 +142,7 @@ def check_links(facts: "Facts") -> Check:
     if len(rows.linked) and len(members):
         legs = _Legs.of(rows, members)
         groups = int(legs.group.max(initial=-1)) + 1
-        _check_whole(members, legs, groups, found)
+        _check_whole(legs, groups, found)
         _check_parts(facts, legs, found)
         _check_pairs(facts, legs, found)
     waiting = sum(life.waits for life in facts.lives)
@@ -148,7 +155,7 @@ def check_links(facts: "Facts") -> Check:
     )
 
 
-def _check_whole(members: Members, legs: _Legs, groups: int, found: Findings) -> None:
+def _check_whole(legs: _Legs, groups: int, found: Findings) -> None:
     """Each acceptance, also of a part, has every leg once."""
     count = np.bincount(legs.group, minlength=groups)
     seen, number = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
@@ -156,7 +163,7 @@ def _check_whole(members: Members, legs: _Legs, groups: int, found: Findings) ->
     np.maximum.at(number, legs.group, legs.legs)
     wrong = np.flatnonzero((seen != (np.int64(1) << number) - 1) | (count != number))
     for group in wrong.tolist():
-        at = int(members.offset[legs.member[legs.group == group][0]])
+        at = int(legs.members.offset[legs.group == group][0])
         found.add(
             f"{int(count[group])} of {int(number[group])} legs of a link were accepted at log offset {at}"
         )
@@ -165,20 +172,20 @@ def _check_whole(members: Members, legs: _Legs, groups: int, found: Findings) ->
 def _check_parts(facts: "Facts", legs: _Legs, found: Findings) -> None:
     """R22: what is delivered of each leg is the same share of it."""
     some = np.flatnonzero(legs.partial)
-    rows, members = facts.rows, facts.members
-    row = members.row[legs.member[some]]
+    rows, members = facts.rows, legs.members
+    row = members.row[some]
     scale = facts.scale_of[rows.asset[row]]
     whole, _ = minor_units(rows.amount[row], rows.decimals[row], scale)
     shares: defaultdict[int, dict[int, list[int]]] = defaultdict(
         dict
     )  # group → leg → [part, whole]
-    columns = (legs.group[some], legs.leg[some], members.units[legs.member[some]], whole)
+    columns = (legs.group[some], legs.leg[some], members.units[some], whole)
     for group, leg, units, of in zip(*(column.tolist() for column in columns), strict=True):
         shares[group].setdefault(leg, [0, of])[0] += units
     for group, parts in shares.items():
         (part, of), *others = parts.values()
         if any(part * other_of != other * of for other, other_of in others):
-            at = int(members.offset[legs.member[legs.group == group][0]])
+            at = int(members.offset[legs.group == group][0])
             found.add(f"the parts of a link delivered at log offset {at} are not in proportion")
 
 
@@ -191,15 +198,15 @@ def _check_pairs(facts: "Facts", legs: _Legs, found: Findings) -> None:
             names = (one.command.delivery, one.command.payment)
             pair = frozenset(assets.find(name) for name in names)
             declared.setdefault(pair, one.log_offset)
-    for one, other, at in _asset_pairs(facts.members, legs):
+    for one, other, at in _asset_pairs(legs):
         if declared.get(frozenset((one, other)), at + 1) > at:
             names = assets.names
             found.add(f"a link of {names[one]} and {names[other]}, which are no pair, was accepted")
 
 
-def _asset_pairs(members: Members, legs: _Legs) -> list[tuple[int, int, int]]:
+def _asset_pairs(legs: _Legs) -> list[tuple[int, int, int]]:
     """(asset, other asset, first log offset) of every two assets that stand in one accepted link."""
-    asset, offset = members.asset[legs.member], members.offset[legs.member]
+    asset, offset = legs.members.asset, legs.members.offset
     width = int(asset.max(initial=0)) + 1
     once = np.unique(legs.group * width + asset)
     group, asset = once // width, once % width
@@ -213,12 +220,14 @@ def _asset_pairs(members: Members, legs: _Legs) -> list[tuple[int, int, int]]:
     return [(*pair, at) for pair, at in pairs.items()]
 
 
-def joint_windows(table: LogTable, rows: Rows, members: Members) -> dict[Window, frozenset[Window]]:
+def joint_windows(
+    table: LogTable, rows: Rows, members: AllMembers
+) -> dict[Window, frozenset[Window]]:
     """Of each window that shares a link with others: all windows that are bound together, itself included (R20)."""
     if not len(rows.linked) or not len(members):
         return {}
     legs = _Legs.of(rows, members)
-    key = members.key[legs.member]
+    key = legs.members.key
     first = np.full(int(legs.group.max(initial=-1)) + 1, -1, np.int64)
     first[legs.group[::-1]] = key[::-1]
     edges = np.unique(np.stack((first[legs.group], key), axis=1), axis=0)

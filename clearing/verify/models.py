@@ -6,35 +6,24 @@ does so for each two participants; GROSS has two lines a member.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from clearing.core.batches import MAX_PART_PAYMENTS, extend_members_root
 from clearing.core.ids import id_text
-from clearing.core.inputs import I64
-from clearing.core.money import parse, show
+from clearing.core.inputs import I32, I64
+from clearing.core.money import show
 from clearing.core.outputs import Entry, SettlementBatch
 from clearing.core.registry import AssetSpec, Granularity, Interchange
 from clearing.core.state import NO_HASH
-from clearing.verify.members import Members
-from clearing.verify.sums import group_sums
+from clearing.verify.members import AllMembers, Members, columns_of
+from clearing.verify.sums import group_sums, units_of
 
 MULTILATERAL, BILATERAL, GROSS = "NET MULTILATERAL", "NET BILATERAL", "GROSS"
 
 Line = tuple[str, str]  # participant, counterparty ("" where the line is against everybody)
-
-
-@dataclass(slots=True)
-class Part:
-    """What one batch of a window has to say. entries: as the model orders them; set-offs are not in them."""
-
-    payments: int
-    gross: int
-    log_first: int
-    log_last: int
-    members_root: str
-    entries: list[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,89 +47,130 @@ def model_shown(batch: SettlementBatch) -> str:
     return BILATERAL if any(entry.counterparty for entry in batch.entries) else MULTILATERAL
 
 
-def parts_of(model: str, members: Members, at: I64, names: Names, scale: int) -> list[Part]:
+@dataclass(slots=True)
+class Part:
+    """What one batch of a window has to say. Its lines are made when they are asked for: `net` are those of a NET
+    window, without set-offs, as the model orders them; `places` are the members of a GROSS one, and have two each.
+    """
+
+    payments: int
+    gross: int
+    log_first: int
+    log_last: int
+    members_root: str
+    net: list[Entry] = field(default_factory=list[Entry])
+    places: I32 | None = None
+
+    def entries(self, members: AllMembers, names: Names, scale: int) -> list[Entry]:
+        if self.places is None:
+            return self.net
+        return gross_entries(members.take(self.places), names, scale)
+
+
+def parts_of(model: str, members: AllMembers, at: I32, names: Names, scale: int) -> list[Part]:
     """The batches of a window with these members, in canonical order: several if it is GROSS and long."""
-    root = members_root(members, at, names)
+    root, whole = NO_HASH, Part(0, 0, 0, 0, "")
+    sums = NetSums(pairs=model == BILATERAL)
+    for _, some in members.pieces(at):
+        root = _extended_by_record(root, some, names)
+        if model != GROSS:
+            sums.add(some)
+        _add(whole, some)
+    whole.members_root = root
     if model != GROSS:
-        entries = net_entries(members, at, names, scale, pairs=model == BILATERAL)
-        return [_part(members, at, root, entries)]
-    return [
-        _part(members, piece, root, gross_entries(members, piece, names, scale))
-        for piece in _cuts(members, at)
-    ]
+        whole.net = sums.entries(names, scale)
+        return [whole]
+    parts: list[Part] = []
+    for piece in _cuts(members.offset_of(at)):
+        part = Part(0, 0, 0, 0, root, places=at[piece])
+        _add(part, members.take(at[piece]))
+        parts.append(part)
+    return parts
 
 
-def _part(members: Members, at: I64, root: str, entries: list[Entry]) -> Part:
-    return Part(
-        payments=len(at),
-        gross=sum(members.units[at].tolist()),
-        log_first=int(members.offset[at[0]]),
-        log_last=int(members.offset[at[-1]]),
-        members_root=root,
-        entries=entries,
-    )
+def netted_anew(members: AllMembers, at: I64 | I32, names: Names, scale: int) -> Part:
+    """What is left after a recast: one batch, one link of the chain over all of it."""
+    some = columns_of([some for _, some in members.pieces(at)])
+    sums = NetSums(pairs=False)
+    sums.add(some)
+    part = Part(0, 0, 0, 0, _extended(NO_HASH, some, names), sums.entries(names, scale))
+    _add(part, some)
+    return part
 
 
-def _cuts(members: Members, at: I64) -> Iterator[I64]:
+def _add(part: Part, some: Members) -> None:
+    """More members behind those it has."""
+    if not part.payments:
+        part.log_first = int(some.offset[0])
+    part.payments += len(some)
+    part.gross += sum(some.units.tolist())
+    part.log_last = int(some.offset[-1])
+
+
+def _cuts(offset: I64) -> Iterator[slice]:
     """A part ends with the log record in which it reaches MAX_PART_PAYMENTS."""
     start = 0
-    offset = members.offset[at]
-    while start < len(at):
-        last = offset[min(start + MAX_PART_PAYMENTS, len(at)) - 1]
+    while start < len(offset):
+        last = offset[min(start + MAX_PART_PAYMENTS, len(offset)) - 1]
         stop = int(np.searchsorted(offset, last, side="right"))
-        yield at[start:stop]
+        yield slice(start, stop)
         start = stop
 
 
-def members_root(members: Members, at: I64, names: Names) -> str:
-    """The chain over the members, one link per log record."""
-    cuts = np.flatnonzero(np.diff(members.offset[at])) + 1
-    root = NO_HASH
-    for of in np.split(at, cuts):
-        root = _extended(root, members, of, names)
+def _extended_by_record(root: str, some: Members, names: Names) -> str:
+    """The chain with these members, one link per log record."""
+    cuts = [0, *(np.flatnonzero(np.diff(some.offset)) + 1).tolist(), len(some)]
+    debtor, creditor = names.numbers[some.debtor], names.numbers[some.creditor]
+    for first, stop in pairwise(cuts):
+        of = slice(first, stop)
+        root = extend_members_root(root, some.id[of], debtor[of], creditor[of], some.units[of])
     return root
 
 
-def root_anew(members: Members, at: I64, names: Names) -> str:
-    """After a recast: one link over all that is left."""
-    return _extended(NO_HASH, members, at, names)
+def _extended(root: str, some: Members, names: Names) -> str:
+    debtor, creditor = names.numbers[some.debtor], names.numbers[some.creditor]
+    return extend_members_root(root, some.id, debtor, creditor, some.units)
 
 
-def _extended(root: str, members: Members, at: I64, names: Names) -> str:
-    debtor, creditor = names.numbers[members.debtor[at]], names.numbers[members.creditor[at]]
-    return extend_members_root(root, members.id[at], debtor, creditor, members.units[at])
+class NetSums:
+    """Adds up what each participant, or each two of them, pays and receives."""
 
+    def __init__(self, *, pairs: bool) -> None:
+        self._pairs = pairs
+        # By side, then by participant and counterparty as one number: [sum, how many].
+        self._sides: tuple[dict[int, list[int]], dict[int, list[int]]] = ({}, {})
 
-def net_entries(members: Members, at: I64, names: Names, scale: int, *, pairs: bool) -> list[Entry]:
-    """A line per participant, or per participant and counterparty."""
-    debtor, creditor, units = members.debtor[at], members.creditor[at], members.units[at]
-    sides: list[dict[Line, tuple[int, int]]] = []
-    for one, other in ((debtor, creditor), (creditor, debtor)):
-        against = other + 1 if pairs else 0
-        keys, sums, counts = group_sums(one << 32 | against, units)
-        sides.append(
-            {
-                _line(key, names): (total, count)
-                for key, total, count in zip(keys.tolist(), sums, counts.tolist(), strict=True)
-            }
-        )
-    paid, got = sides
-    nothing = (0, 0)
-    entries: list[Entry] = []
-    for line in dict.fromkeys((*paid, *got)):
-        (debits, sent), (credits_, received) = paid.get(line, nothing), got.get(line, nothing)
-        entries.append(
-            Entry(
-                participant=line[0],
-                net=show(credits_ - debits, scale),
-                debits=show(debits, scale),
-                credits=show(credits_, scale),
-                sent=sent,
-                received=received,
-                counterparty=line[1],
+    def add(self, some: Members) -> None:
+        sides = ((some.debtor, some.creditor), (some.creditor, some.debtor))
+        for (one, other), into in zip(sides, self._sides, strict=True):
+            keys, sums, counts = group_sums(
+                one << 32 | (other + 1 if self._pairs else 0), some.units
             )
-        )
-    return entries
+            for key, total, count in zip(keys.tolist(), sums, counts.tolist(), strict=True):
+                before = into.setdefault(key, [0, 0])
+                before[0] += total
+                before[1] += count
+
+    def entries(self, names: Names, scale: int) -> list[Entry]:
+        """A line per participant, or per participant and counterparty."""
+        paid, got = self._sides
+        nothing = (0, 0)
+        entries: list[Entry] = []
+        for key in dict.fromkeys((*paid, *got)):
+            (debits, sent), (credits_, received) = paid.get(key, nothing), got.get(key, nothing)
+            one, other = _line(key, names)
+            entries.append(
+                Entry(
+                    participant=one,
+                    net=show(credits_ - debits, scale),
+                    debits=show(debits, scale),
+                    credits=show(credits_, scale),
+                    sent=sent,
+                    received=received,
+                    counterparty=other,
+                )
+            )
+        return entries
 
 
 def _line(key: int, names: Names) -> Line:
@@ -148,12 +178,12 @@ def _line(key: int, names: Names) -> Line:
     return names.participants[one], names.participants[other - 1] if other else ""
 
 
-def gross_entries(members: Members, at: I64, names: Names, scale: int) -> list[Entry]:
+def gross_entries(some: Members, names: Names, scale: int) -> list[Entry]:
     """The two sides of each member, in canonical order."""
-    texts = members.id[at].astype("<u8").tobytes().hex()
+    texts = some.id.astype("<u8").tobytes().hex()
     nothing = show(0, scale)
     entries: list[Entry] = []
-    columns = (members.debtor[at], members.creditor[at], members.units[at])
+    columns = (some.debtor, some.creditor, some.units)
     for i, (d, c, units) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
         payer, payee = names.participants[d], names.participants[c]
         amount, payment = show(units, scale), id_text(texts[32 * i : 32 * i + 32])
@@ -174,7 +204,7 @@ def set_off_faults(batch: SettlementBatch) -> Iterator[str]:
     lines: dict[Line, tuple[int, int, int]] = {}  # (owes, is owed, set off)
     for entry in batch.entries:
         owes, is_owed, off = (
-            parse(text, batch.scale) or 0
+            units_of(text, batch.scale) or 0
             for text in (entry.debits, entry.credits, entry.set_off or "0")
         )
         sums[entry.participant] += off

@@ -6,9 +6,11 @@ last of each key must be the same.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import get_args
+
+import numpy as np
 
 from clearing.log.records import OutputRecord, OutputTopic
 from clearing.verify.report import Check, Findings
@@ -17,9 +19,12 @@ TOPICS: tuple[OutputTopic, ...] = get_args(OutputTopic)
 COMPACTED: frozenset[OutputTopic] = frozenset({"windows", "positions"})
 
 
+DIGEST_BYTES = 16
+
+
 def digest(key: bytes | None, value: bytes | None) -> bytes:
-    """16 bytes that stand for a record."""
-    hashed = hashlib.blake2b(len(key or b"").to_bytes(4, "big"), digest_size=16)
+    """DIGEST_BYTES that stand for a record."""
+    hashed = hashlib.blake2b(len(key or b"").to_bytes(4, "big"), digest_size=DIGEST_BYTES)
     hashed.update(key or b"")
     hashed.update(value or b"")
     return hashed.digest()
@@ -27,14 +32,25 @@ def digest(key: bytes | None, value: bytes | None) -> bytes:
 
 @dataclass(slots=True)
 class TopicDigests:
-    """One partition of an output topic, in order: a digest per record, and the last one of each key."""
+    """One partition of an output topic: the digests of its records in order, and the last one of each key."""
 
-    all: list[bytes] = field(default_factory=list[bytes])
+    all: bytearray = field(default_factory=bytearray)
     last: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+
+    def __len__(self) -> int:
+        return len(self.all) // DIGEST_BYTES
+
+    def since(self, place: int) -> Iterator[bytes]:
+        """Digests from the record at this place on."""
+        for at in range(place * DIGEST_BYTES, len(self.all), DIGEST_BYTES):
+            yield bytes(self.all[at : at + DIGEST_BYTES])
+
+    def column(self) -> np.ndarray:
+        return np.frombuffer(bytes(self.all), np.uint64).reshape(-1, 2)
 
     def add(self, key: bytes | None, value: bytes | None, *, compacted: bool) -> None:
         one = digest(key, value)
-        self.all.append(one)
+        self.all += one
         if compacted:
             self.last[key or b""] = one
 
@@ -61,12 +77,12 @@ class OutputDigests:
 
     def mark(self) -> None:
         """Everything so far must stand in the topics; what comes after may."""
-        self.marked = {topic: len(digests.all) for topic, digests in self.topics.items()}
+        self.marked = {topic: len(digests) for topic, digests in self.topics.items()}
         self._last_at_mark = {topic: dict(self.topics[topic].last) for topic in COMPACTED}
 
     def required(self, topic: OutputTopic) -> int:
         """How many records of the topic must be there."""
-        return len(self.topics[topic].all) if self.marked is None else self.marked[topic]
+        return len(self.topics[topic]) if self.marked is None else self.marked[topic]
 
     def required_last(self, topic: OutputTopic) -> dict[bytes, bytes]:
         return self.topics[topic].last if self.marked is None else self._last_at_mark[topic]
@@ -75,14 +91,18 @@ class OutputDigests:
 def _compare_all(
     topic: OutputTopic, said: OutputDigests, made: OutputDigests, found: Findings
 ) -> None:
-    has, wanted = said.topics[topic].all, made.topics[topic].all
+    has, wanted = said.topics[topic].column(), made.topics[topic].column()
     required = made.required(topic)
     if topic in said.aged:
-        gone = wanted.index(has[0]) if has and has[0] in wanted else 0 if has else required
+        gone = required
+        if len(has):
+            same = np.flatnonzero((wanted == has[0]).all(axis=1))
+            gone = int(same[0]) if len(same) else 0
         wanted, required = wanted[gone:], required - gone
-    if has != wanted[: len(has)]:
-        pairs = enumerate(zip(has, wanted, strict=False), start=1)
-        place = next((place for place, (one, other) in pairs if one != other), None)
+    both = min(len(has), len(wanted))
+    differ = np.flatnonzero((has[:both] != wanted[:both]).any(axis=1))
+    if len(differ) or len(has) > len(wanted):
+        place = int(differ[0]) + 1 if len(differ) else None
         if place is None:
             found.add(
                 f"{topic}: {len(has):,} records stand there, the replay makes {len(wanted):,}"
@@ -96,12 +116,12 @@ def _compare_all(
 def _compare_compacted(
     topic: OutputTopic, said: OutputDigests, made: OutputDigests, found: Findings
 ) -> None:
-    later = iter(made.topics[topic].all)
-    for place, one in enumerate(said.topics[topic].all, start=1):
+    later = made.topics[topic].since(0)
+    for place, one in enumerate(said.topics[topic].since(0), start=1):
         if not any(one == other for other in later):  # consumes `later`: the order must hold too
             found.add(f"{topic}: record {place:,} is none the replay makes there")
             return
-    allowed = set(made.topics[topic].all[made.required(topic) :])
+    allowed = set(made.topics[topic].since(made.required(topic)))
     has, wanted = said.topics[topic].last, made.required_last(topic)
     for key in sorted({*has, *wanted}):
         if has.get(key) != wanted.get(key) and has.get(key) not in allowed:
@@ -128,7 +148,7 @@ def check_outputs(
     for topic in TOPICS:
         compare = _compare_compacted if topic in COMPACTED else _compare_all
         compare(topic, said, made, found)
-    compared = sum(len(digests.all) for digests in said.topics.values())
+    compared = sum(len(digests) for digests in said.topics.values())
     return found.check(
         "replay gives the same bytes",
         "R29",

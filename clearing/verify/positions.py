@@ -15,7 +15,7 @@ from clearing.verify.members import NEVER
 from clearing.verify.report import Check, Findings
 from clearing.verify.resolved import How
 from clearing.verify.states import State
-from clearing.verify.sums import minor_units
+from clearing.verify.sums import minor_units, units_of
 from clearing.verify.tables import LogTable, Rows
 
 Account = tuple[str, str]  # participant, asset
@@ -120,15 +120,16 @@ def _add_unsettled(standings: Standings, facts: Facts) -> None:
     table, members = facts.table, facts.members
     settled = {(e.asset, e.window) for e in facts.said.windows if e.state == "SETTLED"}
     keys = [table.assets.find(a) << 40 | w for a, w in settled if a in table.assets.index]
-    open_ = ~np.isin(members.key, np.array(keys or [-1], np.int64)) & members.stays
     width = max(len(table.assets.names), 1)
     size = len(table.participants.names) * width
     net, last = np.zeros(size, np.int64), np.full(size, NEVER, np.int64)
-    at = np.maximum(members.offset, members.gone_at)
-    for side, sign in ((members.debtor, -1), (members.creditor, 1)):
-        account = side * width + members.asset
-        np.add.at(net, account[open_], sign * members.units[open_])
-        np.maximum.at(last, account, at)
+    for _, some in members.pieces():
+        open_ = ~np.isin(some.key, np.array(keys or [-1], np.int64)) & some.stays
+        at = np.maximum(some.offset, some.gone_at)
+        for side, sign in ((some.debtor, -1), (some.creditor, 1)):
+            account = side * width + some.asset
+            np.add.at(net, account[open_], sign * some.units[open_])
+            np.maximum.at(last, account, at)
     for flat in np.flatnonzero(last >= 0).tolist():
         participant, asset = divmod(flat, width)
         account = table.participants.names[participant], table.assets.names[asset]
@@ -152,7 +153,7 @@ def _add_settled(standings: Standings, facts: Facts) -> None:
         for entry in batch.entries:
             if not is_scheme_account(entry.participant):
                 account = entry.participant, batch.asset
-                standings.prefunded[account] += sign * (parse(entry.net, batch.scale) or 0)
+                standings.prefunded[account] += sign * (units_of(entry.net, batch.scale) or 0)
                 standings.touch(account, log_offset)
 
     last: dict[tuple[str, int], dict[int, SettlementBatch]] = {}
@@ -197,20 +198,23 @@ def _add_limits(standings: Standings, facts: Facts) -> None:
 def _add_queued(standings: Standings, facts: Facts) -> None:
     """What stands in queues: legs of a link only from when all of them are there."""
     table, rows, resolved = facts.table, facts.rows, facts.resolved
-    waits = facts.states == State.QUEUED
+    waiting = np.flatnonzero(facts.states == State.QUEUED)
     entered: dict[int, int] = {}  # row → log offset at which it came into its queue
+    apart: list[int] = []
     for life in facts.lives:
         if life.is_complete:
             entered |= dict.fromkeys(life.rows, life.completed_at)
-        waits[life.rows] &= life.is_complete
-    rest = _open_units(facts, np.flatnonzero(waits))
-    for row, units in zip(np.flatnonzero(waits).tolist(), rest.tolist(), strict=True):
+        else:
+            apart += life.rows
+    waiting = waiting[~np.isin(waiting, apart)]
+    rest = _open_units(facts, waiting)
+    for row, units in zip(waiting.tolist(), rest.tolist(), strict=True):
         account = _account(table, rows, row)
         standings.queued[account] += units
         standings.queued_payments[account] += 1
         standings.touch(account, entered.get(row, table.log_offset(row, rows)))
     # Whatever has left a queue changed it then; a leg that never came into one did not.
-    alone = {row for life in facts.lives if not life.is_complete for row in life.rows}
+    alone = set(apart)
     own = np.flatnonzero((resolved.row >= 0) & ~resolved.recast)
     for row, at in zip(resolved.row[own].tolist(), resolved.at[own].tolist(), strict=True):
         if row not in alone:
@@ -220,11 +224,11 @@ def _add_queued(standings: Standings, facts: Facts) -> None:
 def _open_units(facts: Facts, at: I64) -> I64:
     """Minor units of each row that still wait: all, or what the last part has left."""
     rows, resolved = facts.rows, facts.resolved
-    amount, decimals = rows.amount.copy(), rows.decimals.copy()
-    parts = np.flatnonzero((resolved.row >= 0) & (resolved.how == How.PARTIAL))
-    row = resolved.row[parts]
-    amount[row], decimals[row] = resolved.remaining[parts], resolved.remaining_decimals[parts]
-    units, _ = minor_units(amount[at], decimals[at], facts.scale_of[rows.asset[at]])
+    amount, decimals = rows.amount[at], rows.decimals[at]
+    parts = np.flatnonzero(np.isin(resolved.row, at) & (resolved.how == How.PARTIAL))
+    place = np.searchsorted(at, resolved.row[parts])
+    amount[place], decimals[place] = resolved.remaining[parts], resolved.remaining_decimals[parts]
+    units, _ = minor_units(amount, decimals, facts.scale_of[rows.asset[at]])
     return units
 
 

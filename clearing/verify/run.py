@@ -33,12 +33,14 @@ from clearing.verify.sources import SourceComparison, check_sources
 from clearing.verify.standing import check_standing
 from clearing.verify.statuses import StatusTally, check_statuses
 from clearing.verify.sums import Values, add_values
-from clearing.verify.tables import Bank
+from clearing.verify.tables import Bank, Names
 from clearing.verify.told import Told, to_be_told
 from clearing.verify.waiting import check_resolutions
 from clearing.verify.windows import check_windows
 
 RETRY_INTERVAL_S = 1.0
+# Engines tick an idle log: what came a moment before it was marked is to have been processed.
+GRACE_S = 0.5
 
 
 async def verify(
@@ -75,7 +77,7 @@ async def _verify_once(settings: Settings, note: Note) -> Report:
 
     async with partitions(settings.bootstrap, "clearing-verify") as reader:
         return await verify_topics(
-            reader, settings.topics, directory, books if settings.dsn else None, note
+            reader, settings.topics, directory, books if settings.dsn else None, note, GRACE_S
         )
 
 
@@ -85,12 +87,15 @@ async def verify_topics(
     directory: dict[str, int],
     books: Callable[[str], Awaitable[LedgerBooks]] | None = None,
     note: Note = silent,
+    grace_s: float = 0.0,
 ) -> Report:
-    """Verify what a reader gives. directory: netting set -> partition; books: reads the ledger, if there is one."""
+    """Verify what a reader gives. directory: netting set -> partition; books: reads the ledger, if there is one;
+    grace_s: for engines to process what is in the log."""
     began = time.monotonic()
     checks: list[Check] = []
     found_flows: list[Flow] = []
     wanted: dict[Bank, Told] = {}
+    finals = Names()
     goals: dict[str, int] = {}
     batches = 0
     names = await reader.topics()
@@ -98,7 +103,8 @@ async def verify_topics(
     for netting_set, partition in sorted(directory.items()):
         collector = Collector(reader, topics, netting_set, partition, note)
         await collector.mark(names)
-        one = await _verify_netting_set(collector, floors)
+        await asyncio.sleep(grace_s)
+        one = await _verify_netting_set(collector, floors, finals)
         checks += one.checks
         found_flows += one.flows
         wanted |= {(netting_set, bank): told for bank, told in one.told.items()}
@@ -107,7 +113,7 @@ async def verify_topics(
         if books is not None:
             note(f"{netting_set}: reading the ledger")
             checks += _check_ledger(await books(netting_set), one.facts)
-    checks.append(await _check_statuses(reader, topics, wanted, goals, floors, note))
+    checks.append(await _check_statuses(reader, topics, wanted, goals, floors, finals, note))
     return Report(
         checks=checks,
         flows=found_flows,
@@ -126,7 +132,9 @@ class _Verified:
     flows: list[Flow]
 
 
-async def _verify_netting_set(collector: Collector, floors: dict[Bank, int]) -> _Verified:
+async def _verify_netting_set(
+    collector: Collector, floors: dict[Bank, int], finals: Names
+) -> _Verified:
     said = await collector.read_outputs()
     logged = await collector.read_log(said)
     facts = Facts.lay_out(logged.table, said)
@@ -141,12 +149,12 @@ async def _verify_netting_set(collector: Collector, floors: dict[Bank, int]) -> 
             facts.netting_set,
             said.digests,
             logged.made,
-            logged.replay.compared,
-            [*said.unreadable, *logged.replay.differences],
+            logged.compared,
+            [*said.unreadable, *logged.differences],
             logged.fault,
         ),
     ]
-    return _Verified(facts, to_be_told(facts, floors), checks, found_flows)
+    return _Verified(facts, to_be_told(facts, floors, finals), checks, found_flows)
 
 
 def check_rows(facts: Facts, found_flows: list[Flow], sources: int) -> list[Check]:
@@ -219,6 +227,7 @@ async def _check_statuses(
     wanted: dict[Bank, Told],
     goals: dict[str, int],
     floors: dict[Bank, int],
+    finals: Names,
     note: Note,
 ) -> Check:
     names = await reader.topics()
@@ -229,9 +238,9 @@ async def _check_statuses(
         if name not in names:
             unread.append(participant)
             continue
-        tally = StatusTally(participant, goals, floors)
+        tally = StatusTally(participant, goals, finals, floors)
         async for records in reader.chunks(TopicPartition(name, 0)):
             tally.feed([record.value or b"" for record in records])
             note(f"comparing statuses of {participant}, {tally.records:,} records")
         tallies.append(tally)
-    return check_statuses(wanted, tallies, unread)
+    return check_statuses(wanted, tallies, unread, finals)

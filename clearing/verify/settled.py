@@ -12,23 +12,22 @@ import msgspec
 import numpy as np
 
 from clearing.core.commands import RegisterAsset, SettleWindow
-from clearing.core.inputs import I64
+from clearing.core.inputs import I32
 from clearing.core.money import parse, show
 from clearing.core.outputs import Entry, SettlementBatch, ShortfallEvent
 from clearing.core.registry import AssetSpec, Delay
 from clearing.core.shortfall import COLLATERAL, POOL
 from clearing.verify.commands import Effective
 from clearing.verify.facts import Facts
-from clearing.verify.members import NEVER, Members, window_of
+from clearing.verify.members import NEVER, AllMembers, window_of
 from clearing.verify.models import (
     BILATERAL,
     Names,
     Part,
     model_of,
     model_shown,
-    net_entries,
+    netted_anew,
     parts_of,
-    root_anew,
     set_off_faults,
 )
 from clearing.verify.report import Check, Findings
@@ -111,13 +110,13 @@ def check_members(facts: Facts) -> Check:
             versions += len({batch.version for batch in of}) - 1
     in_batches = in_open = 0
     for window, at in windows.items():
-        if window in journal.empty and members.stays[at].any():
+        if window in journal.empty and (members.gone_at(at) == NEVER).any():
             found.add(f"{_name(window)} was SETTLED as empty and is not")
         if window in sent:
             in_batches += len(at)
         elif journal.current.get(window[0]) == window[1]:
             in_open += len(at)
-            last = int(members.offset[at[-1]])
+            last = int(members.offset_of(at[-1:])[0])
             if all(
                 spec.model.delay is Delay.IMMEDIATE for spec in specs.between(window[0], last, last)
             ):
@@ -141,16 +140,19 @@ def _check_asset(batch: SettlementBatch, specs: Specs, found: Findings) -> None:
         found.add(f"batch {batch.sequence} is of another asset than {batch.asset}")
 
 
-def _by_window(table: LogTable, members: Members) -> dict[Window, I64]:
-    """Members of each window in canonical order, by asset and number."""
-    keys = members.key
-    groups, place = np.unique(keys, return_inverse=True)
-    by_group = np.argsort(place, kind="stable")
-    ends = np.cumsum(np.bincount(place, minlength=len(groups)))
-    windows: dict[Window, I64] = {}
-    for g, key in enumerate(groups.tolist()):
+def _by_window(table: LogTable, members: AllMembers) -> dict[Window, I32]:
+    """Places of the members of each window in canonical order, by asset and number."""
+    parts: defaultdict[int, list[I32]] = defaultdict(list)
+    for place, some in members.pieces():
+        order = np.argsort(some.key, kind="stable")
+        keys = some.key[order]
+        begins = np.flatnonzero(np.diff(keys, prepend=-1))
+        for first, stop in zip(begins, [*begins[1:], len(keys)], strict=True):
+            parts[int(keys[first])].append(place[order[first:stop]].astype(np.int32))
+    windows: dict[Window, I32] = {}
+    for key in sorted(parts):
         asset, number = window_of(key)
-        windows[table.assets.names[asset], number] = by_group[(ends[g - 1] if g else 0) : ends[g]]
+        windows[table.assets.names[asset], number] = np.concatenate(parts.pop(key))
     return windows
 
 
@@ -162,8 +164,8 @@ def _name(window: Window) -> str:
 class _WindowCheck:
     """The batches of one window, in the order in which they were sent, against its members `at`."""
 
-    members: Members
-    at: I64
+    members: AllMembers
+    at: I32
     batches: list[SettlementBatch]
     journal: Journal
     specs: Specs
@@ -197,7 +199,7 @@ class _WindowCheck:
     def _check_first(self, firsts: list[SettlementBatch]) -> list[Part]:
         """The first version of each part; what it has to be."""
         first, members = firsts[0], self.members
-        begun, ended = (int(members.offset[self.at[i]]) for i in (0, -1))
+        begun, ended = members.offset_of(self.at[[0, -1]]).tolist()
         closed_at = self.journal.sent_at.get(first.id, ended)
         specs = self.specs.between(first.asset, begun, closed_at)
         model = model_shown(first)
@@ -217,9 +219,7 @@ class _WindowCheck:
             parts += [parts[-1]] * (first.parts - len(parts))
         for batch, part in zip(firsts, parts, strict=False):
             self._compare(batch, part)
-        if any(entry.set_off for batch in firsts for entry in batch.entries) or all(
-            spec.set_off for spec in specs
-        ):
+        if _is_set_off(firsts) or all(spec.set_off for spec in specs):
             for fault in set_off_faults(first) if model == BILATERAL else ():
                 self._differ(first, fault)
             if not any(spec.set_off for spec in specs):
@@ -231,23 +231,13 @@ class _WindowCheck:
         sent_at = self.journal.sent_at.get(batch.id)
         key = (batch.asset, batch.window)
         if shortfalls := self.journal.shortfalls.get((*key, batch.version)):
-            return replace(part, entries=borne(part.entries, shortfalls, batch.scale))
-        gone_at = self.members.gone_at[self.at]
+            lines = part.entries(self.members, self.names, batch.scale)
+            return replace(part, net=borne(lines, shortfalls, batch.scale), places=None)
+        gone_at = self.members.gone_at(self.at)
         if sent_at is not None and (gone_at == sent_at).any():
             left = self.at[(gone_at == NEVER) | (gone_at > sent_at)]
-            return self._netted_anew(left, batch.scale) if len(left) else None
+            return netted_anew(self.members, left, self.names, batch.scale) if len(left) else None
         return part if sent_at in self.journal.settled_again.get(key, ()) else None
-
-    def _netted_anew(self, left: I64, scale: int) -> Part:
-        members = self.members
-        return Part(
-            payments=len(left),
-            gross=sum(members.units[left].tolist()),
-            log_first=int(members.offset[left[0]]),
-            log_last=int(members.offset[left[-1]]),
-            members_root=root_anew(members, left, self.names),
-            entries=net_entries(members, left, self.names, scale, pairs=False),
-        )
 
     def _differ(self, batch: SettlementBatch, what: str) -> None:
         self.found.add(f"batch {batch.sequence} ({_name((batch.asset, batch.window))}): {what}")
@@ -264,15 +254,16 @@ class _WindowCheck:
         for fact, (says, is_) in facts.items():
             if says != is_:
                 self._differ(batch, f"{fact} is {says}, its payments say {is_}")
+        lines = part.entries(self.members, self.names, batch.scale)
         if batch.kind == "gross":
-            for number, (said, is_) in enumerate(zip(batch.entries, part.entries, strict=False), 1):
+            for number, (said, is_) in enumerate(zip(batch.entries, lines, strict=False), 1):
                 if said != is_:
                     self._differ(batch, f"line {number} is {said}, not {is_}")
-            if len(batch.entries) != len(part.entries):
-                self._differ(batch, f"it has {len(batch.entries)} lines, not {len(part.entries)}")
+            if len(batch.entries) != len(lines):
+                self._differ(batch, f"it has {len(batch.entries)} lines, not {len(lines)}")
             return
         said_lines = {_line(entry): _plain(entry, batch.scale) for entry in batch.entries}
-        wanted = {_line(entry): entry for entry in part.entries}
+        wanted = {_line(entry): entry for entry in lines}
         if len(said_lines) != len(batch.entries):
             self._differ(batch, "a participant, or a pair of them, has two entries")
         for line in sorted({*said_lines, *wanted}):
@@ -281,6 +272,13 @@ class _WindowCheck:
                 self._differ(
                     batch, f"entry of {name} is {said_lines.get(line)}, not {wanted.get(line)}"
                 )
+
+
+def _is_set_off(batches: list[SettlementBatch]) -> bool:
+    """Whether a line says so; two lines a payment never do."""
+    return any(
+        entry.set_off for batch in batches if batch.kind != "gross" for entry in batch.entries
+    )
 
 
 def _line(entry: Entry) -> tuple[str, str]:

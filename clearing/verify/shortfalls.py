@@ -8,7 +8,7 @@ from clearing.core.commands import Confirmation, SetCollateral, SetPool
 from clearing.core.money import parse, show
 from clearing.core.outputs import SettlementBatch, ShortfallEvent
 from clearing.verify.facts import Facts
-from clearing.verify.members import NEVER
+from clearing.verify.members import NEVER, columns_of
 from clearing.verify.report import Check, Findings
 
 Account = tuple[str, str]  # participant, or "" for the pool; asset
@@ -114,13 +114,15 @@ def _said_short(facts: Facts, event: ShortfallEvent, batch: SettlementBatch, lac
 
 def _check_recasts(facts: Facts, found: Findings) -> int:
     """Of each window that was recast: exactly the payments from and to those that were short are gone."""
-    members, table = facts.members, facts.table
-    gone = members.gone_at != NEVER
-    recasts: set[tuple[int, int]] = set(
-        zip(members.key[gone].tolist(), members.gone_at[gone].tolist(), strict=True)
-    )
+    table = facts.table
+    gone = facts.members.take(facts.members.gone)
+    if not len(gone):
+        return 0
+    recasts = set(zip(gone.key.tolist(), gone.gone_at.tolist(), strict=True))
+    keys = np.unique(gone.key)
+    windows = columns_of([some.only(np.isin(some.key, keys)) for _, some in facts.members.pieces()])
     for key, at in sorted(recasts):
-        mine = members.key == key
+        members = windows.only(windows.key == key)
         asset, window = table.assets.names[key >> 40], key & ((1 << 40) - 1)
         short = {
             table.participants.find(name)
@@ -128,12 +130,12 @@ def _check_recasts(facts: Facts, found: Findings) -> int:
             if answered_at == at and _batch_of(facts, said) == (asset, window)
             for name in said.short
         }
-        there = mine & ((members.gone_at == NEVER) | (members.gone_at >= at))
+        there = (members.gone_at == NEVER) | (members.gone_at >= at)
         of_short = [*short]
         concerned = (
             np.isin(members.debtor, of_short) | np.isin(members.creditor, of_short)
         ) & there
-        if ((mine & (members.gone_at == at)) != concerned).any():
+        if ((members.gone_at == at) != concerned).any():
             found.add(
                 f"the recast of window {window} of {asset} took out other payments than those of the short"
             )

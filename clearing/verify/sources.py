@@ -12,8 +12,9 @@ import numpy as np
 import xxhash
 
 from clearing.core.commands import ControlMessage
-from clearing.core.inputs import I64, Bool, ControlItem
+from clearing.core.inputs import I32, I64, Bool, ControlItem
 from clearing.messages import Item
+from clearing.verify.columns import stretches
 from clearing.verify.orders import OrderColumns, orders_in
 from clearing.verify.report import Check, Findings
 from clearing.verify.sums import Values, add_values, values_by_asset
@@ -54,19 +55,53 @@ class SourceComparison:
         self.found = Findings()
         self._table = table
         self._number = table.sources.get(source, -1)
-        mine = np.flatnonzero((rows.source == self._number) & rows.fresh)
-        place = (rows.source_offset[mine] << _ITEM_BITS) | (rows.item[mine] + 1)
-        order = np.argsort(place, kind="stable")
-        kept = (rows.source_offset[mine] >= first_offset)[order]
-        self._place, self._row = place[order][kept], mine[order][kept]
         self._rows = rows
         self._seen = 0  # how many of the log's rows the topic has already accounted for
-        aged_out = mine[order][~kept]
+        self._row, aged_out = self._mine(first_offset)
         self.aged_out = len(aged_out)
-        if self.aged_out:
-            self._believe(aged_out)
+        for part in stretches(len(aged_out)):
+            self._believe(aged_out[part])
 
-    def _believe(self, row: I64) -> None:
+    def _mine(self, first_offset: int) -> tuple[I32, I32]:
+        """The fresh rows of this source, in its order: those the topic still keeps, and those it does not."""
+        kept: list[I32] = []
+        aged_out: list[I32] = []
+        last, in_order = -1, True
+        for first, part in self._rows.parts():
+            at = np.flatnonzero((part.source == self._number) & part.fresh)
+            place = self._place_of(part, at)
+            in_order &= bool((np.diff(place, prepend=last) >= 0).all())
+            last = int(place[-1]) if len(place) else last
+            is_kept = part.source_offset[at] >= first_offset
+            kept.append((at[is_kept] + first).astype(np.int32))
+            aged_out.append((at[~is_kept] + first).astype(np.int32))
+        rows = np.concatenate([np.empty(0, np.int32), *kept])
+        if not in_order:  # no honest intake does so, but the rows may still be those of the topic
+            rows = rows[np.argsort(self._place_of(self._rows, rows), kind="stable")]
+        return rows, np.concatenate([np.empty(0, np.int32), *aged_out])
+
+    @staticmethod
+    def _place_of(rows: Rows, row: I64 | I32) -> I64:
+        """Of each row, its offset and its number in the record as one number that sorts."""
+        return (rows.source_offset[row] << _ITEM_BITS) | (rows.item[row] + 1)
+
+    def _next_rows(self, end: int) -> tuple[I64, I64]:
+        """(place, row) of those not looked at yet that come from below this offset."""
+        place: list[I64] = []
+        first = stop = self._seen
+        step = 1 << 12
+        while stop < len(self._row):
+            some = self._place_of(self._rows, self._row[stop : stop + step])
+            inside = int(np.searchsorted(some, end << _ITEM_BITS))
+            place.append(some[:inside])
+            stop += inside
+            if inside < len(some):
+                break
+        self._seen = stop
+        row = self._row[first:stop].astype(np.int64)
+        return np.concatenate([np.empty(0, np.int64), *place]), row
+
+    def _believe(self, row: I32) -> None:
         """Rows whose records the topic keeps no more enter the sums as the log has them."""
         rows = self._rows
         read = row[rows.reject[row] == 0]
@@ -84,9 +119,7 @@ class SourceComparison:
         self.beyond += sum(self.covered <= record.offset < self._mark for record in records)
         if not inside:
             return
-        end = int(np.searchsorted(self._place, (inside[-1].offset + 1) << _ITEM_BITS))
-        place, row = self._place[self._seen : end], self._row[self._seen : end]
-        self._seen = end
+        place, row = self._next_rows(inside[-1].offset + 1)
         if (place[1:] == place[:-1]).any():
             self.found.add(
                 "a record stands in the log twice as new", int((place[1:] == place[:-1]).sum())
@@ -99,10 +132,11 @@ class SourceComparison:
 
     def finish(self) -> None:
         """Say what is left of the log's rows when the topic has ended."""
-        left = len(self._place) - self._seen
+        left = len(self._row) - self._seen
         if left:
-            first = int(self._place[self._seen]) >> _ITEM_BITS
+            first = int(self._rows.source_offset[self._row[self._seen]])
             self._differ("rows of the log are of no record in the topic", left, first)
+        self._row = self._row[:0]
         if self.beyond:
             self.found.wait_for(
                 f"{self.beyond:,} records of {self.source[0]} are not in the log yet"

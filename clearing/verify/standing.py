@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from clearing.core.commands import SetStatus
-from clearing.core.inputs import Bool
+from clearing.core.inputs import I64, Bool
 from clearing.core.reasons import Code
 from clearing.verify.facts import Facts
 from clearing.verify.links import ended_at
+from clearing.verify.members import Members
 from clearing.verify.report import Check, Findings
+from clearing.verify.tables import Rows
 
 _FOREVER = 1 << 62
 
@@ -24,6 +26,14 @@ class _Standing:
     since: int
     until: int
 
+    def is_of(self, part: Members | Rows) -> Bool:
+        """Which of them it pays or receives."""
+        p = self.participant
+        return (part.debtor == p) | (part.creditor == p)
+
+    def covers(self, offset: I64) -> Bool:
+        return (offset > self.since) & (offset < self.until)
+
 
 def check_standing(facts: Facts) -> Check:
     """Nothing is accepted or queued of who is not active; what waits of a defaulter ends at once (R24, R32).
@@ -32,8 +42,7 @@ def check_standing(facts: Facts) -> Check:
     """
     found = Findings()
     standings = _standings(facts)
-    for one in standings:
-        _check_one(facts, one, found)
+    _check_each(facts, standings, found)
     _check_defaults(facts, standings, found)
     return found.check(
         "nothing is accepted of who may not pay",
@@ -57,30 +66,36 @@ def _standings(facts: Facts) -> list[_Standing]:
     ]
 
 
-def _check_one(facts: Facts, one: _Standing, found: Findings) -> None:
-    rows, members, table = facts.rows, facts.members, facts.table
-
-    def between(offset: np.ndarray) -> Bool:
-        return (offset > one.since) & (offset < one.until)
-
-    def of(part: object) -> Bool:
-        p = one.participant
-        return (getattr(part, "debtor") == p) | (getattr(part, "creditor") == p)  # noqa: B009
-
-    wrong = int((between(members.offset) & of(members)).sum())
-    where = np.array(table.offsets or [-1], np.int64)[rows.record]
-    waiting = rows.fresh & (rows.code == Code.QUEUED) & ~rows.repeat & of(rows)
-    wrong += int((waiting & between(where)).sum())
-    if wrong:
-        name = table.participants.names[one.participant]
-        found.add(
-            f"{wrong} payments of {name} were accepted or queued while it was {one.status}", wrong
-        )
-    if one.status == "DEFAULTED":
-        left = waiting & (where < one.since) & (ended_at(rows, facts.resolved) > one.since)
-        if left.any():
-            name = table.participants.names[one.participant]
-            found.add(f"payments of {name} waited on after its default", int(left.sum()))
+def _check_each(facts: Facts, standings: list[_Standing], found: Findings) -> None:
+    if not standings:
+        return
+    wrong = [0] * len(standings)
+    for _, some in facts.members.pieces():
+        for n, one in enumerate(standings):
+            wrong[n] += int((one.is_of(some) & one.covers(some.offset)).sum())
+    offsets = np.array(facts.table.offsets or [-1], np.int64)
+    left = [0] * len(standings)
+    for first, part in facts.rows.parts():
+        row = np.flatnonzero(part.queued)
+        if not len(row):
+            continue
+        where, ended = offsets[part.record[row]], ended_at(row + first, facts.resolved)
+        for n, one in enumerate(standings):
+            mine = one.is_of(part)[row]
+            wrong[n] += int((mine & one.covers(where)).sum())
+            if one.status == "DEFAULTED":
+                left[n] += int((mine & (where < one.since) & (ended > one.since)).sum())
+    for one, count, stayed in zip(standings, wrong, left, strict=True):
+        if not count and not stayed:
+            continue
+        name = facts.table.participants.names[one.participant]
+        if count:
+            found.add(
+                f"{count} payments of {name} were accepted or queued while it was {one.status}",
+                count,
+            )
+        if stayed:
+            found.add(f"payments of {name} waited on after its default", stayed)
 
 
 def _check_defaults(facts: Facts, standings: list[_Standing], found: Findings) -> None:

@@ -65,9 +65,12 @@ _STATE_OF_OUTCOME = _states_of_outcomes()
 
 def states_of(rows: Rows, resolved: Resolved) -> U8:
     """State of each row, after everything that was said."""
-    states = _STATE_OF_OUTCOME[rows.code]
-    states[rows.repeat & (states != State.NOTHING)] = State.REPEATED
-    states[~rows.fresh] = State.NOTHING
+    states = np.empty(len(rows), np.uint8)
+    for first, part in rows.parts():
+        some = _STATE_OF_OUTCOME[part.code]
+        some[part.repeat & (some != State.NOTHING)] = State.REPEATED
+        some[~part.fresh] = State.NOTHING
+        states[first : first + len(part)] = some
     # The last word on a row counts; a part that was released leaves it waiting.
     known = np.flatnonzero((resolved.row >= 0) & (resolved.how != How.PARTIAL))
     states[resolved.row[known]] = STATE_OF_END[resolved.code[known]]

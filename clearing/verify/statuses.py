@@ -10,7 +10,7 @@ from clearing.core.reasons import Status
 from clearing.messages import FinalRecord, StatusMessage, StatusRecord
 from clearing.verify.report import Check, Findings
 from clearing.verify.sums import decimal_columns, show_value, values_by_asset
-from clearing.verify.tables import Bank
+from clearing.verify.tables import Bank, Names
 from clearing.verify.told import (
     ANSWERED,
     ASKED,
@@ -18,8 +18,8 @@ from clearing.verify.told import (
     REPEAT,
     REST,
     WITHDRAWN,
-    Final,
     Told,
+    final_name,
 )
 
 decode_status = msgspec.json.Decoder(StatusMessage).decode
@@ -32,13 +32,18 @@ class StatusTally:
     """Adds up one status topic. Feed it the topic's records in order.
 
     goals: by netting set, the log offset up to which it is verified; what was told beyond is left for next time.
-    floors: see told_from.
+    floors: see told_from. finals: see to_be_told.
     """
 
     def __init__(
-        self, participant: str, goals: dict[str, int], floors: dict[Bank, int] | None = None
+        self,
+        participant: str,
+        goals: dict[str, int],
+        finals: Names,
+        floors: dict[Bank, int] | None = None,
     ) -> None:
         self.participant = participant
+        self._finals = finals
         self._goals = goals
         self._floors = floors or {}
         self.told: dict[str, Told] = {}  # by netting set
@@ -69,7 +74,7 @@ class StatusTally:
             if isinstance(message, StatusRecord):
                 _tally(message, told, texts)
             else:
-                told.finals.add(_final(message))
+                told.finals.append(self._finals.add(_final(message)))
         for (netting_set, kind, asset), amounts in texts.items():
             digits, decimals, _ = decimal_columns(amounts)
             same = np.zeros(len(amounts), np.int64)
@@ -98,12 +103,12 @@ def _tally(message: StatusRecord, told: Told, texts: dict[tuple[str, str, str], 
             texts.setdefault((name, kind, row.asset), []).append(row.amount)
 
 
-def _final(message: FinalRecord) -> Final:
-    return (message.asset, message.window, message.version, message.status, message.hash)
+def _final(message: FinalRecord) -> str:
+    return final_name(message.asset, message.window, message.version, message.status, message.hash)
 
 
 def check_statuses(
-    wanted: dict[Bank, Told], tallies: list[StatusTally], unread: list[str]
+    wanted: dict[Bank, Told], tallies: list[StatusTally], unread: list[str], finals: Names
 ) -> Check:
     """Each bank was told of each of its payments and receipts once, and how its windows ended (R23, R41).
 
@@ -125,7 +130,7 @@ def check_statuses(
         elif have.last < want.last:
             behind += 1  # counts cannot agree yet
         else:
-            found.extend(_told_differences(key, want, have))
+            found.extend(_told_differences(key, want, have, finals))
     if behind:
         found.wait_for(f"dispatch is behind for {behind} of {len(wanted)} banks")
     statuses = sum(_number(bank, is_status=True) for bank in told.values())
@@ -148,7 +153,7 @@ def _number(bank: Told, *, is_status: bool) -> int:
     return sum(count for kind, count in numbers if (kind not in _OF_OTHERS) == is_status)
 
 
-def _told_differences(bank: Bank, want: Told, have: Told) -> list[str]:
+def _told_differences(bank: Bank, want: Told, have: Told, finals: Names) -> list[str]:
     where = f"{bank[1]} in {bank[0]}"
     differences: list[str] = []
     for kind, asset in sorted({*want.values, *have.values}):
@@ -163,7 +168,12 @@ def _told_differences(bank: Bank, want: Told, have: Told) -> list[str]:
         for kind in sorted({*want.counts, *have.counts})
         if want.counts.get(kind, 0) != have.counts.get(kind, 0)
     ]
-    for final in sorted(want.finals ^ have.finals):
-        side = "was not told" if final in want.finals else "was told wrongly"
-        differences.append(f"{where}: {side} that window {final[1]} of {final[0]} is {final[3]}")
+    wanted, told = (np.unique(np.array(side.finals, np.int64)) for side in (want, have))
+    for side, which in (
+        ("was not told", np.setdiff1d(wanted, told, assume_unique=True)),
+        ("was told wrongly", np.setdiff1d(told, wanted, assume_unique=True)),
+    ):
+        for number in which.tolist():
+            asset, window, _, status, _ = finals.names[number].rsplit("|", 4)
+            differences.append(f"{where}: {side} that window {window} of {asset} is {status}")
     return differences

@@ -1,11 +1,13 @@
 """Exact sums over columns of amounts: NumPy adds in 64 bits, money may need more; nothing here can wrap."""
 
+from functools import lru_cache
+
 import numpy as np
 import pyarrow as pa
 from pyarrow.compute import MatchSubstringOptions, ReplaceSubstringOptions, call_function
 
 from clearing.core.inputs import I32, I64, U8, Bool
-from clearing.core.money import show
+from clearing.core.money import parse, show
 
 VALUE_SCALE = 18  # values of unlike decimals are added at this scale, in Python's integers
 
@@ -13,6 +15,8 @@ Values = dict[str, tuple[int, int]]  # asset -> count, value at VALUE_SCALE; ass
 
 _PLAIN = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 _LOW = np.int64(0xFFFFFFFF)
+
+units_of = lru_cache(maxsize=1 << 14)(parse)  # the lines of a batch say each amount several times
 
 
 def group_sums(keys: I64, amounts: I64) -> tuple[I64, list[int], I64]:

@@ -1,11 +1,14 @@
 """The log × outcomes of one netting set as columns: one row per payment, what it says and what was said of it.
 
-Built from the log's and the outcomes' records by `LogTable`; the checks read `Rows`. About 80 bytes a payment.
+Built from the log's and the outcomes' records by `LogTable`; the checks read `Rows`, a stretch at a time. About 80
+bytes a payment, in temporary files.
 Which rows were read before is worked out here again from the source spans, without asking the engine.
 What became of rows that waited is in clearing.verify.resolved.
 """
 
-from dataclasses import dataclass, field, fields
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +28,7 @@ from clearing.core.inputs import (
 )
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
+from clearing.verify.columns import Column, stretches
 
 NO_OUTCOME = 255  # code of a row nothing was said about
 
@@ -77,7 +81,7 @@ class Rows:
     fresh: Bool
     code: U8
     repeat: Bool
-    window: I64
+    window: I32
     starts: I64
     linked: I64
     links: Links
@@ -88,6 +92,12 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.amount)
+
+    def parts(self) -> "Iterator[tuple[int, Rows]]":
+        """(number of its first row, stretch of rows), one after the other. What is sparse stays as it is."""
+        for part in stretches(len(self)):
+            columns: dict[str, Any] = {name: getattr(self, name)[part] for name in _IN_PARTS}
+            yield part.start, replace(self, **columns)
 
     @property
     def accepted(self) -> Bool:
@@ -139,6 +149,34 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "body_hash": np.uint64,
     "fresh": np.bool_,
 }
+_IN_PARTS = (*_COLUMNS, "id", "code", "repeat", "window")
+
+
+class SaidOutcomes:
+    """Outcomes of log records, in the order in which they were said: joined with the log by LogTable.rows."""
+
+    def __init__(self) -> None:
+        self.offsets = array("q")
+        self.lengths = array("q")
+        self.assets = Names()
+        self.windows: tuple[array[int], array[int], array[int]] = (
+            array("q"),
+            array("i"),
+            array("q"),
+        )  # number of the record, asset, window
+        self.codes = Column(np.uint8)
+        self.repeats = Column(np.bool_)
+
+    def append(self, said: Outcomes) -> None:
+        record, asset, window = self.windows
+        for name, number in said.windows.items():
+            record.append(len(self.offsets))
+            asset.append(self.assets.add(name))
+            window.append(number)
+        self.offsets.append(said.log_offset)
+        self.lengths.append(len(said.codes))
+        self.codes.append(said.codes)
+        self.repeats.append(said.repeat)
 
 
 @dataclass(slots=True)
@@ -165,8 +203,11 @@ class LogTable:
     log_offsets: list[int] = field(default_factory=list[int])
     times_ms: list[int] = field(default_factory=list[int])
     already_read: int = 0
-    _columns: dict[str, list[np.ndarray]] = field(
-        default_factory=lambda: {name: [] for name in (*_COLUMNS, "id")}
+    _columns: dict[str, Column] = field(
+        default_factory=lambda: {
+            **{name: Column(dtype) for name, dtype in _COLUMNS.items()},
+            "id": Column(np.uint64, 2),
+        }
     )
     _links: list[tuple[I64, Links]] = field(default_factory=list[tuple[I64, Links]])
     _references: list[tuple[I64, References]] = field(default_factory=list[tuple[I64, References]])
@@ -229,10 +270,10 @@ class LogTable:
             "kind": rows.kind,
             "body_hash": rows.body_hash,
             "fresh": fresh,
+            "id": rows.id,
         }
-        for name, dtype in _COLUMNS.items():
-            self._columns[name].append(np.array(values[name], dtype))
-        self._columns["id"].append(np.array(rows.id, np.uint64))
+        for name, column in values.items():
+            self._columns[name].append(column)
         if rows.links is not None:
             self._links.append(self._sparse(rows.links, rows.links.legs > 0))
         if rows.references is not None:
@@ -255,56 +296,21 @@ class LogTable:
         parts = {part.name: getattr(columns, part.name)[at] for part in fields(columns)}
         return at + self._rows, type(columns)(**parts)
 
-    def rows(self, outcomes: list[Outcomes]) -> tuple[Rows, list[str]]:
+    def rows(self, outcomes: SaidOutcomes) -> tuple[Rows, list[str]]:
         """All rows with what was said about them, and where log and outcomes do not fit each other.
 
         To be called once, at the end: the table lets its columns go.
         """
-        columns: dict[str, Any] = {
-            name: np.concatenate([np.empty(0, dtype), *self._columns.pop(name)])
-            for name, dtype in _COLUMNS.items()
-        }
-        ids = np.concatenate([np.empty((0, 2), np.uint64), *self._columns.pop("id")])
-        n = len(ids)
-        code, repeat = np.full(n, NO_OUTCOME, np.uint8), np.zeros(n, np.bool_)
+        columns: dict[str, Any] = {name: column.done() for name, column in self._columns.items()}
+        self._columns = {}
         starts = np.cumsum([0, *self.lengths])
-        place = {offset: i for i, offset in enumerate(self.offsets)}
-        said: set[int] = set()
-        windows: list[tuple[int, int, int]] = []
-        problems: list[str] = []
-        for outcome in outcomes:
-            i = place.get(outcome.log_offset)
-            if i is None:
-                problems.append(
-                    f"outcomes for log offset {outcome.log_offset}, where no payments are"
-                )
-            elif i in said:
-                problems.append(f"outcomes for log offset {outcome.log_offset} stand there twice")
-            elif len(outcome.codes) != self.lengths[i]:
-                problems.append(
-                    f"{len(outcome.codes)} outcomes for the {self.lengths[i]} rows "
-                    f"of log offset {outcome.log_offset}"
-                )
-            else:
-                code[starts[i] : starts[i + 1]] = outcome.codes
-                repeat[starts[i] : starts[i + 1]] = outcome.repeat
-                known = ((self.assets.find(asset), w) for asset, w in outcome.windows.items())
-                windows += [(i, asset, window) for asset, window in known if asset >= 0]
-            if i is not None:
-                said.add(i)
-        problems += [
-            f"no outcomes for the {self.lengths[i]} rows of log offset {offset}"
-            for i, offset in enumerate(self.offsets)
-            if i not in said
-        ]
         linked, links = _joined(self._links, _NO_LINKS)
         referring, references = _joined(self._references, _NO_REFERENCES)
         rows = Rows(
             **columns,
-            id=ids,
-            code=code,
-            repeat=repeat,
-            window=np.zeros(n, np.int64),
+            code=np.full(self._rows, NO_OUTCOME, np.uint8),
+            repeat=np.zeros(self._rows, np.bool_),
+            window=np.empty(0, np.int32),
             starts=starts,
             linked=linked,
             links=links,
@@ -313,10 +319,66 @@ class LogTable:
             expiring=np.concatenate([_NO_ROWS, *(at for at, _ in self._expiring)]),
             expires_at_ms=np.concatenate([_NO_ROWS, *(ms for _, ms in self._expiring)]),
         )
-        _fill_windows(rows, windows, len(self.assets.names))
+        self._links, self._references, self._expiring = [], [], []
+        record_of, problems = self._join(rows, outcomes)
+        rows.window = self._windows(rows, outcomes, record_of)
         return rows, problems
 
-    def labels(self, rows: Rows, chosen: I64 | Bool) -> tuple[I64, list[str]]:
+    def _join(self, rows: Rows, outcomes: SaidOutcomes) -> tuple[I64, list[str]]:
+        """Fill in codes and repeats. Of each record of outcomes, the log record it is about; -1: of none."""
+        place = {offset: i for i, offset in enumerate(self.offsets)}
+        codes, repeats = outcomes.codes.done(), outcomes.repeats.done()
+        record_of = np.full(len(outcomes.offsets), -1, np.int64)
+        said: set[int] = set()
+        problems: list[str] = []
+        end = 0
+        for n, (offset, length) in enumerate(zip(outcomes.offsets, outcomes.lengths, strict=True)):
+            first, end = end, end + length
+            i = place.get(offset)
+            if i is None:
+                problems.append(f"outcomes for log offset {offset}, where no payments are")
+                continue
+            if i in said:
+                problems.append(f"outcomes for log offset {offset} stand there twice")
+            elif length != self.lengths[i]:
+                problems.append(
+                    f"{length} outcomes for the {self.lengths[i]} rows of log offset {offset}"
+                )
+            else:
+                mine = slice(rows.starts[i], rows.starts[i + 1])
+                rows.code[mine], rows.repeat[mine] = codes[first:end], repeats[first:end]
+                record_of[n] = i
+            said.add(i)
+        problems += [
+            f"no outcomes for the {self.lengths[i]} rows of log offset {offset}"
+            for i, offset in enumerate(self.offsets)
+            if i not in said
+        ]
+        return record_of, problems
+
+    def _windows(self, rows: Rows, outcomes: SaidOutcomes, record_of: I64) -> I32:
+        """Window of each accepted row: that of its (record, asset); 0 where none was said, and of all others."""
+        record, asset, window = (np.array(column, np.int64) for column in outcomes.windows)
+        width = max(len(self.assets.names), 1)
+        numbers = np.array([self.assets.find(n) for n in outcomes.assets.names] or [-1], np.int64)
+        known = (record_of[record] >= 0) & (numbers[asset] >= 0) if len(record) else record > 0
+        keys = (
+            record_of[record[known]] * width + numbers[asset[known]] if known.any() else record[:0]
+        )
+        order = np.argsort(keys, kind="stable")
+        keys, window = keys[order], np.minimum(window[known][order], np.iinfo(np.int32).max)
+        filled = Column(np.int32)
+        for _, part in rows.parts():
+            found = np.zeros(len(part), np.int32)
+            accepted = np.flatnonzero(part.accepted)
+            if len(keys) and len(accepted):
+                wanted = part.record[accepted].astype(np.int64) * width + part.asset[accepted]
+                at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+                found[accepted] = np.where(keys[at] == wanted, window[at], 0)
+            filled.append(found)
+        return filled.done()
+
+    def labels(self, rows: Rows, chosen: I64 | Bool | slice) -> tuple[I64, list[str]]:
         """What the rows are counted under, as numbers, and their names: the asset, or INSTRUCTIONS."""
         instruction = rows.instructions[chosen]
         label = np.where(instruction, len(self.assets.names), rows.asset[chosen]).astype(np.int64)
@@ -350,15 +412,3 @@ def _joined(parts: list[tuple[I64, _Sparse]], nothing: _Sparse) -> tuple[I64, _S
             }
         ),
     )
-
-
-def _fill_windows(rows: Rows, windows: list[tuple[int, int, int]], width: int) -> None:
-    """Window of each accepted row: that of its (record, asset); it stays 0 where none was said."""
-    accepted = np.flatnonzero(rows.accepted)
-    if not len(accepted) or not windows:
-        return
-    triples = np.array(sorted(windows), np.int64)
-    keys = triples[:, 0] * width + triples[:, 1]
-    wanted = rows.record[accepted].astype(np.int64) * width + rows.asset[accepted]
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    rows.window[accepted] = np.where(keys[at] == wanted, triples[at, 2], 0)

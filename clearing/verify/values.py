@@ -5,8 +5,8 @@ it is held and b·price·(1 + haircut) if it is owed. Their sum is not below zer
 short limit, and all that is owed together is worth no more than the participant's own limit.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
@@ -20,7 +20,7 @@ from clearing.core.money import parse
 from clearing.verify.changes import Change
 from clearing.verify.effects import GIVES, RELEASES, TAKES, offset_of, time_of
 from clearing.verify.facts import Facts
-from clearing.verify.members import NEVER
+from clearing.verify.members import Members
 from clearing.verify.report import Findings
 
 _WHOLE_BP = 10_000
@@ -92,22 +92,41 @@ class _Book:
         return value >= owed and owed <= limit
 
 
-def check_values(facts: Facts, time: I64, changes: list[Change], found: Findings) -> int:
-    """Each debit of a participant under the check left it passing. Returns how many participants were under it.
+class Values:
+    """Follows the balances of participants under the check, and notes each debit that left one not passing it.
 
     changes: what beside payments moves balances.
     """
-    names = facts.table.participants
-    under = {
-        names.find(one.command.participant)
-        for one in facts.commands
-        if isinstance(one.command, SetShortLimit) and one.command.limit is not None
-    } - {-2}
-    if not under:
-        return 0
-    book = _Book(names.names, facts.table.assets.index, facts.scales)
-    events = sorted(_events(facts, under, time, changes), key=lambda event: event.time)
-    for at, together in groupby(events, key=lambda event: event.time):
+
+    def __init__(self, facts: Facts, changes: list[Change], found: Findings) -> None:
+        names = facts.table.participants
+        self._found, self._names = found, names.names
+        self._under = sorted(
+            {
+                names.find(one.command.participant)
+                for one in facts.commands
+                if isinstance(one.command, SetShortLimit) and one.command.limit is not None
+            }
+            - {-2}
+        )
+        self._book = _Book(names.names, facts.table.assets.index, facts.scales)
+        others = _others(facts, set(self._under), changes) if self._under else []
+        self._others = deque(sorted(others, key=lambda event: event.time))
+
+    def add(self, some: Members, time: I64) -> None:
+        """Members of the next log records, with their times."""
+        if not self._under or not len(some):
+            return
+        events = _events(some, self._under, time)
+        last = int(some.offset[-1])
+        while self._others and offset_of(self._others[0].time) <= last:
+            events.append(self._others.popleft())
+        events.sort(key=lambda event: event.time)
+        for at, together in groupby(events, key=lambda event: event.time):
+            self._take(at, together)
+
+    def _take(self, at: int, together: Iterable[_Event]) -> None:
+        book = self._book
         debited: defaultdict[int, set[int]] = defaultdict(set)
         for event in together:
             if event.command is not None:
@@ -118,25 +137,37 @@ def check_values(facts: Facts, time: I64, changes: list[Change], found: Findings
                 debited[event.participant].add(event.asset)
         for participant, assets in debited.items():
             if not book.passes(participant, assets, offset_of(at)):
-                found.add(
-                    f"{names.names[participant]} was debited at log offset {offset_of(at)} though its positions "
+                self._found.add(
+                    f"{self._names[participant]} was debited at log offset {offset_of(at)} though its positions "
                     "did not cover its debts"
                 )
-    return len(under)
+
+    def finish(self) -> int:
+        """How many participants were under the check."""
+        return len(self._under)
 
 
-def _events(facts: Facts, under: set[int], time: I64, changes: list[Change]) -> Iterator[_Event]:
-    members, table = facts.members, facts.table
-    for side, sign in ((members.debtor, -1), (members.creditor, 1)):
-        mine = np.flatnonzero(np.isin(side, [*under]))
-        columns = (time, side, members.asset, members.units, members.gone_at)
-        for at, participant, asset, units, gone_at in zip(
+def _events(some: Members, under: list[int], time: I64) -> list[_Event]:
+    events: list[_Event] = []
+    for side, sign in ((some.debtor, -1), (some.creditor, 1)):
+        mine = np.flatnonzero(np.isin(side, under))
+        columns = (time, side, some.asset, some.units)
+        for at, participant, asset, units in zip(
             *(column[mine].tolist() for column in columns), strict=True
         ):
-            yield _Event(at, participant, asset, sign * units, sign < 0)
-            if gone_at != NEVER:
-                phase = GIVES if sign < 0 else TAKES
-                yield _Event(time_of(gone_at, phase, 0), participant, asset, -sign * units)
+            events.append(_Event(at, participant, asset, sign * units, sign < 0))
+    return events
+
+
+def _others(facts: Facts, under: set[int], changes: list[Change]) -> Iterator[_Event]:
+    """What is no member: recasts, changes, and what balances are judged by."""
+    table = facts.table
+    gone = facts.members.take(facts.members.gone)
+    for side, sign, phase in ((gone.debtor, 1, GIVES), (gone.creditor, -1, TAKES)):
+        columns = (gone.gone_at, side, gone.asset, gone.units)
+        for at, participant, asset, units in zip(*(c.tolist() for c in columns), strict=True):
+            if participant in under:
+                yield _Event(time_of(at, phase, 0), participant, asset, sign * units)
     for change in changes:
         participant = table.participants.find(change.participant)
         asset = table.assets.find(change.asset)

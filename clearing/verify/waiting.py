@@ -22,7 +22,12 @@ def check_resolutions(facts: Facts) -> Check:
     _check_ways(facts, own, found)
     _check_expiry(facts, own, found)
     _check_cutoffs(facts, own, found)
-    counts = np.bincount(facts.states[rows.code == Code.QUEUED], minlength=len(State))
+    counts = sum(
+        np.bincount(
+            facts.states[first : first + len(part)][part.code == Code.QUEUED], minlength=len(State)
+        )
+        for first, part in rows.parts()
+    ) + np.zeros(len(State), np.int64)
     return found.check(
         "what waits ends once",
         "R17 R30",
@@ -86,16 +91,18 @@ def _check_expiry(facts: Facts, own: I64, found: Findings) -> None:
         return
     place = np.minimum(np.searchsorted(offsets, resolved.at[own]), len(offsets) - 1)
     times = facts.times_ms[place]
-    expires = np.zeros(len(rows), np.int64)
-    expires[rows.expiring] = rows.expires_at_ms
-    mine = expires[resolved.row[own]]
+    mine = np.zeros(len(own), np.int64)
+    if len(rows.expiring):
+        at = np.minimum(np.searchsorted(rows.expiring, resolved.row[own]), len(rows.expiring) - 1)
+        expires = rows.expiring[at] == resolved.row[own]
+        mine[expires] = rows.expires_at_ms[at[expires]]
     past = (mine > 0) & (mine <= times)
     expired = resolved.code[own] == Code.EXPIRED
     _differ(facts, own, expired & ~past, "of what had not expired", found)
     _differ(facts, own, resolved.released[own] & past, "releasing what had expired", found)
-    waited = rows.expiring[facts.states[rows.expiring] == State.QUEUED]
-    if len(left := waited[expires[waited] <= facts.times_ms[-1]]):
-        found.add("payments wait though they have expired", len(left))
+    waits = facts.states[rows.expiring] == State.QUEUED
+    if late := int((waits & (rows.expires_at_ms <= facts.times_ms[-1])).sum()):
+        found.add("payments wait though they have expired", late)
 
 
 def _check_cutoffs(facts: Facts, own: I64, found: Findings) -> None:

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from clearing.core.money import parse, show
+from clearing.core.money import show
 from clearing.core.outputs import Entry, SettlementBatch, WindowEvent
 from clearing.verify.commands import Answers
 from clearing.verify.facts import Facts
 from clearing.verify.report import Check, Findings
+from clearing.verify.sums import units_of
 
 Window = tuple[str, int]  # asset, number
 
@@ -143,7 +144,7 @@ class _Journal:
         if not meant:
             return
         scale = meant[0].scale
-        gross = sum(parse(batch.gross, batch.scale) or 0 for batch in meant)
+        gross = sum(units_of(batch.gross, batch.scale) or 0 for batch in meant)
         wanted = (
             max(batch.version for batch in meant),
             sum(batch.payments for batch in meant),
@@ -175,7 +176,7 @@ def _summed(batches: list[SettlementBatch]) -> dict[str, Entry]:
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 5)
     scale = batches[0].scale if batches else 0
     for entry in (entry for batch in batches for entry in batch.entries):
-        amounts = [parse(text, scale) or 0 for text in (entry.net, entry.debits, entry.credits)]
+        amounts = [units_of(text, scale) or 0 for text in (entry.net, entry.debits, entry.credits)]
         mine = sums[entry.participant]
         for i, units in enumerate((*amounts, entry.sent, entry.received)):
             mine[i] += units
