@@ -210,7 +210,10 @@ async def discard(client: AIOKafkaProducer, timeout_s: float) -> None:
     if not stop.done():
         await _end(stop)
         await _end(client._sender.sender_task)
-        client._message_accumulator.fail_all(KafkaError("the producer was discarded"))
+        unsent = client._message_accumulator
+        # What was to be sent again is not among the pending ones, from where its end removes it.
+        unsent._pending_batches.update(one for queue in unsent._batches.values() for one in queue)
+        unsent.fail_all(KafkaError("the producer was discarded"))
         await client.client.close()
     elif not stop.cancelled() and (error := stop.exception()) is not None:
         _log.debug("producer_discarded", error=repr(error))

@@ -310,7 +310,9 @@ async def test_a_transaction_that_is_refused_says_why(
     assert await committed(broker, topic) == []
 
 
-async def test_a_discarded_producer_is_quiet(proxy: KafkaProxy, topic: str) -> None:
+async def test_a_discarded_producer_is_quiet(
+    proxy: KafkaProxy, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """One that could not send is not to go on trying behind its owner's back."""
     before = asyncio.all_tasks()
     for lost in (proxy.half_open, proxy.cut, None):
@@ -334,6 +336,7 @@ async def test_a_discarded_producer_is_quiet(proxy: KafkaProxy, topic: str) -> N
     ]
     await asyncio.sleep(0.3)
     assert not any(rule.hits for rule in asked)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
     left = {str(task.get_coro()) for task in asyncio.all_tasks() - before}
     assert not [name for name in left if "Sender." in name or "AIOKafkaProducer." in name], left
 
