@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, conn
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import IllegalOperation, InvalidTxnState, KafkaError
+from aiokafka.errors import IllegalOperation, InvalidTxnState, KafkaConnectionError, KafkaError
 from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
@@ -27,6 +27,9 @@ _log = structlog.get_logger()
 REQUEST_TIMEOUT_MS = 15_000
 CANCEL_AGAIN_S = 8.0  # longer than anything here takes to close
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
+
+
+_aiokafka_send = conn.AIOKafkaConnection.send
 
 
 class RawRecord(Protocol):
@@ -51,6 +54,24 @@ def tune_client() -> None:
     """
     fetcher.PartitionRecords._consumer_record = lambda self, tp, record: record
     sender.BACKOFF_OVERRIDE = 0.002
+    conn.AIOKafkaConnection.send = _send
+
+
+def _send(self: conn.AIOKafkaConnection, request: Any, expect_response: bool = True) -> Any:
+    """aiokafka's send, on a connection that may have been reset since anybody looked.
+
+    There uvloop's transport raises a RuntimeError, where asyncio's says nothing: it is no bug in us, that would
+    halt us, but a broken connection.
+    """
+    try:
+        return _aiokafka_send(self, request, expect_response)
+    except KafkaError:  # these are RuntimeErrors too
+        raise
+    except RuntimeError as error:
+        if self._writer is None or not self._writer.is_closing():
+            raise
+        self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken") from error
 
 
 def consumer(

@@ -216,7 +216,7 @@ def kills(
     `clearing verify` holds and the banks' own plan agrees in counts, values, reasons, nets and finality.
 
         python -m loadtests.kills --payments 1000000 --faults 25 --seed 7
-        python -m loadtests.kills --payments 20000000 --faults 560 --rate 14000 --output ops/proof/long-run
+        python -m loadtests.kills --payments 20000000 --faults 540 --rate 14000 --output ops/proof/long-run
         python -m loadtests.kills --plain        nothing waits, nothing is linked
 
     Parameters

@@ -22,7 +22,7 @@ from clearing.dev.tasks import task_group
 from loadtests.faults import Incident, Planned
 
 POLL_S = 0.05
-AT_ONCE = 6  # faults under way at the same time
+AT_ONCE = 10  # faults under way at the same time
 AGAIN_TIMEOUT_S = 120.0
 
 Note = Callable[[str], None]
