@@ -1,10 +1,11 @@
-"""`python -m tests.simulation`: one seed with its trace, many seeds with a summary, or the shortest list of faults."""
+"""`python -m tests.simulation`: one seed with its trace, many with a summary, or the shortest list of faults."""
 
 import os
 import sys
 import time
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,8 +32,9 @@ def simulate(
     jobs: int = os.cpu_count() or 1,
     trace: Annotated[bool, Parameter(negative="")] = False,
     shrink: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Run intake, engine, dispatch and ledger sink over a simulated broker and ledger, with faults, in virtual time.
+    """Run intake, engine, dispatch and sink over a simulated broker and ledger, with faults, in virtual time.
 
     One seed is one run: what banks pay, which faults happen when, how long every message takes. The same seed gives
     the same history, to the last byte. The run fails if anything is lost, doubled, torn or late, or stands still.
@@ -58,10 +60,12 @@ def simulate(
         Print what happens: virtual seconds, process, event.
     shrink
         Leave out faults for as long as it fails.
+    json
+        Of many seeds: print the summary as JSON.
     """
     console = Console()
     if seed is None:
-        return _many(console, range(from_, from_ + (seeds or 100)), jobs)
+        return _many(console, range(from_, from_ + (seeds or 100)), jobs, json=json)
     if shrink:
         return _shrink(console, seed, trace=trace)
     return _one(console, run(seed, tell=print if trace else None))
@@ -100,7 +104,7 @@ def _shrink(console: Console, seed: int, *, trace: bool) -> int:
     return _one(console, run(seed, faults, tell=print if trace else None))
 
 
-def _many(console: Console, seeds: range, jobs: int) -> int:
+def _many(console: Console, seeds: range, jobs: int, *, json: bool) -> int:
     summary = Summary()
     began_s = time.monotonic()
     columns = (
@@ -110,7 +114,7 @@ def _many(console: Console, seeds: range, jobs: int) -> int:
         TimeRemainingColumn(),
     )
     interrupted = False
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("simulating", total=len(seeds))
         try:
             for outcome in run_many(seeds, jobs):
@@ -119,7 +123,10 @@ def _many(console: Console, seeds: range, jobs: int) -> int:
                 progress.update(task, advance=1, description=f"simulating{failed}")
         except KeyboardInterrupt:
             interrupted = True
-    show(console, summary, time.monotonic() - began_s)
+    if json:
+        sys.stdout.write(msgspec.json.encode(summary).decode())
+    else:
+        show(console, summary, time.monotonic() - began_s)
     if interrupted:
         console.print(f"interrupted after {summary.runs} of {len(seeds)} seeds")
         return INTERRUPTED
@@ -149,5 +156,13 @@ def show(console: Console, summary: Summary, took_s: float) -> None:
     )
 
 
+def hash_as_always() -> None:
+    """Start this program again if hashes of strings, and with them the order of sets, differ from run to run."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        environment = os.environ | {"PYTHONHASHSEED": "0"}
+        os.execve(sys.executable, sys.orig_argv, environment)
+
+
 if __name__ == "__main__":
+    hash_as_always()
     sys.exit(app())

@@ -1,4 +1,4 @@
-"""What must hold when a simulated run is over: everything is as the banks planned, in every topic and in the ledger.
+"""What must hold when a simulated run is over: all is as the banks planned, in every topic and in the ledger.
 
 Black-box, but for the ledger's own account of when it committed what. Every finding is a sentence.
 """
@@ -81,7 +81,11 @@ def audit(stage: Stage) -> list[str]:
 def safety(stage: Stage) -> list[str]:
     """What must hold at any moment, drained or not."""
     found = [f"halted: {reason}" for reason in stage.trace.halts]
-    found += [f"ended by itself: {name}: {error!r}" for name, error in stage.errors if not _is_foreseen(error)]  # fmt: skip
+    found += [
+        f"ended by itself: {name}: {error!r}"
+        for name, error in stage.errors
+        if not _is_foreseen(error)
+    ]
     found += stage.server.books.broken
     for number in stage.town.directory.values():
         found += _journal_is_whole(stage, number)

@@ -16,15 +16,15 @@ FEWEST, MOST = 2, 7
 
 SERVICES = ("intake", "engine", "dispatch", "sink")
 _APIS: Mapping[str, Sequence[str]] = {
-    "intake": ("Produce", "Produce", "Fetch", "OffsetCommit", "JoinGroup", "SyncGroup", "Heartbeat", "ListOffsets"),
-    "engine": ("InitProducerId", "AddPartitionsToTxn", "Produce", "EndTxn", "EndTxn", "Fetch", "ListOffsets", "JoinGroup"),
+    "intake": ("Produce", "Produce", "Fetch", "OffsetCommit", "JoinGroup", "SyncGroup", "ListOffsets"),
+    "engine": ("InitProducerId", "AddPartitionsToTxn", "Produce", "EndTxn", "EndTxn", "Fetch", "JoinGroup"),
     "dispatch": ("Produce", "Produce", "Fetch", "OffsetCommit", "OffsetFetch", "ListOffsets"),
     "sink": ("Produce", "Produce", "Fetch", "ListOffsets", "Heartbeat", "FindCoordinator"),
     "banks": ("Produce", "InitProducerId"),
 }  # fmt: skip
 # What a broker may answer for a while, by api.
 _ANSWERS = {
-    "Produce": ("NOT_LEADER_FOR_PARTITION", "NOT_ENOUGH_REPLICAS", "UNKNOWN_TOPIC_OR_PARTITION"),
+    "Produce": ("NOT_LEADER_FOR_PARTITION", "NOT_ENOUGH_REPLICAS", "UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN"),
     "AddPartitionsToTxn": ("CONCURRENT_TRANSACTIONS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"),
     "EndTxn": ("NOT_COORDINATOR", "CONCURRENT_TRANSACTIONS", "COORDINATOR_LOAD_IN_PROGRESS"),
     "InitProducerId": ("COORDINATOR_LOAD_IN_PROGRESS", "CONCURRENT_TRANSACTIONS", "NOT_COORDINATOR"),
@@ -59,15 +59,19 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 Draw = Callable[[random.Random, float, Sequence[str]], Fault]
 
 
-def draw_plan(seed: int, processes: Sequence[str]) -> list[Fault]:
-    """The faults of a seed, in the order of time. processes: names of those that run."""
+def draw_plan(seed: int, processes: Sequence[str], only: Sequence[str] = ()) -> list[Fault]:
+    """The faults of a seed, in the order of time. processes: names of those that run.
+
+    only: kinds, if not all; each may say what is not to be drawn: "kill target=engine-1 for_s=2".
+    """
     chance = random.Random(f"faults {seed}")
-    kinds = list(KINDS)
-    weights = [weight for weight, _ in KINDS.values()]
+    wanted = [entry.split() for entry in only or KINDS]
+    weights = [KINDS[kind][0] for kind, *_ in wanted]
     plan: list[Fault] = []
-    for kind in chance.choices(kinds, weights, k=chance.randint(FEWEST, MOST)):
-        at_s = chance.uniform(FROM_S, UNTIL_S)
-        plan.append(msgspec.structs.replace(KINDS[kind][1](chance, at_s, processes), kind=kind))
+    for kind, *said in chance.choices(wanted, weights, k=chance.randint(FEWEST, MOST)):
+        fault = KINDS[kind][1](chance, chance.uniform(FROM_S, UNTIL_S), processes)
+        values = {"kind": kind} | dict(one.split("=") for one in said)
+        plan.append(msgspec.convert(msgspec.structs.asdict(fault) | values, Fault, strict=False))
     return sorted(plan, key=lambda fault: fault.at_s)
 
 
@@ -200,6 +204,7 @@ KINDS: Mapping[str, tuple[float, Draw]] = {
     "snapshot_flipped": (0.7, _for_a_while(2)),
     "snapshot_truncated": (0.7, _for_a_while(2)),
     "snapshot_removed": (0.7, _for_a_while(2)),
+    "snapshot_foreign": (0.7, _for_a_while(2)),
     "second_engine": (1.2, _at),
     "second_sink": (1.2, _at),
     "rebalance_storm": (1, _of_service),

@@ -1,10 +1,13 @@
-"""Makes the faults of a plan happen on a stage, counts those that did, and ends all of them when they are to stop."""
+"""Makes the faults of a plan happen on a stage, counts those that did, ends all of them when they are to stop."""
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 
 from clearing.config import Settings
 from clearing.engine.processor import Fenced, Processor
+from clearing.engine.snapshots import _DIGEST_BYTES as DIGEST_BYTES
+from clearing.engine.snapshots import _MAGIC as MAGIC
 from clearing.engine.snapshots import SnapshotStore
 from clearing.ledgers.ledger import Source
 from clearing.ledgers.postgres import open_ledger
@@ -28,7 +31,14 @@ _RULES = {
     "broker_error": "error",
     "end_delayed": "delay_request",
 }
-_AT_LEDGER = ("session_dies", "commit_lost", "reply_lost", "ledger_deadlock", "ledger_serialization", "ledger_slow")  # fmt: skip
+_AT_LEDGER = (
+    "session_dies",
+    "commit_lost",
+    "reply_lost",
+    "ledger_deadlock",
+    "ledger_serialization",
+    "ledger_slow",
+)
 _AT_POINTS = ("kill_at_point", "freeze_at_point")
 
 
@@ -44,10 +54,6 @@ class Injection:
         stage.reached = self._reached
         for fault in plan:
             stage.simulation.call_at(fault.at_s, partial(self._inject, fault))
-
-    @property
-    def last_s(self) -> float:
-        return self._stage.simulation.now_s
 
     def stop(self) -> None:
         """No more faults: everything that is broken is mended."""
@@ -211,6 +217,16 @@ class Injection:
     def _remove(self, fault: Fault) -> bool:
         return self._snapshots(fault, lambda _: None)
 
+    def _foreign(self, fault: Fault) -> bool:
+        """A whole snapshot of another history, under the name of ours."""
+
+        def of_another(data: bytes) -> bytes:
+            body = bytearray(data[:-DIGEST_BYTES])
+            body[len(MAGIC)] ^= 1  # the chain, with which a machine begins
+            return bytes(body) + hashlib.sha256(body).digest()
+
+        return self._snapshots(fault, of_another)
+
     def _second_engine(self, fault: Fault) -> bool:
         """Somebody serves a netting set without being asked to, until he is fenced (F3)."""
         stage = self._stage
@@ -276,6 +292,7 @@ _ACTS: dict[str, Callable[[Injection, Fault], bool]] = {
     "snapshot_flipped": Injection._flip,
     "snapshot_truncated": Injection._truncate,
     "snapshot_removed": Injection._remove,
+    "snapshot_foreign": Injection._foreign,
     "second_engine": Injection._second_engine,
     "second_sink": Injection._second_sink,
     "rebalance_storm": Injection._storm,

@@ -1,7 +1,7 @@
 """A simulated PostgreSQL behind asyncpg's interface: clearing.ledgers.postgres runs over it unchanged.
 
 Sessions belong to processes and die with them; statements and replies travel in virtual time. What fails and when
-comes from tests/simulation/faults.py. The data, and the constraints that guard it, are in tests/simulation/books.py.
+comes from tests/simulation/injection.py. The data, and the constraints that guard it, are in books.py beside it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ COMMAND_TIMEOUT_S = 30.0
 _LATENCY_S = (0.0002, 0.004)
 
 _LOCKING = {statements.LOCK_PROGRESS, statements.TAKE_OWNERSHIP}
-_WRITING = {statements.TAKE_OWNERSHIP}
+_READING = {statements.LOCK_PROGRESS, statements.STANDING}
 
 
 @dataclass(slots=True)
@@ -286,8 +286,9 @@ class Session:
         if self.work is None:
             shelf = books.shelf(key).copy()
             rows = sql.ANSWERS[query](shelf, *args)
-            if query in _WRITING and rows:
+            if query not in _READING:
                 books.put(key, shelf, self.server.simulation.now_s, self.owner)
+            if query == statements.TAKE_OWNERSHIP and rows:
                 self.server.note("ledger", f"{self.owner} owns {key[1]}, epoch {rows[0]['epoch']}")
             return rows
         if key not in self.work:

@@ -13,12 +13,13 @@ CHUNK_SEEDS = 4
 
 @dataclass(slots=True)
 class Summary:
-    """Of all runs: what failed, which faults happened how often, how much there was of what."""
+    """Of all runs: what failed, which faults happened how often, how much there was of what. hashes: by seed."""
 
     runs: int = 0
     failed: list[Outcome] = field(default_factory=list[Outcome])
     hits: Counter[str] = field(default_factory=Counter[str])
     counts: Counter[str] = field(default_factory=Counter[str])
+    hashes: dict[int, str] = field(default_factory=dict[int, str])
     virtual_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -26,6 +27,7 @@ class Summary:
         self.runs += 1
         self.hits.update(outcome.hits)
         self.counts.update(outcome.counts)
+        self.hashes[outcome.seed] = outcome.hash
         self.virtual_s += outcome.virtual_s
         self.cpu_s += outcome.cpu_s
         if not outcome.ok:

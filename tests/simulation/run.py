@@ -1,10 +1,10 @@
-"""One seed, one run: faults while banks pay; then none, and everything must drain in bounded time; then the audit."""
+"""One seed, one run: faults while banks pay; then none, and all must drain in bounded time; then the audit."""
 
 import gc
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -42,14 +42,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(
-    seed: int, faults: list[Fault] | None = None, tell: Callable[[str], None] | None = None
+    seed: int,
+    faults: list[Fault] | None = None,
+    tell: Callable[[str], None] | None = None,
+    only: Sequence[str] = (),
 ) -> Outcome:
-    """faults: in the place of those the seed would draw. tell: takes the lines of the trace."""
+    """faults: in the place of those the seed draws, of the kinds in `only`. tell: takes the lines of the trace."""
     _set_aside()
     began_s = time.process_time()
     with tempfile.TemporaryDirectory(prefix="clearing-sim-") as folder:
         stage = Stage(seed, Path(folder), tell)
-        plan = draw_plan(seed, list(stage.services)) if faults is None else faults
+        plan = draw_plan(seed, list(stage.services), only) if faults is None else faults
         with stage.built():
             try:
                 stuck = _play(stage, plan)

@@ -1,6 +1,7 @@
 """The shortest list of faults that still fails: delta debugging over the entries of a plan (ddmin)."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 Entry = TypeVar("Entry")
@@ -25,4 +26,4 @@ def shrink(entries: Sequence[Entry], fails: Callable[[list[Entry]], bool]) -> li
 def _without_one_part(entries: list[Entry], parts: int) -> list[list[Entry]]:
     """The list without each of its parts of nearly equal length."""
     cuts = [len(entries) * number // parts for number in range(parts + 1)]
-    return [entries[:a] + entries[b:] for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    return [entries[:a] + entries[b:] for a, b in pairwise(cuts) if a < b]

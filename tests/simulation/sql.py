@@ -1,4 +1,4 @@
-"""What each statement of clearing.ledgers.statements does to a Shelf, in Python. Parameters: in the order of the SQL."""
+"""What each statement of clearing.ledgers.statements does to a Shelf, in Python. Parameters: as in the SQL."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,10 +8,28 @@ from asyncpg.exceptions import IntegrityConstraintViolationError
 from clearing.ledgers import statements
 from tests.simulation.books import Account, Batch, Books, Entry, Row, Shelf
 
-_BATCH_COLUMNS = (
-    "id hash ledger netting_set asset kind window_number version part parts linked sequence source_topic "
-    "source_partition source_offset epoch status reason short entries"
-).split()
+_BATCH_COLUMNS = [
+    "id",
+    "hash",
+    "ledger",
+    "netting_set",
+    "asset",
+    "kind",
+    "window_number",
+    "version",
+    "part",
+    "parts",
+    "linked",
+    "sequence",
+    "source_topic",
+    "source_partition",
+    "source_offset",
+    "epoch",
+    "status",
+    "reason",
+    "short",
+    "entries",
+]
 
 
 def known(books: Books, ids: Sequence[str]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""One simulated installation: the product's loops as processes, a broker, a ledger, banks; whoever dies is restarted.
+"""One simulated installation: the product's loops as processes, a broker, a ledger, banks; who dies is restarted.
 
 What goes wrong on it comes from tests/simulation/injection.py; tests/simulation/run.py has the order of a run.
 """
@@ -42,7 +42,12 @@ OPENING_S = 0.1
 _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
     kafka: {"REQUEST_TIMEOUT_MS": (REQUEST_TIMEOUT_MS,)},
     intake_lane: {"OVERLAP_ROWS": (4, 12), "SOURCE_RECORDS": (3, 2048), "MAX_ROWS": (16, 60)},
-    intake: {"COMMIT_INTERVAL_S": (0.5, 1.5), "MEASURE_INTERVAL_S": (20,), "RETRY_INTERVAL_S": (3,), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
+    intake: {
+        "COMMIT_INTERVAL_S": (0.5, 1.5),
+        "MEASURE_INTERVAL_S": (20,),
+        "RETRY_INTERVAL_S": (3,),
+        "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,),
+    },
     processor: {
         "TRANSACTION_TIMEOUT_MS": (6_000,),
         "COMMIT_TIMEOUT_S": (4.0,),
@@ -60,7 +65,7 @@ _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
         "CONFIRMATIONS_PER_PAGE": (2, 500),
         "RETRY_S_MAX": (2.0,),
     },
-}  # fmt: skip
+}
 
 # Requests that the trace is silent of.
 _EVERYDAY = {"Fetch", "Heartbeat", "Metadata", "ListOffsets"}
@@ -193,7 +198,7 @@ class Stage:
         return True
 
     def later(self, delay_s: float, act: Callable[[], object]) -> None:
-        self.simulation.call_at(self.simulation.now_s + delay_s, act)
+        self.simulation.call_at(self.simulation.now_s + delay_s, lambda: act() and None)
 
     def until(self, condition: Callable[[], bool], within_s: float, every_s: float) -> bool:
         """Run until it holds; looked at only every so often: it costs more than a step of the loop."""

@@ -17,7 +17,7 @@ _UNSAID = ("event", "level", "exc_info")
 
 
 class Trace:
-    """clock: virtual seconds. tell: takes each line, None if nobody reads along. halts: what a service gave up for."""
+    """clock: virtual seconds. tell: takes each line, None if nobody reads. halts: what a service gave up for."""
 
     def __init__(
         self, clock: Callable[[], float], tell: Callable[[str], None] | None = None

@@ -1,0 +1,48 @@
+"""The simulation can fail: the product broken in one place at a time is caught within a few seeds."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.mutations import changed
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 900
+
+
+def test_every_mutant_is_caught() -> None:
+    """… and the product as it is passes the very run that caught the mutant."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.mutations", "--jobs", str(os.cpu_count() or 1)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
+    assert f"{len(MUTANTS)} mutants" in ended.stdout
+    assert len(MUTANTS) >= 15
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_changes_what_stands_there(mutant: Mutant) -> None:
+    spec = find_spec(mutant.module)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text("utf-8")
+    assert compile(changed(mutant, source), spec.origin, "exec")
+    assert changed(mutant, source) != source
+
+
+def test_a_mutant_of_code_that_is_no_more_is_an_error() -> None:
+    gone = Mutant("x", "clearing.kafka", (("no such line", ""),), ())
+    with pytest.raises(LookupError, match="0 times"):
+        changed(gone, "another line")
+    with pytest.raises(LookupError, match="2 times"):
+        changed(gone, "no such line\nno such line")

@@ -1,0 +1,109 @@
+"""Thousands of seeds, each a run of the whole product with faults: nothing lost, doubled, torn, late or stuck.
+
+A seed that fails here is looked at with `python -m tests.simulation SEED --trace`, or `--shrink`.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.simulation.faults import KINDS, Fault, draw_plan
+from tests.simulation.many import Summary
+from tests.simulation.shrink import shrink
+
+SEEDS = 2_000
+AGAIN = 12
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 1_200
+
+
+def _simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def _many(*arguments: str) -> Summary:
+    ended = _simulate(*arguments, "--json")
+    assert ended.returncode in (0, 1), ended.stderr
+    return msgspec.json.decode(ended.stdout, type=Summary)
+
+
+@pytest.fixture(scope="module")
+def summary() -> Summary:
+    return _many("--seeds", str(SEEDS), "--jobs", str(os.cpu_count() or 1))
+
+
+def test_every_run_ends_as_the_banks_have_planned(summary: Summary) -> None:
+    """R1, R2, R28-R31; F1-F5, F7, F9, F12, F13, F15: topics, ledger, statuses and a replay agree with the plan."""
+    assert summary.runs == SEEDS
+    failed = {outcome.seed: outcome.problems[0] for outcome in summary.failed}
+    assert not failed
+
+
+def test_every_kind_of_fault_has_happened(summary: Summary) -> None:
+    assert {kind for kind, times in summary.hits.items() if times} == set(KINDS)
+    assert summary.hits.total() > 2 * SEEDS
+
+
+def test_the_runs_have_met_what_they_are_about(summary: Summary) -> None:
+    """Windows were settled while services died, were fenced, doubted, and recovered from snapshots good and bad."""
+    for what in (
+        "windows settled",
+        "restarts",
+        "doubts",
+        "fenced",
+        "snapshots loaded",
+        "snapshots refused",
+    ):
+        assert summary.counts[what] > SEEDS / 20, what
+    assert summary.counts["rows"] > 30 * SEEDS
+
+
+def test_a_seed_gives_the_same_history_in_any_process(summary: Summary) -> None:
+    again = _many("--seeds", str(AGAIN), "--jobs", "1")
+    assert again.hashes == {seed: summary.hashes[seed] for seed in again.hashes}
+    assert len(set(again.hashes.values())) == len(again.hashes) == AGAIN
+
+
+def test_one_seed_can_be_looked_at() -> None:
+    shown = _simulate("2", "--trace")
+    assert shown.returncode == 0, shown.stdout
+    for said in (
+        "⚡",
+        "faults have stopped",
+        "engine-1",
+        "closes all windows",
+        "seed 2: ok",
+        "hash",
+    ):
+        assert said in shown.stdout
+    assert _simulate("2", "--shrink").stdout.startswith("seed 2 does not fail")
+
+
+def test_a_plan_follows_from_its_seed() -> None:
+    names = ("intake-1", "engine-1", "dispatch-1", "sink-1")
+    assert draw_plan(5, names) == draw_plan(5, names)
+    assert draw_plan(5, names) != draw_plan(6, names)
+    told = draw_plan(5, names, ["kill target=engine-1 for_s=2.5"])
+    assert {(fault.kind, fault.target, fault.for_s) for fault in told} == {
+        ("kill", "engine-1", 2.5)
+    }
+
+
+@pytest.mark.parametrize(
+    ("guilty", "of"), [((3,), 8), ((0, 7), 8), ((1, 2, 6), 7), ((), 5), ((0,), 1)]
+)
+def test_a_failure_is_shrunk_to_the_faults_it_takes(guilty: tuple[int, ...], of: int) -> None:
+    plan = [Fault(kind="kill", at_s=float(number)) for number in range(of)]
+    needed = [plan[number] for number in guilty]
+    assert shrink(plan, lambda faults: all(fault in faults for fault in needed)) == needed
