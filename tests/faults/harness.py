@@ -75,14 +75,14 @@ def scheme() -> Scheme:
     return made
 
 
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = 40) -> None:
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 90) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
         await asyncio.sleep(0.02)
 
 
-async def soon(ask: Callable[[], Awaitable[object]], what: str, timeout_s: float = 40) -> None:
+async def soon(ask: Callable[[], Awaitable[object]], what: str, timeout_s: float = 90) -> None:
     """As `until`, of what has to be asked for."""
     deadline = time.monotonic() + timeout_s
     while not await ask():

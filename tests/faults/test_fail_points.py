@@ -1,111 +1,88 @@
-"""kill -9 at every named point of every service, while banks publish: each payment counts exactly once (F1).
+"""kill -9 at every named point of every service, and with every kind of request that matters to Kafka (F1).
 
-The points are those of clearing.dev.points, the services are processes, Kafka and PostgreSQL are real. What a
-process leaves at any of them, its successor has to find: in the journal, in the ledger, in the group's offsets.
+Banks publish meanwhile; the services are processes, Kafka and PostgreSQL are real. What a process leaves at any of
+these places its successor has to find: in the journal, in the ledger, in the group's offsets.
 """
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from clearing.dev.drill import Drill
-from clearing.dev.points import POINTS, Points
+from clearing.dev.points import Points
 from clearing.dev.tasks import task_group
 from tests.faults.conftest import Observe
-from tests.faults.harness import drilled, sequences_are_whole, settings_of, until
+from tests.faults.harness import drilled, sequences_are_whole
+from tests.faults.places import PLACES, Chain, Killer, Place, chains
+from tests.faults.proxied import both_settings, broker_behind_proxy
 
-# What is passed at the start only is armed together with what kills the process first: so a recovery dies at one
-# point, and the recovery after it at the next.
-CHAINS = {
-    "engine": (
-        ("transact.begun", "engine.fencing", "engine.recover.journal_read"),
-        ("transact.sent", "engine.fenced", "engine.recover.replayed"),
-        ("transact.acknowledged", "engine.recover.snapshot_loaded", "engine.recover.replaying"),
-        ("transact.committed", "engine.recover.replaying"),
-        ("engine.read",),
-        ("engine.applied",),
-        ("engine.snapshot.writing",),
-        ("engine.snapshot.written",),
-        ("engine.snapshot.renamed",),
-    ),
-    "sink": (
-        ("sink.posting", "sink.owned"),
-        *((point,) for point in POINTS["sink"] if point not in ("sink.posting", "sink.owned")),
-    ),
-    "intake": tuple((point,) for point in POINTS["intake"]),
-    "dispatch": tuple((point,) for point in POINTS["dispatch"]),
-}
+COUNTS = {"intake": 2, "engine": 2, "dispatch": 1, "sink": 1}
 OBSERVED = {
-    "intake": "source read again from the committed offset, what the log had left out by the engine",
-    "engine": "fenced, outcome read from the journal, replayed: nothing lost, nothing settled twice",
+    "intake": "sources read again from the committed offset; what the log had was left out by the engine",
+    "engine": "predecessor fenced, outcome read from the journal, state replayed; nothing settled twice",
     "dispatch": "banks told the rest, nothing twice",
     "sink": "batch found in the ledger by its id, or posted; confirmed once more",
 }
 
 
-def chains(role: str, seed: int) -> list[tuple[str, ...]]:
-    """Points that are armed at the same time, in the order in which the test goes through them."""
-    made = list(CHAINS[role])
-    random.Random(f"{role} {seed}").shuffle(made)
-    return made
+def test_every_place_is_in_one_chain() -> None:
+    for role, places in PLACES.items():
+        found = [place for chain in chains(role) for place in chain]
+        assert sorted(map(str, found)) == sorted(map(str, places))
 
 
-def test_the_chains_leave_no_point_out() -> None:
-    for role, points in POINTS.items():
-        assert {point for chain in CHAINS[role] for point in chain} == set(points)
-
-
-async def until_hit(points: Points, point: str) -> None:
-    await until(lambda: not points.armed(point), f"a process to die at {point}")
-
-
-async def test_a_kill_at_every_point_of_every_service(
-    bootstrap: str,
-    fresh_dsn: str,
-    topic_prefix: str,
-    tmp_path: Path,
-    rounds: int,
-    observed: Observe,
+async def test_a_kill_at_every_place_of_every_service(
+    fresh_dsn: str, tmp_path: Path, rounds: int, observed: Observe
 ) -> None:  # F1 R15 R17 R28 R29 R30
-    settings = settings_of(bootstrap, fresh_dsn, topic_prefix, tmp_path, snapshot_every_s=0.5)
-    points = Points(tmp_path / "points")
-    hit: dict[str, list[str]] = {role: [] for role in POINTS}
+    async with broker_behind_proxy(tmp_path) as (kafka, proxy):
+        straight, proxied = both_settings(kafka, proxy, fresh_dsn, tmp_path)
+        proxied = msgspec.structs.replace(proxied, snapshot_every_s=0.5)
+        points = Points(tmp_path / "points")
+        killed: dict[str, list[Place]] = {}
 
-    async def strike(drill: Drill, role: str, chain: tuple[str, ...]) -> None:
-        before = {point: points.hits(point) for point in chain}
-        for point in reversed(chain):  # what brings the others about comes last
-            points.arm(point)
-        for point in chain:
-            await until_hit(points, point)
-            (pid,) = points.hits(point) - before[point]
-            assert any(pid in drill.services[name].pids for name in drill.services.of(role))
-            hit[role].append(point)
+        async def kill_everywhere(drill: Drill) -> None:
+            killer = Killer(drill, points, proxy)
+            killed.update(killer.killed)
+            async with task_group() as group:
+                for role in PLACES:
+                    made = planned(role, rounds)
+                    for walker in range(COUNTS[role]):
+                        group.create_task(walk(killer, role, made[walker :: COUNTS[role]]))
+            drill.banks.finish()
 
-    async def walk(drill: Drill, role: str) -> None:
-        for number in range(rounds):
-            for chain in chains(role, number):
-                await strike(drill, role, chain)
-
-    async def everywhere(drill: Drill) -> None:
-        async with task_group() as group:
-            for role in POINTS:
-                group.create_task(walk(drill, role))
-        drill.banks.finish()
-
-    result = await drilled(
-        settings,
-        tmp_path,
-        {"intake": 2, "engine": 2, "dispatch": 1, "sink": 1},
-        payments=60_000 * rounds,
-        rows_per_s=1_000,
-        seed=17,
-        during=everywhere,
-        command=points.command,
-    )
+        result = await drilled(
+            straight,
+            tmp_path,
+            COUNTS,
+            payments=60_000 * rounds,
+            rows_per_s=400,
+            seed=17,
+            during=kill_everywhere,
+            command=points.command,
+            proxied=proxied,
+        )
     assert result.ok, result
     assert sequences_are_whole(result.drill)
     services = result.drill.services
-    for role, found in hit.items():
-        assert set(found) == set(POINTS[role])
+    for role, found in killed.items():
+        assert set(found) == set(PLACES[role])
         assert sum(services[name].restarts for name in services.of(role)) == len(found)
-        for point in POINTS[role]:
-            observed("F1", f"kill -9 of the {role} at {point}", found.count(point), OBSERVED[role])
+        for place in PLACES[role]:
+            observed("F1", f"kill -9: {role}, {place}", found.count(place), OBSERVED[role])
+
+
+def planned(role: str, rounds: int) -> list[Chain]:
+    """All places of a role, so many times, each time in another order that is always the same."""
+    made: list[Chain] = []
+    for number in range(rounds):
+        mixed = chains(role)
+        random.Random(f"{role} {number}").shuffle(mixed)
+        made += mixed
+    return made
+
+
+async def walk(killer: Killer, role: str, through: Iterable[Chain]) -> None:
+    for chain in through:
+        await killer.strike(role, chain)
