@@ -25,12 +25,12 @@ from clearing.dev.folders import RunFolder, run_folder
 from clearing.dev.kafka import EmbeddedKafka
 from clearing.dev.points import Points
 from clearing.dev.postgres import EmbeddedPostgres
-from clearing.dev.proxy import KafkaProxy
 from clearing.dev.screen import Screen
 from clearing.dev.services import supervised
 from clearing.dev.setup import prepare, read_scheme, stop_on_terminate
 from clearing.dev.workload import MIXED, SIMPLE
 from clearing.failures import ExitCode, explain
+from loadtests.aside import ProxyAside
 from loadtests.bench import SCHEME
 from loadtests.console import quiet
 from loadtests.faults import plan
@@ -59,13 +59,13 @@ RATE_OVER_S = 60.0
 class _Servers:
     kafka: EmbeddedKafka
     postgres: EmbeddedPostgres
-    proxy: KafkaProxy
+    proxy: ProxyAside
 
 
 @asynccontextmanager
 async def _servers(folder: Path) -> AsyncIterator[_Servers]:
     """Our own, with a proxy before the broker."""
-    async with KafkaProxy() as proxy:
+    async with ProxyAside() as proxy:
         kafka = EmbeddedKafka(
             folder / "kafka",
             settings=BROKER,
@@ -73,7 +73,7 @@ async def _servers(folder: Path) -> AsyncIterator[_Servers]:
             proxy_port=proxy.port,
         )
         async with kafka, EmbeddedPostgres(folder / "postgres") as postgres:
-            proxy.upstream = kafka.behind_proxy
+            await proxy.forward_to(kafka.behind_proxy)
             yield _Servers(kafka, postgres, proxy)
 
 

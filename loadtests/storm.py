@@ -17,8 +17,8 @@ from clearing.dev.drill import Drill
 from clearing.dev.kafka import EmbeddedKafka
 from clearing.dev.points import Points
 from clearing.dev.postgres import EmbeddedPostgres
-from clearing.dev.proxy import KafkaProxy
 from clearing.dev.tasks import task_group
+from loadtests.aside import ProxyAside
 from loadtests.faults import Incident, Planned
 
 POLL_S = 0.05
@@ -38,7 +38,7 @@ class Storm:
     drill: Drill
     kafka: EmbeddedKafka
     postgres: EmbeddedPostgres
-    proxy: KafkaProxy
+    proxy: ProxyAside
     points: Points
     planned: Sequence[Planned]
     note: Note

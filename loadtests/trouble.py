@@ -4,6 +4,7 @@ Every maker chooses by its own random numbers, puts on record what it does, and 
 """
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from loadtests.storm import AGAIN_TIMEOUT_S, Maker, Storm
 
 # Until a fail-point is come by: those of a snapshot once a minute.
 HIT_TIMEOUT_S = 90.0
+HIT_POLL_S = 0.2
 SLEEP_S = (6.5, 9.0)  # the session timeout is 6 s
 CUT_S = (0.5, 8.0)
 DOWN_S = (0.0, 2.0)
@@ -160,7 +162,7 @@ async def kill_broker(storm: Storm, random: Generator) -> None:
 
 async def _start_broker(storm: Storm) -> None:
     await storm.kafka.start()
-    storm.proxy.upstream = storm.kafka.behind_proxy
+    await storm.proxy.forward_to(storm.kafka.behind_proxy)
 
 
 async def restart_broker(storm: Storm, random: Generator) -> None:
@@ -207,34 +209,42 @@ async def lose_response(storm: Storm, random: Generator) -> None:
     role, client, api = _one_of(random, _LOST)
     netting_set, partition = _one_of(random, list(storm.drill.partitions.items()))
     async with storm.locks["network"]:
-        rule = storm.proxy.drop_response(api, client=client.format(netting_set))
+        rule = await storm.proxy.drop_response(api, client.format(netting_set))
         try:
-            await storm.until(lambda: bool(rule.hits) or storm.is_over, HIT_TIMEOUT_S)
-            if not rule.hits:
+            if not await _met(storm, rule):
                 storm.missed.append(f"{api.name} of {client}")
                 return
         finally:
-            storm.proxy.remove(rule)
+            await storm.proxy.remove(rule)
         incident = storm.happened("response lost", f"{role}s", f"response to {api.name}")
         # What the lost response belongs to may be seen yet; the next one says that it works.
         works = storm.transacts(partition, 2) if role == "engine" else storm.gets_on(role)
         await storm.see(incident, works)
 
 
+async def _met(storm: Storm, rule: int) -> bool:
+    """Wait until the proxy has done to somebody what it was told to do."""
+    deadline = time.monotonic() + HIT_TIMEOUT_S
+    while not await storm.proxy.hits(rule):
+        if storm.is_over or time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(HIT_POLL_S)
+    return True
+
+
 async def delay_end(storm: Storm, random: Generator) -> None:
     """An EndTxn is held back until its engine has given up, fenced itself and committed other transactions."""
     netting_set, partition = _one_of(random, list(storm.drill.partitions.items()))
     async with storm.locks["network"]:
-        rule = storm.proxy.delay_request(Api.END_TXN, client=f"clearing-engine-{netting_set}")
+        rule = await storm.proxy.delay_request(Api.END_TXN, f"clearing-engine-{netting_set}")
         try:
-            await storm.until(lambda: bool(rule.hits) or storm.is_over, HIT_TIMEOUT_S)
-            if not rule.hits:
+            if not await _met(storm, rule):
                 storm.missed.append(f"END_TXN of {netting_set}")
                 return
             incident = storm.happened("EndTxn late", "engines", f"of {netting_set}")
             await storm.see(incident, storm.transacts(partition, 2))
         finally:
-            storm.proxy.remove(rule)
+            await storm.proxy.remove(rule)
 
 
 MAKERS: Mapping[str, Maker] = {
