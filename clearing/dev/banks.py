@@ -74,12 +74,10 @@ class Banks:
         began, drawn = time.monotonic(), 0
         async with kafka.started(self._producer(stream.bank)) as producer:
             while drawn < rows and not self._enough:
-                passed_s = time.monotonic() - began
-                ahead_s = (drawn / rows_per_s if rows_per_s else 0.0) - passed_s
+                ahead_s = (drawn / rows_per_s if rows_per_s else 0.0) - (time.monotonic() - began)
                 if ahead_s > 0:
                     await asyncio.sleep(ahead_s)
-                late = int(rows_per_s * passed_s) - drawn  # after a broker was away: all that is due
-                chunk = max(int(rows_per_s * self.chunk_s), late) if rows_per_s else CHUNK_ROWS
+                chunk = int(rows_per_s * self.chunk_s) if rows_per_s else CHUNK_ROWS
                 chunk = min(rows - drawn, max(1, min(chunk, CHUNK_ROWS)))
                 await self._send(producer, topic, stream, chunk)
                 drawn += chunk

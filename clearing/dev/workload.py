@@ -20,7 +20,6 @@ from clearing.dev.records import Fields, line_of, stream_of
 from clearing.dev.tally import Tally
 from clearing.scheme.model import Scheme
 
-_STREAM_EVERY = 3  # bulks: this one goes as columns, the others as JSON
 _RECENT = 64  # lines a bank may send again
 _PRIORITIES = np.array(["NORM"] * 14 + ["HIGH", "URGT"])
 
@@ -30,7 +29,7 @@ class Mix(NamedTuple):
 
     The others bring further messages with them, see clearing.dev.dealings. ring: of assets with a FIFO queue.
     stuck: of those that let others pass, and of all with a queue if there is no ring. returned, recalled: need a
-    bank that listens.
+    bank that listens. stream_every: one bulk in so many travels as columns; 0: none.
     """
 
     odd: float = 0.02
@@ -41,6 +40,7 @@ class Mix(NamedTuple):
     recalled: float = 0.001
     bulk: float = 0.1
     bulk_items: int = 50
+    stream_every: int = 3
 
 
 _KINDS = ("odd", "stuck", "ring", "trade", "returned", "recalled")
@@ -233,7 +233,7 @@ class Stream:
         ).encode()
         items = [value for value, _, _ in made]
         self._bulks += 1
-        if self._bulks % _STREAM_EVERY == 0:
+        if self.mix.stream_every and self._bulks % self.mix.stream_every == 0:
             return stream_of(envelope + b"}", items)
         return envelope + b',"items":[' + b",".join(items) + b"]}"
 
