@@ -45,11 +45,11 @@ QUEUES = Path(__file__).with_name("queues.toml")
 COUNTS = {"intake": 2, "engine": 2, "dispatch": 2, "sink": 2}
 # Waits often enough to be seen all the time, and so seldom that what piles up while engines are down is soon gone.
 MIX = MIXED._replace(
-    stuck=1e-4, ring=2e-5, trade=5e-4, returned=5e-4, recalled=2e-4, bulk=0.8, stream_every=20
+    stuck=1e-4, ring=2e-5, trade=5e-4, returned=5e-4, recalled=2e-4, bulk=0.95, stream_every=20
 )
 # A broker that was killed reads its last segments again: not gigabytes of them.
 BROKER = {"log.segment.bytes": 64 << 20, "num.recovery.threads.per.data.dir": 2}
-CHUNK_S = 0.25  # of latency others tell more: here every payment is to cost little
+CHUNK_S = 1.0  # of latency others tell more: here every payment is to cost little
 FAILURES_MAX = 1_000  # a service that finds no broker tries again: how often depends on the broker
 START_TIMEOUT_MS = 300_000
 STALL_S = 300.0  # a broker that was killed has gigabytes to look through
