@@ -22,7 +22,8 @@ import pyarrow.compute  # noqa: F401
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.mutant import Mutant
+from tests.simulation.mutants import MUTANTS
 
 SEEDS = 24  # how many are tried at most
 OK, FAILED = 0, 1
@@ -75,15 +76,16 @@ def changed(mutant: Mutant, source: str) -> str:
     return source
 
 
-def try_mutant(mutant: Mutant) -> Verdict:
-    """Run seeds until one fails. In a process that has imported nothing of clearing."""
+def try_mutant(job: tuple[Mutant, int]) -> Verdict:
+    """Run at most so many seeds until one fails. In a process that has imported nothing of clearing."""
+    mutant, seeds = job
     assert not any(name.split(".")[0] == "clearing" for name in sys.modules), "clearing is loaded"
     sys.meta_path.insert(0, _Finder(mutant))
     from tests.simulation.run import run  # the changed product comes with it
 
     assert mutant.module in sys.modules, f"nothing imports {mutant.module}"
     began = time.monotonic()  # not while a simulation has its own clock there
-    for seed in range(1, SEEDS + 1):
+    for seed in range(1, seeds + 1):
         outcome = run(seed, only=mutant.only)
         if not outcome.ok:
             return Verdict(mutant.name, seed, outcome.problems[0], time.monotonic() - began)
@@ -98,7 +100,7 @@ def is_sane(job: tuple[Mutant, int]) -> bool:
     return not seed or run(seed, only=mutant.only).ok
 
 
-def verdicts(mutants: Sequence[Mutant], jobs: int) -> Iterator[Verdict]:
+def verdicts(mutants: Sequence[Mutant], seeds: int, jobs: int) -> Iterator[Verdict]:
     """As they come; each mutant in a process of its own."""
     context = multiprocessing.get_context("fork")
     by_name = {mutant.name: mutant for mutant in mutants}
@@ -106,7 +108,8 @@ def verdicts(mutants: Sequence[Mutant], jobs: int) -> Iterator[Verdict]:
         context.Pool(jobs, maxtasksperchild=1) as pool,
         context.Pool(jobs) as unchanged,
     ):
-        for verdict in pool.imap_unordered(try_mutant, mutants, 1):
+        tried = pool.imap_unordered(try_mutant, [(mutant, seeds) for mutant in mutants], 1)
+        for verdict in tried:
             job = (by_name[verdict.mutant], verdict.seeds)
             yield verdict._replace(sane=unchanged.apply(is_sane, (job,)))
 
@@ -114,6 +117,7 @@ def verdicts(mutants: Sequence[Mutant], jobs: int) -> Iterator[Verdict]:
 @app.default
 def mutations(
     *names: str,
+    seeds: int = SEEDS,
     jobs: int = os.cpu_count() or 1,
     show: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> int:
@@ -129,6 +133,8 @@ def mutations(
     ----------
     names
         Parts of names; all mutants if there are none.
+    seeds
+        How many are tried at most.
     jobs
         Processes to run them on.
     show
@@ -142,7 +148,7 @@ def mutations(
         return OK
     began = time.monotonic()
     good = True
-    for verdict in verdicts(chosen, jobs):
+    for verdict in verdicts(chosen, seeds, jobs):
         good &= bool(verdict.seeds) and verdict.sane
         caught = verdict.problem[:90] if verdict.seeds else "SURVIVED"
         if not verdict.sane:

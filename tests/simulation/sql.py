@@ -8,7 +8,7 @@ from asyncpg.exceptions import IntegrityConstraintViolationError
 from clearing.ledgers import statements
 from tests.simulation.books import Account, Batch, Books, Entry, Row, Shelf
 
-_BATCH_COLUMNS = [
+_BATCH_COLUMNS = (
     "id",
     "hash",
     "ledger",
@@ -29,7 +29,7 @@ _BATCH_COLUMNS = [
     "reason",
     "short",
     "entries",
-]
+)
 
 
 def known(books: Books, ids: Sequence[str]) -> list[Row]:

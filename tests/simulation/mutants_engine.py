@@ -1,0 +1,199 @@
+"""Mutants of the engine: its transactions, its recovery, its core. Simulated runs must catch each of them."""
+
+from tests.simulation.mutant import Mutant
+
+_KILLS = ("kill", "kill_at_point", "freeze_at_point")
+_ENGINE = ("second_engine", "freeze", "kill_at_point", "end_delayed", "response_lost")
+
+ENGINE: tuple[Mutant, ...] = (
+    # --- the engine's transactions ---------------------------------------------------------------------------
+    Mutant(
+        "commits before it has checked what it sent",
+        "clearing.kafka",
+        (
+            (
+                (
+                    "            stored = await asyncio.gather(*sent)\n"
+                    '            failpoints.at("transact.acknowledged")\n'
+                    "            await producer.commit_transaction()\n"
+                ),
+                (
+                    "            await producer.commit_transaction()\n"
+                    "            stored = [f.result() for f in sent if not f.exception()]\n"
+                ),
+            ),
+        ),
+        ("broker_error target=engine-1 api=Produce error=UNKNOWN",),
+    ),
+    Mutant(
+        "recovers before it has fenced its predecessor",
+        "clearing.engine.processor",
+        (
+            (
+                "            producer = await stack.enter_async_context(self._fenced_producer())\n",
+                "",
+            ),
+            (
+                "            self._sequence = transaction.sequence if",
+                (
+                    "            producer = await stack.enter_async_context(self._fenced_producer())\n"
+                    "            self._sequence = transaction.sequence if"
+                ),
+            ),
+        ),
+        (
+            "freeze_at_point service=engine point=engine.recover.journal_read for_s=3.7",
+            "rebalance_storm service=engine",
+            "second_engine",
+            "kill target=engine-1",
+        ),
+    ),
+    Mutant(
+        "has a transactional id of its own in each process, which fences nobody",
+        "clearing.engine.processor",
+        (
+            (
+                ("transactional_id=self.topics.transactional_id(self.netting_set)"),
+                (
+                    'transactional_id=f"{self.topics.transactional_id(self.netting_set)}-{os.getpid()}"'
+                ),
+            ),
+        ),
+        _ENGINE,
+    ),
+    Mutant(
+        "aborts after a doubt and goes on",
+        "clearing.engine.processor",
+        (
+            (
+                ("                stored = await self._transact(producer, machine, outputs)\n"),
+                (
+                    "                try:\n"
+                    "                    stored = await self._transact(producer, machine, outputs)\n"
+                    "                except (KafkaError, TimeoutError) as error:\n"
+                    "                    if isinstance(error, (ProducerFenced, InvalidProducerEpoch)):\n"
+                    "                        raise\n"
+                    "                    await producer.abort_transaction()\n"
+                    "                    continue\n"
+                ),
+            ),
+        ),
+        ("response_lost", "broker_error", "end_delayed"),
+    ),
+    Mutant(
+        "uses its producer again after a time-out",
+        "clearing.engine.processor",
+        (
+            (
+                ("                stored = await self._transact(producer, machine, outputs)\n"),
+                (
+                    "                try:\n"
+                    "                    stored = await self._transact(producer, machine, outputs)\n"
+                    "                except TimeoutError:\n"
+                    "                    producer._txn_manager.state = type(producer._txn_manager.state).READY\n"
+                    "                    stored = await self._transact(producer, machine, outputs)\n"
+                ),
+            ),
+        ),
+        ("end_delayed", "response_lost"),
+    ),
+    Mutant(
+        "writes the journal in a transaction of its own",
+        "clearing.engine.processor",
+        (
+            (
+                (
+                    "            stored = await kafka.transact(producer, written, COMMIT_TIMEOUT_S)\n"
+                ),
+                (
+                    "            stored = []\n"
+                    "            if written[:-1]:\n"
+                    "                stored = await kafka.transact(producer, written[:-1], COMMIT_TIMEOUT_S)\n"
+                    "            stored += await kafka.transact(producer, written[-1:], COMMIT_TIMEOUT_S)\n"
+                ),
+            ),
+        ),
+        ("kill_at_point", "end_delayed"),
+    ),
+    Mutant(
+        "recovers from what was never committed",
+        "clearing.engine.processor",
+        (
+            (
+                (
+                    'reader = kafka.consumer(self.bootstrap, client=f"clearing-engine-{self.netting_set}")'
+                ),
+                (
+                    'reader = kafka.consumer(self.bootstrap, client="x", isolation_level="read_uncommitted")'
+                ),
+            ),
+        ),
+        ("kill_at_point", "second_engine", "freeze"),
+    ),
+    Mutant(
+        "goes on behind the journal's place",
+        "clearing.engine.processor",
+        (
+            (
+                ("        reader.seek(self.log, machine.next_offset)\n        ticker = Ticker"),
+                ("        reader.seek(self.log, machine.next_offset + 1)\n        ticker = Ticker"),
+            ),
+        ),
+        _KILLS,
+    ),
+    # --- recovery --------------------------------------------------------------------------------------------
+    Mutant(
+        "believes a snapshot of another history",
+        "clearing.engine.recovery",
+        (
+            (
+                ("        if machine.chain.hex() != said.chain:\n            _log.error("),
+                ("        if False:\n            _log.error("),
+            ),
+        ),
+        ("snapshot_foreign",),
+    ),
+    Mutant(
+        "loads a snapshot without its checksum",
+        "clearing.engine.snapshots",
+        (((" or hashlib.sha256(body).digest() != digest:"), (":")),),
+        ("snapshot_flipped",),
+    ),
+    Mutant(
+        "has the host's clock decide in which window a payment is",
+        "clearing.engine.machine",
+        (
+            (
+                ('record = read(key, value or b"", offset, time_ms)'),
+                ('record = read(key, value or b"", offset, int(__import__("time").time() * 1000))'),
+            ),
+        ),
+        ("kill", "clock"),
+    ),
+    # --- the core --------------------------------------------------------------------------------------------
+    Mutant(
+        "takes the first row again of what was read twice",
+        "clearing.core.payments",
+        (
+            (
+                ("codes[rows.source_offset < marks] = Code.ALREADY_READ"),
+                ("codes[rows.source_offset < marks - 1] = Code.ALREADY_READ"),
+            ),
+        ),
+        ("kill_at_point",),
+    ),
+    Mutant(
+        "takes an id twice",
+        "clearing.core.payments",
+        (
+            (
+                ("    new, again = np.flatnonzero(~recall.known), np.flatnonzero(recall.same)\n"),
+                (
+                    "    recall.known[:] = recall.same[:] = False\n"
+                    "    new, again = np.flatnonzero(~recall.known), np.flatnonzero(recall.same)\n"
+                ),
+            ),
+        ),
+        (),
+    ),
+)
