@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 
-from clearing import kafka
 from tests.simulation.contract import Cluster
 from tests.simulation.install import installed
 from tests.simulation.simulation import Simulation
@@ -43,5 +42,4 @@ def hold(
     async def real(fact: Fact) -> None:
         await fact(Cluster(bootstrap, topic_prefix))
 
-    kafka.tune_client()
     yield real

@@ -57,6 +57,7 @@ class Connection:
         if self._held is not None:
             self._held.drop()
         self._held = fetch
+        fetch.hold(self._timeout_s)
         if not self.open:
             fetch.drop()
 

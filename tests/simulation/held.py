@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from tests.simulation.broker import Broker
 from tests.simulation.partitions import Name, Partition
 
-LONGEST_S = 20.0  # less than the clients' request timeout
+LONGEST_S = 20.0
+SHARE_OF_TIMEOUT = 0.8  # of the client's request timeout, after which it would break the connection
 # How long a consumer that wants something else waits for the answer to what it asked before: at most this.
 AS_ASKED_S = 0.1
 
@@ -35,6 +36,11 @@ class HeldFetch:
             partition.waiters[id(self)] = self._look
         self._timer = broker.later(LONGEST_S, self._end)
 
+    def hold(self, timeout_s: float) -> None:
+        """Its client gives up after so long."""
+        self._timer.cancel()
+        self._timer = self._broker.later(min(LONGEST_S, timeout_s * SHARE_OF_TIMEOUT), self._end)
+
     def compare(self, wanted: Mapping[Name, int]) -> None:
         """Its consumer looks for something to do: if it wants what was not asked for, that was in vain."""
         if self._let_go or wanted.items() <= self._positions.items():
@@ -45,6 +51,7 @@ class HeldFetch:
 
     def drop(self) -> None:
         """Nobody waits for it any more."""
+        self._let_go = True
         self._timer.cancel()
         for partition in self._partitions:
             partition.waiters.pop(id(self), None)

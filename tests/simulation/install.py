@@ -3,7 +3,6 @@
 Everything is put back afterwards. Files are real (a folder of the run's); only their fsync is left out.
 """
 
-import asyncio
 import functools
 import gc
 import logging
@@ -18,9 +17,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiokafka.client
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
 from aiokafka.consumer import fetcher
-from aiokafka.producer import message_accumulator
+from aiokafka.producer import message_accumulator, sender
 from prometheus_client.metrics import MetricWrapperBase
 
 from clearing import kafka
@@ -100,15 +99,21 @@ def _keep_what_is_there() -> None:
 @contextmanager
 def installed(simulation: Simulation) -> Iterator[Simulation]:
     """For as long as the simulation runs. Not for two at once."""
-    kafka.tune_client()
+    tuned = [
+        (fetcher.PartitionRecords, "_consumer_record"),
+        (sender, "BACKOFF_OVERRIDE"),
+        (conn.AIOKafkaConnection, "send"),
+    ]
+    untuned = [(owner, name, getattr(owner, name)) for owner, name in tuned]
     _keep_what_is_there()
     patches = _patches(simulation)
-    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
+    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in patches] + untuned
     defaults = AIOKafkaConsumer.__init__.__kwdefaults__
     assert defaults is not None
     idle_ms = defaults["consumer_timeout_ms"]
     disabled, collecting = logging.root.manager.disable, gc.isenabled()
     try:
+        kafka.tune_client()
         for owner, name, replacement in patches:
             setattr(owner, name, replacement)
         defaults["consumer_timeout_ms"] = IDLE_FETCHER_MS
@@ -125,4 +130,3 @@ def installed(simulation: Simulation) -> Iterator[Simulation]:
         logging.disable(disabled)
         if collecting:
             gc.enable()
-        asyncio._set_running_loop(None)

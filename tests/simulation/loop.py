@@ -171,6 +171,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._closed = True
         self._ready.clear()
         self._timers.clear()
+        before = asyncio._get_running_loop()
         with silence():
             asyncio._set_running_loop(self)  # for the `finally` blocks of what ends here
             while self._tasks:
@@ -182,7 +183,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 task = tasks = None
             if collect:
                 gc.collect()
-            asyncio._set_running_loop(None)
+            asyncio._set_running_loop(before)
 
     # What asyncio asks of a loop
 

@@ -123,7 +123,11 @@ class Network:
             if held is not None:
                 connection.hold(held)
             if action == "duplicate":
-                self._answers.handle(connection.node, connection.client, request, lambda _: None)
+                again = self._answers.handle(
+                    connection.node, connection.client, request, lambda _: None
+                )
+                if again is not None:
+                    again.drop()
             if action == "break_after":
                 self._reset(connection)
 

@@ -161,8 +161,10 @@ class Transactions:
     def _marking(
         self, known: Transactional, partition: Name, epoch: int, commit: bool
     ) -> Callable[[], None]:
+        producer = known.producer
+
         def write() -> None:
-            self._mark(partition, known.producer, epoch, commit)
+            self._mark(partition, producer, epoch, commit)
             del known.missing[partition]
             self._complete_if_marked(known)
 
