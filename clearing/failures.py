@@ -52,7 +52,10 @@ def explain(error: BaseException, *, bootstrap: str = "", dsn: str = "") -> Fail
     if _is(error, "clearing.core.faults", "Halt"):
         halt: Any = error
         page = f"ops/runbooks/{halt.kind.value}.md"
-        return Failure(f"halted: {text}", f"clearing status; see {page}", ExitCode.HALTED)
+        where = ""
+        if halt.place and halt.place.offset >= 0:
+            where = f" (at {halt.place.topic}-{halt.place.partition} offset {halt.place.offset})"
+        return Failure(f"halted: {text}{where}", f"clearing status; see {page}", ExitCode.HALTED)
     if _is(error, "aiokafka.errors", "KafkaConnectionError", "NodeNotReadyError"):
         return Failure(
             f"cannot reach Kafka at {bootstrap or 'the given address'}",

@@ -10,6 +10,10 @@ from clearing.cli.session import Given, Progress, Session
 from clearing.failures import ExitCode, Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clearing.log.records import OutputRecord
+    from clearing.logfile import LogFileRecord
     from clearing.replay import Replay
 
 
@@ -63,10 +67,22 @@ def _from_file(log_file: Path, outputs: Path | None) -> "Replay":
     with ExitStack() as files:
         out = files.enter_context(OutputFile(outputs)) if outputs else None
         for record in logfile.read(log_file):
-            made = one.apply(*record)
+            made = _apply(one, record, str(log_file), 0)
             if out:
                 out.observe(record, made)
     return one
+
+
+def _apply(
+    one: "Replay", record: "LogFileRecord", topic: str, partition: int
+) -> "Sequence[OutputRecord]":
+    """What a log record causes. Raises Halt with its place, whatever goes wrong."""
+    from clearing.halts import as_halt
+
+    try:
+        return one.apply(*record)
+    except Exception as error:
+        raise as_halt(error).at(topic, partition, record.offset) from error
 
 
 async def _from_kafka(
@@ -135,7 +151,7 @@ async def _replay_one(
                 saved = LogFileRecord(record.key, record.value, record.offset, record.timestamp)
                 if writer:
                     writer.add(saved)
-                made = one.apply(*saved)
+                made = _apply(one, saved, *log)
                 if out:
                     out.observe(saved, made)
             progress.tell(f"{name}, {records[-1].offset + 1:,} of {end:,} log records")

@@ -52,6 +52,12 @@ def _expected_offsets(state: NettingSet, sources: list[SourceSpan]) -> list[int]
     expected: list[int] = []
     for span in sources:
         key = (span.topic, span.partition)
+        if key not in state.sources and not _is_source_of(state.name, span.topic):
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"the log holds something of {span.topic}, which is no source of netting set {state.name}: "
+                f"intake did not write it, or wrote it to the wrong partition",
+            )
         mark = state.sources.get(key, 0)
         if span.start > mark:
             raise Halt(
@@ -62,6 +68,14 @@ def _expected_offsets(state: NettingSet, sources: list[SourceSpan]) -> list[int]
         expected.append(mark)
         state.sources[key] = max(mark, span.end)
     return expected
+
+
+def _is_source_of(netting_set: str, topic: str) -> bool:
+    """payments.<netting set>.<participant>, commands or confirmations, behind whatever prefix."""
+    kind, *names = topic.rsplit(".", 2)
+    if len(names) == 2 and kind.endswith("payments"):
+        return names[0] == netting_set
+    return topic.endswith(("commands", "confirmations"))
 
 
 def _control(

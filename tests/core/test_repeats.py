@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clearing.core.commands import RegisterAsset, SetCalendar, SetCap, SetStatus
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
 from clearing.core.inputs import ControlItem, LogRecord, Reject, SourceSpan
 from clearing.core.reasons import Code
 from clearing.core.registry import BusinessDay
@@ -200,6 +200,26 @@ def test_a_gap_in_the_commands_halts() -> None:
     commands = bench.state.sources["commands", 0]
     with pytest.raises(Halt, match="gap in source commands-0"):
         bench.apply(bench.log.control(start=commands + 1))
+
+
+@pytest.mark.parametrize(
+    "topic", ["payments.eu.ALPHHKHH", "x.payments.eu.ALPHHKHH", "status.ALPHHKHH", "hk", ""]
+)
+def test_what_is_no_source_of_the_netting_set_halts(topic: str) -> None:
+    """A record that intake did not write, or wrote to another netting set's partition."""
+    bench = Bench()
+    with pytest.raises(Halt, match="no source of netting set hk") as halted:
+        bench.apply(LogRecord(1, NOON_MS, [SourceSpan(topic, 0, 0, 1)]))
+    assert halted.value.kind is HaltKind.FOREIGN_WRITER
+    assert ("x." + topic, 0) not in bench.state.sources
+
+
+@pytest.mark.parametrize("prefix", ["", "x-", "x.", "a.b."])
+def test_a_source_may_have_any_prefix(prefix: str) -> None:
+    bench = Bench()
+    for name in ("commands", "confirmations", "payments.hk.NEWBANK1"):
+        bench.apply(LogRecord(bench.log.offset, NOON_MS, [SourceSpan(prefix + name, 9, 0, 1)]))
+        assert bench.state.sources[prefix + name, 9] == 1
 
 
 def test_partitions_of_one_topic_are_sources_of_their_own() -> None:
