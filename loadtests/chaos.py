@@ -61,7 +61,8 @@ def chaos(
 def _inject(rounds: int, seen: Path) -> int:
     """Run the tests; pytest's exit code."""
     options = ["-n", "0", "--rounds", str(rounds), "--observations", str(seen.absolute())]
-    options += ["-o", "faulthandler_timeout=0"]  # many rounds may take longer than a test that hangs
+    # Many rounds may take longer than a test that hangs.
+    options += ["-o", "faulthandler_timeout=0"]
     program = [sys.executable, "-m", "pytest", "tests/faults", *options]
     return subprocess.run(program, cwd=ROOT, check=False).returncode
 
