@@ -93,10 +93,16 @@ class Partitions:
 
 
 @asynccontextmanager
-async def partitions(bootstrap: str, client: str) -> AsyncIterator[Partitions]:
-    """A reader of partitions, stopped at the end."""
+async def partitions(
+    bootstrap: str, client: str, *, uncommitted: bool = False
+) -> AsyncIterator[Partitions]:
+    """A reader of partitions, stopped at the end. uncommitted: it is given what was aborted too."""
     consumer = kafka.consumer(
-        bootstrap, client=client, fetch_max_wait_ms=FETCH_WAIT_MS, retry_backoff_ms=FETCH_WAIT_MS
+        bootstrap,
+        client=client,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        retry_backoff_ms=FETCH_WAIT_MS,
+        isolation_level="read_uncommitted" if uncommitted else "read_committed",
     )
     async with kafka.started(consumer):
         yield Partitions(consumer)

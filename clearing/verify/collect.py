@@ -46,6 +46,7 @@ from clearing.log.records import read as read_record
 from clearing.names import Topics
 from clearing.reading import Reader
 from clearing.replay import Replay
+from clearing.verify.journal import JournalOrder
 from clearing.verify.outputs import OutputDigests
 from clearing.verify.sources import ControlComparison, SourceComparison
 from clearing.verify.spooled import Shelf
@@ -92,6 +93,7 @@ class Said:
     positions: list[Position] = field(default_factory=list[Position])
     rejected: list[Rejected] = field(default_factory=list[Rejected])
     digests: OutputDigests = field(default_factory=OutputDigests)
+    journal: JournalOrder = field(default_factory=JournalOrder)
     unreadable: list[str] = field(default_factory=list[str])
 
     def cut(self, settlements: int) -> None:
@@ -250,10 +252,13 @@ class Collector:
 
     def _journal(self, said: Said, key: bytes | None, value: bytes) -> None:
         if key == TRANSACTION_KEY:
-            said.transactions.append(decode_transaction(value))
+            transaction = decode_transaction(value)
+            said.transactions.append(transaction)
+            said.journal.transaction(transaction)
             return
         said.digests.add("journal", key, value)
         event = decode_event(value)
+        said.journal.event(event)
         match event:
             case WindowEvent():
                 said.windows.append(self._shelf.lines(event))

@@ -46,7 +46,7 @@ class Column:
 
 def _file() -> IO[bytes]:
     """Closed when nobody refers to it any more; it has no name, so that it is gone then."""
-    return tempfile.TemporaryFile(prefix="clearing-", buffering=0)  # noqa: SIM115  it outlives the caller
+    return tempfile.TemporaryFile(prefix="clearing-", buffering=0)
 
 
 def _write_all(file: IO[bytes], data: bytes | bytearray) -> None:

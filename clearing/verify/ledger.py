@@ -3,17 +3,18 @@
 Reads the ledger in one read-only snapshot; the comparison itself is pure.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
 
 from clearing.core.commands import Confirmation
-from clearing.core.money import parse
 from clearing.core.outputs import SettlementBatch, WindowEvent
 from clearing.verify.report import Check, Findings
+from clearing.verify.sums import units_of
 
 CONNECT_TIMEOUT_S = 10
 
@@ -69,50 +70,98 @@ class LedgerBooks:
     running: list[tuple[Account, int, int]] = field(default_factory=list[tuple[Account, int, int]])
     sequences: dict[str, int] = field(default_factory=dict[str, int])
 
+    def take(self, posting: Posting) -> None:
+        self.postings.append(posting)
+
+    def move(self, account: Account, amount: int, balance: int) -> None:
+        self.running.append((account, amount, balance))
+
+    async def into(self, comparison: "LedgerComparison") -> None:
+        """Everything, to be compared."""
+        comparison.sequences, comparison.balances = self.sequences, self.balances
+        for posting in self.postings:
+            comparison.take(posting)
+        for account, amount, balance in self.running:
+            comparison.move(account, amount, balance)
+
+
+class PostgresBooks:
+    """The books of a netting set in a database, as of the moment in which they are read."""
+
+    def __init__(self, dsn: str, netting_set: str) -> None:
+        self._dsn, self._netting_set = dsn, netting_set
+
+    async def into(self, comparison: "LedgerComparison") -> None:
+        """A batch at a time: a ledger may have more entries than there is memory."""
+        connection = await connect(self._dsn)
+        try:
+            await _read_into(comparison, connection, self._netting_set)
+        finally:
+            await connection.close()
+
+
+class BooksToRead(Protocol):
+    async def into(self, comparison: "LedgerComparison") -> None: ...
+
 
 async def connect(dsn: str) -> asyncpg.Connection:
     return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
 
 
 async def read_books(connection: asyncpg.Connection, netting_set: str) -> LedgerBooks:
-    """Books of one netting set as of now."""
+    """Books of one netting set as of now, in memory."""
     books = LedgerBooks()
+    await _read_into(books, connection, netting_set)
+    return books
+
+
+_BATCHES = (
+    "SELECT number, id, hash, ledger, asset, kind, window_number, version, part, parts, linked, "
+    "sequence, source_offset, status, reason, short FROM clearing.batches "
+    "WHERE netting_set = $1 ORDER BY number"
+)
+_ENTRIES = (
+    "SELECT e.batch, e.line, a.ledger, a.asset, a.participant, c.participant AS counterparty, "
+    "e.payment::text AS payment, e.amount, e.balance "
+    "FROM clearing.entries AS e JOIN clearing.batches AS b ON b.number = e.batch "
+    "JOIN clearing.accounts AS a ON a.id = e.account "
+    "LEFT JOIN clearing.accounts AS c ON c.id = e.counterparty "
+    "WHERE b.netting_set = $1 ORDER BY e.batch, e.line"
+)
+_BATCHES_AT_ONCE, _ENTRIES_AT_ONCE = 500, 10_000
+
+
+async def _read_into(
+    into: "LedgerBooks | LedgerComparison", connection: asyncpg.Connection, netting_set: str
+) -> None:
+    """One snapshot: batches with their entries, in the order in which they were posted."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for row in await connection.fetch(
             "SELECT ledger, sequence FROM clearing.progress WHERE netting_set = $1", netting_set
         ):
-            books.sequences[row["ledger"]] = row["sequence"]
+            into.sequences[row["ledger"]] = row["sequence"]
         for row in await connection.fetch(
             "SELECT ledger, asset, participant, balance FROM clearing.accounts WHERE netting_set = $1",
             netting_set,
         ):
-            books.balances[(row["ledger"], row["asset"], row["participant"])] = row["balance"]
-        by_number: dict[int, Posting] = {}
-        async for row in connection.cursor(
-            "SELECT number, id, hash, ledger, asset, kind, window_number, version, part, parts, linked, "
-            "sequence, source_offset, status, reason, short FROM clearing.batches "
-            "WHERE netting_set = $1 ORDER BY number",
-            netting_set,
-            prefetch=5_000,
-        ):
-            by_number[row["number"]] = _posting(row)
-        async for row in connection.cursor(
-            "SELECT e.batch, e.line, a.ledger, a.asset, a.participant, c.participant AS counterparty, "
-            "e.payment::text AS payment, e.amount, e.balance "
-            "FROM clearing.entries AS e JOIN clearing.batches AS b ON b.number = e.batch "
-            "JOIN clearing.accounts AS a ON a.id = e.account "
-            "LEFT JOIN clearing.accounts AS c ON c.id = e.counterparty "
-            "WHERE b.netting_set = $1 ORDER BY e.batch, e.line",
-            netting_set,
-            prefetch=20_000,
-        ):
-            account = (row["ledger"], row["asset"], row["participant"])
-            by_number[row["batch"]].entries[row["line"]] = Line(
-                row["participant"], row["counterparty"] or "", row["payment"] or "", row["amount"]
-            )
-            books.running.append((account, row["amount"], row["balance"]))
-    books.postings = list(by_number.values())
-    return books
+            into.balances[(row["ledger"], row["asset"], row["participant"])] = row["balance"]
+        entries = await connection.cursor(_ENTRIES, netting_set)
+        fetched: deque[Any] = deque()
+        async for row in connection.cursor(_BATCHES, netting_set, prefetch=_BATCHES_AT_ONCE):
+            posting = _posting(row)
+            while fetched or (fetched := deque(await entries.fetch(_ENTRIES_AT_ONCE))):
+                if fetched[0]["batch"] != row["number"]:
+                    break
+                entry = fetched.popleft()
+                posting.entries[entry["line"]] = Line(
+                    entry["participant"],
+                    entry["counterparty"] or "",
+                    entry["payment"] or "",
+                    entry["amount"],
+                )
+                account = (entry["ledger"], entry["asset"], entry["participant"])
+                into.move(account, entry["amount"], entry["balance"])
+            into.take(posting)
 
 
 def _posting(row: Any) -> Posting:
@@ -135,46 +184,150 @@ def _posting(row: Any) -> Posting:
     )
 
 
-def check_postings(
-    netting_set: str,
-    books: LedgerBooks,
-    batches: list[SettlementBatch],
-    events: list[WindowEvent],
-    answers: Iterable[Confirmation],
-    end_offset: int,
-) -> Check:
-    """The ledger has posted each batch once, with its entries and no others, or refused it whole; and it has said
-    so (R2, R23, R25).
+class _Taken(NamedTuple):
+    """What is remembered of a posting."""
 
-    answers: of ledgers, as the log has them. end_offset: of the settlements topic as it was read; what was posted
-    from beyond it is left for next time.
+    hash: str
+    ledger: str
+    status: str
+    short: dict[str, str]
+
+
+class LedgerComparison:
+    """Compares the books of a netting set with what was to be posted, as they are read.
+
+    batches: (offset in the topic of settlements, batch). events: of its windows. answers: of ledgers, as the
+    log has them. end_offset: of the settlements as they were read; what was posted from beyond it is left for next
+    time.
     """
-    found = Findings()
-    wanted = {batch.id: batch for batch in batches}
-    posted: dict[str, Posting] = {}
-    for posting in books.postings:
-        if posting.source_offset >= end_offset:
-            continue
-        if posting.id in posted:
+
+    def __init__(
+        self,
+        netting_set: str,
+        batches: Iterable[tuple[int, SettlementBatch]],
+        events: list[WindowEvent],
+        answers: Iterable[Confirmation],
+        end_offset: int,
+    ) -> None:
+        self.netting_set = netting_set
+        self.sequences: dict[str, int] = {}
+        self.balances: dict[Account, int] = {}
+        self._wanted = {batch.id: (offset, batch) for offset, batch in batches}
+        self._events, self._answers, self._end = events, answers, end_offset
+        self._posted: dict[str, _Taken] = {}
+        self._settled: set[tuple[str, str, int, int]] = set()
+        self._sums: dict[Account, int] = {}
+        self._postings, self._running, self._moved = Findings(), Findings(), 0
+        self._entries = 0
+
+    def take(self, posting: Posting) -> None:
+        """The next batch that a ledger has, with its entries."""
+        found = self._postings
+        self._settle(posting)
+        if posting.source_offset >= self._end:
+            return
+        if posting.id in self._posted:
             found.add(f"batch {posting.id} is posted twice")
-        posted[posting.id] = posting
-        batch = wanted.get(posting.id)
+        self._entries += len(posting.entries)
+        self._posted[posting.id] = _Taken(
+            posting.hash, posting.ledger, posting.status, posting.short
+        )
+        offset, batch = self._wanted.get(posting.id, (-1, None))
         if batch is None:
             found.add(f"the ledger has batch {posting.id}, which nobody sent")
-        else:
-            found.extend(_posting_differences(posting, batch))
-    _check_windows_posted(books.postings, found)
-    _check_missing(books, batches, posted, found)
-    _check_events(events, batches, posted, found)
-    _check_answers(answers, posted, found)
-    entries = sum(len(posting.entries) for posting in posted.values())
-    refused = sum(posting.status == "REFUSED" for posting in posted.values())
-    return found.check(
-        "the ledger equals the batches",
-        "R2 R23 R25",
-        netting_set,
-        f"{len(posted):,} of {len(batches):,} batches, {entries:,} entries; {refused:,} refused",
-    )
+            return
+        if posting.source_offset != offset:
+            found.add(
+                f"batch {batch.sequence} was posted from offset {posting.source_offset}, where it does "
+                f"not stand: it is at {offset}"
+            )
+        found.extend(_posting_differences(posting, batch))
+
+    def _settle(self, posting: Posting) -> None:
+        """A window is settled once: of the versions of each of its parts at most one is posted (R2)."""
+        key = (posting.ledger, posting.asset, posting.window, posting.part)
+        if posting.kind != "funding" and posting.status == "POSTED":
+            if key in self._settled:
+                self._postings.add(f"window {posting.window} of {posting.asset} is posted twice")
+            self._settled.add(key)
+
+    def move(self, account: Account, amount: int, balance: int) -> None:
+        """The next entry, and the balance of its account after it."""
+        self._moved += 1
+        total = self._sums[account] = self._sums.get(account, 0) + amount
+        if total != balance:
+            self._running.add(
+                f"{account}: balance {balance} after an entry of {amount}, entries say {total}"
+            )
+
+    def checks(self) -> list[Check]:
+        """What was found, when everything was read."""
+        return [self._check_postings(), self._check_confirmed(), self._check_balances()]
+
+    def _check_postings(self) -> Check:
+        """The ledger has posted each batch once, with its entries and no others, from where it stands, or refused
+        it whole; and it has said so (R2, R23, R25).
+        """
+        found, batches = self._postings, [batch for _, batch in self._wanted.values()]
+        _check_missing(self.sequences, batches, self._posted, found)
+        _check_events(self._events, batches, self._posted, found)
+        refused = sum(posting.status == "REFUSED" for posting in self._posted.values())
+        return found.check(
+            "the ledger equals the batches",
+            "R2 R23 R25",
+            self.netting_set,
+            f"{len(self._posted):,} of {len(batches):,} batches, {self._entries:,} entries; {refused:,} refused",
+        )
+
+    def _check_confirmed(self) -> Check:
+        """What was confirmed is what the ledger has: nothing was said before it was committed, or of something that
+        was rolled back; and who was short of how much, which decides who pays (R23, R25).
+        """
+        found = Findings()
+        said = 0
+        for answer in self._answers:
+            _, batch = self._wanted.get(answer.batch, (-1, None))
+            if batch is None or (batch.hash, batch.ledger) != (answer.hash, answer.ledger):
+                continue  # of nothing that was sent: the engine does not heed it
+            if answer.ledger not in self.sequences:
+                continue  # of a ledger in another database
+            said += 1
+            posting = self._posted.get(answer.batch)
+            if posting is None:
+                found.add(
+                    f"batch {batch.sequence} was confirmed as {answer.status}; its ledger has not got it"
+                )
+            elif (posting.hash, posting.ledger) == (answer.hash, answer.ledger) and (
+                (answer.status, answer.short) != (posting.status, posting.short)
+            ):
+                found.add(f"the answer to batch {answer.batch} is not what its ledger has of it")
+        return found.check(
+            "what ledgers confirmed, they have",
+            "R23 R25",
+            self.netting_set,
+            f"{said:,} confirmations against {len(self._posted):,} batches",
+        )
+
+    def _check_balances(self) -> Check:
+        """Each balance is the sum of its entries, at every entry; each asset sums to zero over all of them (R1)."""
+        found, sums = self._running, self._sums
+        for account, balance in self.balances.items():
+            if balance != sums.get(account, 0):
+                found.add(f"{account}: balance {balance}, its entries say {sums.get(account, 0)}")
+        for account in sums.keys() - self.balances.keys():
+            found.add(f"{account} has entries and no account")
+        totals: dict[tuple[str, str], int] = {}
+        for (ledger, asset, _), balance in self.balances.items():
+            totals[(ledger, asset)] = totals.get((ledger, asset), 0) + balance
+        for key, total in totals.items():
+            if total:
+                found.add(f"{key}: all accounts together hold {total}, not zero")
+        return found.check(
+            "balances are the sum of their entries",
+            "R1",
+            self.netting_set,
+            f"{len(self.balances):,} balances of {len(totals):,} assets, {self._moved:,} entries",
+        )
 
 
 def posted_lines(batch: SettlementBatch) -> dict[int, Line]:
@@ -182,7 +335,7 @@ def posted_lines(batch: SettlementBatch) -> dict[int, Line]:
     return {
         number: Line(entry.participant, entry.counterparty, entry.payment, units)
         for number, entry in enumerate(batch.entries, 1)
-        if (units := parse(entry.net, batch.scale) or 0)
+        if (units := units_of(entry.net, batch.scale) or 0)
     }
 
 
@@ -210,28 +363,17 @@ def _posting_differences(posting: Posting, batch: SettlementBatch) -> list[str]:
     return differences
 
 
-def _check_windows_posted(postings: list[Posting], found: Findings) -> None:
-    """A window is settled once: of the versions of each of its parts at most one is posted (R2)."""
-    once: set[tuple[str, str, int, int]] = set()
-    for posting in postings:
-        key = (posting.ledger, posting.asset, posting.window, posting.part)
-        if posting.kind != "funding" and posting.status == "POSTED":
-            if key in once:
-                found.add(f"window {posting.window} of {posting.asset} is posted twice")
-            once.add(key)
-
-
 def _check_missing(
-    books: LedgerBooks,
+    sequences: dict[str, int],
     batches: list[SettlementBatch],
-    posted: dict[str, Posting],
+    posted: dict[str, _Taken],
     found: Findings,
 ) -> None:
     missing = [batch for batch in batches if batch.id not in posted]
     for batch in missing:
-        if batch.sequence <= books.sequences.get(batch.ledger, 0):
+        if batch.sequence <= sequences.get(batch.ledger, 0):
             found.add(f"batch {batch.sequence} was passed over by ledger {batch.ledger}")
-    on_its_way = [b for b in missing if b.sequence > books.sequences.get(b.ledger, 0)]
+    on_its_way = [b for b in missing if b.sequence > sequences.get(b.ledger, 0)]
     if on_its_way:
         ledgers = ", ".join(sorted({batch.ledger for batch in on_its_way}))
         found.wait_for(f"{len(on_its_way)} batches are not posted yet by {ledgers}")
@@ -240,7 +382,7 @@ def _check_missing(
 def _check_events(
     events: list[WindowEvent],
     batches: list[SettlementBatch],
-    posted: dict[str, Posting],
+    posted: dict[str, _Taken],
     found: Findings,
 ) -> None:
     """What the journal says of a window its ledger has done: SETTLED is every part of its last version."""
@@ -262,44 +404,3 @@ def _check_events(
                 found.add(
                     f"window {event.window} of {event.asset} is {event.state}, its ledger says {says}"
                 )
-
-
-def _check_answers(
-    answers: Iterable[Confirmation], posted: dict[str, Posting], found: Findings
-) -> None:
-    """What the engine was told is what the ledger has: who was short of how much decides who pays (R25)."""
-    for said in answers:
-        posting = posted.get(said.batch)
-        if posting is None or (posting.hash, posting.ledger) != (said.hash, said.ledger):
-            continue  # an answer to nothing it has; the engine does not heed it, or its window is not posted
-        if (said.status, said.short) != (posting.status, posting.short):
-            found.add(f"the answer to batch {said.batch} is not what its ledger has of it")
-
-
-def check_balances(netting_set: str, books: LedgerBooks) -> Check:
-    """Each balance is the sum of its entries, at every entry; each asset sums to zero over all accounts (R1)."""
-    found = Findings()
-    sums: dict[Account, int] = {}
-    for account, amount, balance in books.running:
-        sums[account] = sums.get(account, 0) + amount
-        if sums[account] != balance:
-            found.add(
-                f"{account}: balance {balance} after an entry of {amount}, entries say {sums[account]}"
-            )
-    for account, balance in books.balances.items():
-        if balance != sums.get(account, 0):
-            found.add(f"{account}: balance {balance}, its entries say {sums.get(account, 0)}")
-    for account in sums.keys() - books.balances.keys():
-        found.add(f"{account} has entries and no account")
-    totals: dict[tuple[str, str], int] = {}
-    for (ledger, asset, _), balance in books.balances.items():
-        totals[(ledger, asset)] = totals.get((ledger, asset), 0) + balance
-    for key, total in totals.items():
-        if total:
-            found.add(f"{key}: all accounts together hold {total}, not zero")
-    return found.check(
-        "balances are the sum of their entries",
-        "R1",
-        netting_set,
-        f"{len(books.balances):,} balances of {len(totals):,} assets, {len(books.running):,} entries",
-    )

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from clearing.verify.anomalies import ANSWERS
+
 Verdict = Literal["ok", "behind", "FAILED"]
 
 DIFFERENCES_SHOWN = 10
@@ -24,6 +26,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[str] = []
     differences_count: int = 0
     pending: list[str] = []
+    anomalies: list[str] = []  # that it would find, see clearing.verify.anomalies
 
     @property
     def verdict(self) -> Verdict:
@@ -50,6 +53,13 @@ class Findings:
         for difference in differences:
             self.add(difference)
 
+    def join(self, other: "Findings") -> None:
+        """All of another one's."""
+        for difference in other.first:
+            self.add(difference)
+        self.count += other.count - len(other.first)
+        self.pending += other.pending
+
     def wait_for(self, what: str) -> None:
         self.pending.append(what)
 
@@ -57,6 +67,7 @@ class Findings:
         return Check(
             name=name,
             rule=rule,
+            anomalies=list(ANSWERS.get(name, ())),
             scope=scope,
             compared=compared,
             differences=self.first,
@@ -109,13 +120,51 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     repeated_value: str = "0"
 
 
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read of a partition: all committed records from first_offset to before end_offset.
+
+    sha256: of three digests one after the other, SHA-256 each: over the records' heads (offset, time stamp in epoch
+    milliseconds, lengths of key and value, -1 where there is none; 64 bits big-endian each), over all keys, over
+    all values, in the order of the partition.
+    """
+
+    topic: str
+    partition: int
+    first_offset: int
+    end_offset: int
+    records: int
+    bytes: int
+    sha256: str
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What was verified, when and with what. bootstrap as it was given; ledger: "" without one; versions: of
+    software by name. began_at, ended_at: ISO 8601, UTC."""
+
+    bootstrap: str
+    topic_prefix: str
+    cluster_id: str
+    ledger: str
+    netting_sets: list[str]
+    versions: dict[str, str]
+    began_at: str
+    ended_at: str
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was compared. took_ms: how long it took."""
+    """Everything that was compared. took_ms: how long it took.
+
+    coverage: what was read, by topic and partition. limits: what was not checked, a sentence each. subject: None
+    where topics were handed in without a cluster.
+    """
 
     checks: list[Check]
     flows: list[Flow]
     batches: int
     took_ms: int
+    coverage: list[Coverage] = []
+    limits: list[str] = []
+    subject: Subject | None = None
 
     @property
     def ok(self) -> bool:

@@ -281,10 +281,7 @@ def check_sources(
     found = Findings()
     found.extend(gaps)
     for source in compared:
-        for difference in source.found.first:
-            found.add(difference)
-        found.count += source.found.count - len(source.found.first)
-        found.pending += source.found.pending
+        found.join(source.found)
     records = sum(source.records for source in compared)
     aged_out = sum(source.aged_out for source in compared if isinstance(source, SourceComparison))
     return found.check(

@@ -3,6 +3,9 @@
 Dispatch is at least once with a sequence; a reader drops what it has seen, and so does the tally here.
 """
 
+import hashlib
+from collections import OrderedDict
+
 import msgspec
 import numpy as np
 
@@ -25,6 +28,7 @@ from clearing.verify.told import (
 decode_status = msgspec.json.Decoder(StatusMessage).decode
 
 
+REMEMBERED = 4_096  # records of a status topic, with which a repeat is compared
 _OF_OTHERS = (RECEIVED, WITHDRAWN, ASKED, ANSWERED)
 
 
@@ -47,9 +51,11 @@ class StatusTally:
         self._goals = goals
         self._floors = floors or {}
         self.told: dict[str, Told] = {}  # by netting set
-        self.records = self.repeated = 0
+        self.records = self.repeated = self.too_old = 0
         self.unreadable: list[str] = []
+        self.order = Findings()
         self._seen: dict[str, tuple[int, int]] = {}
+        self._recent: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
 
     def feed(self, values: list[bytes]) -> None:
         """Take in the next records; those seen before are dropped."""
@@ -64,10 +70,18 @@ class StatusTally:
             if not floor < message.log_offset < self._goals.get(message.netting_set, 0):
                 continue
             place = (message.log_offset, message.index)
-            if place <= self._seen.get(message.netting_set, (-1, -1)):
+            seen = self._seen.get(message.netting_set, (-1, -1))
+            if place <= seen:
                 self.repeated += 1
+                self._check_repeat((message.netting_set, *place), value)
                 continue
+            if message.index != (seen[1] + 1 if place[0] == seen[0] else 0):
+                self.order.add(
+                    f"status of {self.participant}: log offset {place[0]} of {message.netting_set} has number "
+                    f"{place[1]}, and none before it"
+                )
             self._seen[message.netting_set] = place
+            self._remember((message.netting_set, *place), value)
             self.records += 1
             told = self.told.setdefault(message.netting_set, Told())
             told.last = message.log_offset
@@ -80,6 +94,46 @@ class StatusTally:
             same = np.zeros(len(amounts), np.int64)
             total = values_by_asset(same, digits, decimals)[0]
             self.told[netting_set].add(kind, {asset: total})
+
+    def forget(self) -> None:
+        """The topic has ended."""
+        self._recent.clear()
+
+    def _remember(self, place: tuple[str, int, int], value: bytes) -> None:
+        self._recent[place] = _digest(value)
+        if len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+
+    def _check_repeat(self, place: tuple[str, int, int], value: bytes) -> None:
+        """Dispatch repeats what it may not have sent before it was stopped, and then it says the same."""
+        known = self._recent.get(place)
+        self.too_old += known is None
+        if known is not None and known != _digest(value):
+            self.order.add(
+                f"status of {self.participant}: log offset {place[1]} of {place[0]} number {place[2]} comes again, "
+                "and is another record"
+            )
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=16).digest()
+
+
+def check_order(tallies: list[StatusTally]) -> Check:
+    """Each bank's topic has every place (log offset, number) in order and without a hole; what stands there twice
+    is the same record (R23).
+    """
+    found = Findings()
+    for tally in tallies:
+        found.join(tally.order)
+    return found.check(
+        "status topics are in order",
+        "R23 R30",
+        "status topics",
+        f"{sum(tally.records for tally in tallies):,} records of {len(tallies):,} banks, "
+        f"{sum(tally.repeated for tally in tallies):,} repeated, "
+        f"{sum(tally.too_old for tally in tallies):,} of them too late to be compared",
+    )
 
 
 def _tally(message: StatusRecord, told: Told, texts: dict[tuple[str, str, str], list[str]]) -> None:

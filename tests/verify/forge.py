@@ -48,6 +48,14 @@ REPLAY = "replay gives the same bytes"
 LEDGER = "the ledger equals the batches"
 BALANCES = "balances are the sum of their entries"
 STATUSES = "banks were told the truth"
+ARRIVED = "the engine has processed the log"
+JOURNAL = "the journal has no holes"
+OFFSETS = "offsets never go back"
+AGAIN = "a second reading gives the same"
+ABORTED = "nothing aborted was used"
+CONFIRMED = "what ledgers confirmed, they have"
+AT_EVERY_READ = "the ledger sums to zero at every read"
+STATUS_ORDER = "status topics are in order"
 
 E = TypeVar("E", bound=Event)
 M = TypeVar("M")

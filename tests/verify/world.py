@@ -8,7 +8,7 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
@@ -30,6 +30,7 @@ from clearing.verify import Report
 from clearing.verify.collect import Collector, silent
 from clearing.verify.facts import Facts
 from clearing.verify.ledger import LedgerBooks, Posting, posted_lines
+from clearing.verify.rereads import Rereads
 from clearing.verify.run import verify_topics
 
 START_MS = 1_767_614_400_000  # 2026-01-05 12:00 UTC
@@ -99,6 +100,10 @@ class World:
     aged: set[str] = field(
         default_factory=set[str]
     )  # topics that begin with the first record they have
+    # Records that a transaction took back: only who reads uncommitted is given them.
+    aborted: dict[TopicPartition, list[Record]] = field(default_factory=dict)
+    # What a second reading gives of a partition, where that is something else.
+    second: dict[TopicPartition, list[Record]] = field(default_factory=dict)
 
     def add(self, topic: str, key: bytes | None, value: bytes | None, time_ms: int) -> None:
         partition = TopicPartition(topic, 0)
@@ -124,7 +129,14 @@ class World:
             return self.books
 
         return await verify_topics(
-            ListReader(self), self.topics, {self.netting_set: 0}, books if ledger else None
+            ListReader(self),
+            self.topics,
+            {self.netting_set: 0},
+            books if ledger else None,
+            rereads=Rereads(
+                ListReader(replace(self, partitions=self.partitions | self.second)),
+                ListReader(self, uncommitted=True),
+            ),
         )
 
     async def facts(self) -> Facts:
@@ -141,8 +153,9 @@ class ListReader:
 
     CHUNK = 7
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, uncommitted: bool = False) -> None:
         self._world = world
+        self._uncommitted = uncommitted
 
     async def topics(self) -> set[str]:
         return {partition.topic for partition in self._world.ends}
@@ -165,6 +178,8 @@ class ListReader:
             for record in self._world.partitions.get(partition, [])
             if (start is None or record.offset >= start) and (end is None or record.offset < end)
         ]
+        if self._uncommitted:
+            records = sorted([*records, *self._world.aborted.get(partition, [])])
         for at in range(0, len(records), self.CHUNK):
             yield records[at : at + self.CHUNK]
 
