@@ -112,14 +112,22 @@ def _stop_at_point(chance: random.Random, at_s: float, processes: Sequence[str])
 
 
 def _request(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
-    role = chance.choice((*SERVICES, "engine", "banks"))
+    return _of_role(chance.choice((*SERVICES, "engine")), chance, at_s, processes)
+
+
+def _bank_request(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
+    """… or one of a bank's, which gives up on none: nobody knows then what it has paid."""
+    return _of_role(chance.choice((*SERVICES, "engine", "banks")), chance, at_s, processes)
+
+
+def _of_role(role: str, chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
     api, count = chance.choice(_APIS[role]), chance.choice((1, 1, 2, 3))
     target = _someone(chance, [*processes, "banks"], role)
     return Fault(kind="", at_s=at_s, target=target, api=api, count=count)
 
 
 def _delayed(chance: random.Random, at_s: float, processes: Sequence[str]) -> Fault:
-    fault = _request(chance, at_s, processes)
+    fault = _bank_request(chance, at_s, processes)
     return msgspec.structs.replace(fault, delay_s=chance.choice((0.05, 0.4, 2.0, 5.0)))
 
 
@@ -189,11 +197,11 @@ KINDS: Mapping[str, tuple[float, Draw]] = {
     "freeze_at_point": (2, _stop_at_point),
     "request_lost": (1, _request),
     "response_lost": (1.5, _request),
-    "request_duplicated": (1, _request),
+    "request_duplicated": (1, _bank_request),
     "request_delayed": (1, _delayed),
     "response_delayed": (1, _delayed),
-    "connection_reset": (1, _request),
-    "connection_reset_after": (1, _request),
+    "connection_reset": (1, _bank_request),
+    "connection_reset_after": (1, _bank_request),
     "broker_error": (1.5, _answered),
     "end_delayed": (2, _late_end),
     "cut_off": (1, _cut),

@@ -153,6 +153,10 @@ EDGES: tuple[Mutant, ...] = (
                 ("                start = committed\n"),
             ),
         ),
-        ("kill", "kill_at_point"),
+        (
+            "request_delayed target=dispatch-1 api=Produce delay_s=0.4",
+            "request_delayed target=dispatch-1 api=Produce delay_s=2",
+            "kill_at_point service=dispatch point=dispatch.committed",
+        ),
     ),
 )

@@ -180,17 +180,17 @@ ENGINE: tuple[Mutant, ...] = (
                 ("codes[rows.source_offset < marks - 1] = Code.ALREADY_READ"),
             ),
         ),
-        ("kill_at_point",),
+        ("kill target=intake-1", "kill_at_point service=intake point=intake.acknowledged"),
     ),
     Mutant(
         "takes an id twice",
         "clearing.core.payments",
         (
             (
-                ("    new, again = np.flatnonzero(~recall.known), np.flatnonzero(recall.same)\n"),
+                "    recall = state.ids.recall(_taken(rows.id, live), _taken(rows.body_hash, live), day)\n",
                 (
+                    "    recall = state.ids.recall(_taken(rows.id, live), _taken(rows.body_hash, live), day)\n"
                     "    recall.known[:] = recall.same[:] = False\n"
-                    "    new, again = np.flatnonzero(~recall.known), np.flatnonzero(recall.same)\n"
                 ),
             ),
         ),

@@ -22,6 +22,7 @@ DRAIN_S = 60.0
 SETTLE_S = 30.0
 QUIET_S = 1.5  # longer than the interval at which the engine writes positions
 LOOK_S = 0.25
+_IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +51,7 @@ def run(
     """faults: in the place of those the seed draws, of the kinds in `only`. tell: takes the lines of the trace."""
     _set_aside()
     began_s = time.process_time()
-    with tempfile.TemporaryDirectory(prefix="clearing-sim-") as folder:
+    with tempfile.TemporaryDirectory(prefix="clearing-sim-", dir=_IN_MEMORY) as folder:
         stage = Stage(seed, Path(folder), tell)
         plan = draw_plan(seed, list(stage.services), only) if faults is None else faults
         with stage.built():

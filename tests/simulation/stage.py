@@ -20,8 +20,9 @@ from clearing.config import Settings
 from clearing.dispatch import lane as dispatch_lane
 from clearing.dispatch import told as dispatch_told
 from clearing.dispatch import worker as dispatch
-from clearing.engine import processor
+from clearing.engine import processor, ticker
 from clearing.engine import worker as engine
+from clearing.intake import directory as intake_directory
 from clearing.intake import lane as intake_lane
 from clearing.intake import worker as intake
 from clearing.ledgers import sink, tenure
@@ -41,10 +42,17 @@ OPENING_S = 0.1
 # Bounds of the product, small and quick enough for a few dozen payments and half a minute to meet them all.
 _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
     kafka: {"REQUEST_TIMEOUT_MS": (REQUEST_TIMEOUT_MS,)},
-    intake_lane: {"OVERLAP_ROWS": (4, 12), "SOURCE_RECORDS": (3, 2048), "MAX_ROWS": (16, 60)},
+    intake_directory: {"WAIT_MS": (5_000,)},
+    intake_lane: {
+        "OVERLAP_ROWS": (4, 12),
+        "SOURCE_RECORDS": (3, 2048),
+        "MAX_ROWS": (16, 60),
+        "WAIT_MS": (1_000,),
+    },
     intake: {
         "COMMIT_INTERVAL_S": (0.5, 1.5),
         "MEASURE_INTERVAL_S": (20,),
+        "WATCH_MS": (5_000,),
         "RETRY_INTERVAL_S": (3,),
         "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,),
     },
@@ -55,12 +63,14 @@ _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
         "SNAPSHOT_EVERY_RECORDS": (3, 6),
     },
     engine: {"SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
+    ticker: {"IDLE_POLL_MS": (2_000,)},
     dispatch: {"COMMIT_INTERVAL_S": (0.4, 1.0), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
-    dispatch_lane: {"RECORDS_PER_POLL": (2, 32)},
+    dispatch_lane: {"RECORDS_PER_POLL": (2, 32), "POLL_MS": (2_000,)},
     dispatch_told: {"FIRST_STEP_RECORDS": (2, 16)},
     sink: {"POLL_MS": (500,), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
     tenure: {
         "RECORDS_PER_POLL": (4, 500),
+        "POLL_MS": (2_000,),
         "ENTRIES_PER_TRANSACTION": (4, 40, 2_000),
         "CONFIRMATIONS_PER_PAGE": (2, 500),
         "RETRY_S_MAX": (2.0,),
@@ -222,9 +232,5 @@ class Stage:
 
     def hash(self) -> str:
         """Of everything that happened: all records there ever were, and everything that was said."""
-        digest = hashlib.sha256(f"{self.trace.hash} {self.simulation.now_s:.6f}".encode())
-        for topic, partitions in sorted(self.simulation.broker.topics.items()):
-            for partition in partitions:
-                for record in partition.records():
-                    digest.update(repr((topic, *record)).encode())
-        return digest.hexdigest()
+        parts = f"{self.simulation.broker.digest()} {self.trace.hash} {self.simulation.now_s:.6f}"
+        return hashlib.sha256(parts.encode()).hexdigest()

@@ -32,6 +32,7 @@ from tests.simulation.simulation import EPOCH_MS, Simulation
 DAY = datetime.fromtimestamp(EPOCH_MS / 1000, UTC).date()
 PUBLISHING_S = 6.0
 OPERATOR = "operator"
+PATIENCE_MS = 30_000  # of a bank with the broker: what it has to send is sent once
 
 _EAST = """
 [netting_sets.east]
@@ -44,7 +45,7 @@ kind = "cash"
 {every}
 queue = "FIFO"
 value_days_ahead = 3
-accounts = {{ prefunded = "200000", net_debit_cap = "100000" }}
+accounts = {{ {hkd} }}
 [assets.COIN]
 netting_set = "east"
 issuer = "Coin Ltd"
@@ -54,7 +55,7 @@ kind = "stablecoin"
 model = "GROSS/BILATERAL/DEFERRED"
 queue = "BYPASS_FIFO"
 value_days_ahead = 3
-accounts = {{ prefunded = "200000" }}
+accounts = {{ {coin} }}
 [[pairs]]
 delivery = "COIN"
 payment = "HKD"
@@ -72,6 +73,7 @@ kind = "cash"
 value_days_ahead = 3
 accounts = {{ net_debit_cap = "100000" }}
 """
+_CAP = 'net_debit_cap = "300000"'
 _BANKS = """
 name = "Simulated"
 [participants.ALPHHKHH]
@@ -84,11 +86,13 @@ name = "Gamma"
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """sets: netting sets. every_s: how often windows close by themselves, 0: only when told to."""
+    """sets: netting sets. every_s: how often windows close by themselves, 0: only when told to. funded: whether
+    accounts are prefunded, each by a batch of its own, or live on their caps."""
 
     payments: int
     sets: tuple[str, ...]
     every_s: int
+    funded: bool
     mix: Mix
 
 
@@ -98,6 +102,7 @@ def draw_size(chance: random.Random) -> Size:
         payments=chance.randint(30, 60 if len(sets) == 1 else 90),
         sets=sets,
         every_s=chance.choice([0, 0, 3, 5]),
+        funded=chance.random() < 0.3,
         mix=Mix(
             odd=0.08,
             stuck=chance.choice([0.0, 0.02]),
@@ -112,18 +117,22 @@ def draw_size(chance: random.Random) -> Size:
 
 
 @cache
-def scheme_of(sets: tuple[str, ...], every_s: int) -> Scheme:
-    every = f"every_s = {every_s}" if every_s else ""
+def scheme_of(sets: tuple[str, ...], every_s: int, *, funded: bool) -> Scheme:
+    values = {
+        "every": f"every_s = {every_s}" if every_s else "",
+        "hkd": 'prefunded = "200000", net_debit_cap = "100000"' if funded else _CAP,
+        "coin": 'prefunded = "200000"' if funded else _CAP,
+    }
     parts = {"east": _EAST, "west": _WEST}
-    made = parse(_BANKS + "".join(parts[name].format(every=every) for name in sets))
+    made = parse(_BANKS + "".join(parts[name].format(**values) for name in sets))
     assert isinstance(made, Scheme), made
     return made
 
 
 @cache
-def _opening(sets: tuple[str, ...], every_s: int) -> dict[str, list[bytes]]:
+def _opening(sets: tuple[str, ...], every_s: int, *, funded: bool) -> dict[str, list[bytes]]:
     """Netting set → the commands that make it what the scheme says."""
-    scheme = scheme_of(sets, every_s)
+    scheme = scheme_of(sets, every_s, funded=funded)
     return {
         name: [msgspec.json.encode(c) for c in to_commands(scheme, name, "scheme", DAY)]
         for name in sets
@@ -153,7 +162,7 @@ class Town:
 
     @classmethod
     def build(cls, simulation: Simulation, size: Size, seed: int) -> "Town":
-        scheme = scheme_of(size.sets, size.every_s)
+        scheme = scheme_of(size.sets, size.every_s, funded=size.funded)
         made = streams(scheme, payments=size.payments, seed=seed, mix=size.mix, today=DAY)
         scales = {name: asset.spec.scale for name, asset in scheme.assets.items()}
         directory = {name: number for number, name in enumerate(size.sets)}
@@ -170,6 +179,8 @@ class Town:
         """Topics, the directory, and the scheme's commands."""
         broker = self.simulation.broker
         members = self.scheme.members
+        size = self.size
+        opening = _opening(size.sets, size.every_s, funded=size.funded)
         for wanted in wanted_topics(_contract(), self.topics, members, len(self.directory), 3):
             partitions = 1 if wanted.partitions == 1 else len(self.directory)
             broker.create_topic(
@@ -180,7 +191,7 @@ class Town:
         for name, number in self.directory.items():
             entry = msgspec.json.encode(DirectoryEntry(netting_set=name, partition=number))
             broker.publish(self.topics.netting_sets, 0, name.encode(), entry)
-            for command in _opening(self.size.sets, self.size.every_s)[name]:
+            for command in opening[name]:
                 broker.publish(self.topics.commands, number, name.encode(), command)
                 self.commands += 1
 
@@ -201,7 +212,9 @@ class Town:
         self._heard = asyncio.Event()
         self._drawing = len(self.streams)
         shares = split(self.size.payments, len(self.streams))
-        producer = kafka.producer(settings.bootstrap, client="banks")
+        producer = kafka.producer(
+            settings.bootstrap, client="banks", request_timeout_ms=PATIENCE_MS
+        )
         async with kafka.started(producer), asyncio.TaskGroup() as group:
             group.create_task(self._listen(settings))
             chance = random.Random(self.size.payments)
@@ -256,7 +269,7 @@ class Town:
             for partition in partitions:
                 reader.seek(partition, 0)
             while True:
-                for partition, records in (await reader.getmany(timeout_ms=1_000)).items():
+                for partition, records in (await reader.getmany(timeout_ms=5_000)).items():
                     for record in records:
                         bank = partitions[partition]
                         message = self.listener.hear(bank, record.value or b"")
