@@ -226,18 +226,25 @@ async def discard(client: AIOKafkaProducer, timeout_s: float) -> None:
     aiokafka's stop() flushes first. Cancelled there, it leaves its sender behind, which would go on for ever with
     what nobody waits for, on new connections.
     """
+    unsent = client._message_accumulator
+    batches = {
+        *unsent._pending_batches,
+        *(one for all_ in unsent._batches.values() for one in all_),
+    }
     stop = asyncio.create_task(client.stop())
     await asyncio.wait([stop], timeout=timeout_s)
     if not stop.done():
         await _end(stop)
         await _end(client._sender.sender_task)
-        unsent = client._message_accumulator
         # What was to be sent again is not among the pending ones, from where its end removes it.
         unsent._pending_batches.update(one for queue in unsent._batches.values() for one in queue)
         unsent.fail_all(KafkaError("the producer was discarded"))
         await client.client.close()
     elif not stop.cancelled() and (error := stop.exception()) is not None:
         _log.debug("producer_discarded", error=repr(error))
+    for batch in batches:
+        if batch._drain_waiter.done():
+            batch._drain_waiter.exception()  # nobody waits for it: not to be logged as never retrieved
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:
@@ -287,6 +294,21 @@ async def transact(
         if (reason := _reason(producer, error)) is not error:
             raise reason from error
         raise
+
+
+async def abort_over(
+    producer: AIOKafkaProducer, partitions: Sequence[TopicPartition], timeout_s: float
+) -> None:
+    """A transaction that touches these partitions and is aborted: its markers end what was open there before under
+    the same producer id. Raises like `transact`."""
+    async with asyncio.timeout(timeout_s):
+        await producer.begin_transaction()
+        sent = [
+            await producer.send(topic, b"", key=b"aborted", partition=partition)
+            for topic, partition in partitions
+        ]
+        await asyncio.gather(*sent)
+        await producer.abort_transaction()
 
 
 def _reason(producer: AIOKafkaProducer, error: KafkaError) -> BaseException:

@@ -26,6 +26,7 @@ from msgspec.json import encode
 from clearing import __version__, failpoints, kafka
 from clearing.core.faults import Halt, HaltKind
 from clearing.engine import metrics
+from clearing.engine.hanging import WRITTEN, end_hanging
 from clearing.engine.machine import Machine
 from clearing.engine.ownership import Ownership
 from clearing.engine.recovery import check_outcomes, last_transactions, recover
@@ -80,6 +81,8 @@ class Processor:
         self.snapshot_every_s = snapshot_every_s
         self.log = TopicPartition(topics.log, partition)
         self.journal = TopicPartition(topics.journal, partition)
+        self._written = [TopicPartition(getattr(topics, name), partition) for name in WRITTEN]
+        self._client = f"clearing-engine-{netting_set}"
         self._passed = passed
         self._sequence = 0
         self._snapshot = ""  # latest complete one
@@ -117,6 +120,7 @@ class Processor:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
+            await end_hanging(self.bootstrap, self._client, producer, self._written)
             async with self._reader(self.journal) as journal:
                 last = await last_transactions(journal, self.journal)
                 await check_outcomes(
@@ -154,7 +158,7 @@ class Processor:
         end: what is open then is for the successor's fencing to abort."""
         producer = kafka.producer(
             self.bootstrap,
-            client=f"clearing-engine-{self.netting_set}",
+            client=self._client,
             transactional_id=self.topics.transactional_id(self.netting_set),
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         )
@@ -170,7 +174,7 @@ class Processor:
 
     @asynccontextmanager
     async def _reader(self, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
-        reader = kafka.consumer(self.bootstrap, client=f"clearing-engine-{self.netting_set}")
+        reader = kafka.consumer(self.bootstrap, client=self._client)
         async with kafka.started(reader):
             reader.assign([partition])
             yield reader
