@@ -144,7 +144,7 @@ class Banks:
                 reader.seek(partition, end)
             started.set()
             while True:
-                records = await reader.getmany(timeout_ms=POLL_MS, max_records=50)
+                records = await reader.getmany(timeout_ms=POLL_MS, max_records=500)
                 for partition, of in records.items():
                     for record in of:
                         self._hear(partitions[partition], record.value or b"")

@@ -90,7 +90,7 @@ class Watch:
             await _seek_to_end(reader, followed)
             started.set()
             while True:
-                batches = await reader.getmany(timeout_ms=POLL_MS, max_records=200)
+                batches = await reader.getmany(timeout_ms=POLL_MS, max_records=500)
                 for partition, records in batches.items():
                     for record in records:
                         self.take(partition.topic, partition.partition, record)
