@@ -1,6 +1,7 @@
 """The proxies, with a real broker behind them: what a client sees of each fault, and what the broker has done."""
 
 import asyncio
+import gc
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -336,6 +337,8 @@ async def test_a_discarded_producer_is_quiet(
     ]
     await asyncio.sleep(0.3)
     assert not any(rule.hits for rule in asked)
+    del sent, producer
+    gc.collect()
     assert not [record for record in caplog.records if record.name == "asyncio"]
     left = {str(task.get_coro()) for task in asyncio.all_tasks() - before}
     assert not [name for name in left if "Sender." in name or "AIOKafkaProducer." in name], left
