@@ -144,19 +144,4 @@ EDGES: tuple[Mutant, ...] = (
             "kill_at_point service=dispatch point=dispatch.committed",
         ),
     ),
-    Mutant(
-        "numbers statuses from where it begins, not from their log record",
-        "clearing.dispatch.lane",
-        (
-            (
-                ("                start = start if before is None else before + 1\n"),
-                ("                start = committed\n"),
-            ),
-        ),
-        (
-            "request_delayed target=dispatch-1 api=Produce delay_s=0.4",
-            "request_delayed target=dispatch-1 api=Produce delay_s=2",
-            "kill_at_point service=dispatch point=dispatch.committed",
-        ),
-    ),
 )
