@@ -120,15 +120,14 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.processor",
         (
             (
+                "reader = kafka.consumer(self.bootstrap, client=self._client)",
                 (
-                    'reader = kafka.consumer(self.bootstrap, client=f"clearing-engine-{self.netting_set}")'
-                ),
-                (
-                    'reader = kafka.consumer(self.bootstrap, client="x", isolation_level="read_uncommitted")'
+                    "reader = kafka.consumer(\n"
+                    "            self.bootstrap, client=self._client, isolation_level='read_uncommitted')"
                 ),
             ),
         ),
-        ("kill_at_point", "second_engine", "freeze"),
+        ("kill_at_point service=engine point=transact.acknowledged", "second_engine", "freeze"),
     ),
     Mutant(
         "goes on behind the journal's place",
