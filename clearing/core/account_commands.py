@@ -21,7 +21,7 @@ from clearing.core.commands import (
 from clearing.core.money import MAX_AMOUNT, MAX_DIGITS, MAX_UNSETTLED, parse, show
 from clearing.core.outputs import Entry, LedgerAccount, Outputs
 from clearing.core.state import Asset, NettingSet, Valuation
-from clearing.core.value import UNIT_SCALE, value_units
+from clearing.core.value import MAX_PRICE, UNIT_SCALE, value_units
 from clearing.core.windows import send
 
 FUNDING_ACCOUNT = "$FUNDING"  # the ledger's counter account; no participant can have this name
@@ -247,9 +247,10 @@ def set_valuation(
     if asset is None:
         return f"asset {command.asset} is not registered"
     price, scale = value_units(command.price), asset.spec.scale
-    if price is None or not 0 <= command.haircut_bp <= 10_000:
+    if price is None or price > MAX_PRICE or not 0 <= command.haircut_bp <= 10_000:
         return (
-            f"price is an amount >= 0 with at most {UNIT_SCALE} decimals, haircut_bp within 0-10000"
+            f"price is an amount >= 0 with at most {UNIT_SCALE} decimals, at most "
+            f"{show(MAX_PRICE, UNIT_SCALE)}, haircut_bp within 0-10000"
         )
     limit = -1 if command.short_limit is None else _limit(command.short_limit, scale)
     if limit is None:

@@ -16,6 +16,7 @@ from clearing.core.state import Accounts, Asset, Counters, NettingSet, Participa
 from clearing.core.waiting import Link, Proposal, Request, Returned, Waiting
 
 FORMAT = 2
+_MAX_INT = (1 << 63) - 1
 
 Column = I32 | I64 | U8 | U64 | Bool
 
@@ -39,7 +40,7 @@ class _Header(msgspec.Struct, kw_only=True):
     returned: dict[str, Returned]
     pairs: list[tuple[int, int, BisModel]]
     bilateral: list[tuple[Pair, int, int]]  # pair, limit, used
-    short_limits: dict[int, int]
+    short_limits: dict[int, int | str]  # a number that msgpack has no room for as a string
     proposals: dict[str, Proposal]
     members: list[tuple[int, int]]  # (asset, window), the columns of each come last
     generations: list[int]
@@ -78,7 +79,9 @@ def dump(state: NettingSet) -> list[bytes]:
         returned=state.returned,
         pairs=[(*pair, model) for pair, model in state.pairs.items()],
         bilateral=state.bilateral.tracked(),
-        short_limits=state.short_limits,
+        short_limits={
+            p: units if units <= _MAX_INT else str(units) for p, units in state.short_limits.items()
+        },
         proposals=state.proposals,
         members=list(state.members),
         generations=[generation.day for generation in state.ids.generations],
@@ -118,7 +121,7 @@ def load(data: memoryview, seed: int) -> NettingSet:
         returned=header.returned,
         pairs={(a, b): model for a, b, model in header.pairs},
         bilateral=BilateralLimits(header.bilateral),
-        short_limits=header.short_limits,
+        short_limits={p: int(units) for p, units in header.short_limits.items()},
         proposals=header.proposals,
         status=status,
         scale=scale,

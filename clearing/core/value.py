@@ -16,6 +16,7 @@ from clearing.core.money import parse
 from clearing.core.state import ANY_DEBIT, NettingSet, Valuation
 
 UNIT_SCALE = 9  # decimals of prices and limits in the scheme's unit of account
+MAX_PRICE = (1 << 63) - 1  # of one whole unit; what a snapshot has room for
 _WHOLE_BP = 10_000
 
 

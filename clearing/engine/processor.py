@@ -241,7 +241,7 @@ class Processor:
             try:
                 path = await asyncio.to_thread(self.store.write_halted, name, machine.dump())
                 _log.error("state_kept", netting_set=self.netting_set, path=str(path))
-            except OSError as fault:  # the halt counts, not its dump
+            except Exception as fault:  # the halt counts, not its dump
                 _log.error("no_state_dump", netting_set=self.netting_set, error=repr(fault))
             raise halt from error
 
@@ -284,7 +284,12 @@ class Processor:
         if not due or self._writing is not None:
             return
         self._snapshot_at = (time.monotonic(), machine.records)
-        name, chunks = snapshot_name(machine), machine.dump()
+        name = snapshot_name(machine)
+        try:
+            chunks = machine.dump()
+        except Exception as error:  # clearing goes on without: a snapshot only shortens a restart
+            _log.error("snapshot_failed", netting_set=self.netting_set, error=repr(error))
+            return
 
         async def write() -> str:
             await asyncio.to_thread(self.store.write, name, chunks)

@@ -189,6 +189,7 @@ REFUSALS: list[tuple[ControlMessage, str]] = [
     (valuation(asset="XYZ"), NOT_REGISTERED),
     (valuation(price="-1"), "price is an amount >= 0 with at most 9 decimals"),
     (valuation(price="0.0000000001"), "with at most 9 decimals"),
+    (valuation(price="9223372036.854775808"), "at most 9223372036.854775807"),
     (valuation(haircut_bp=-1), "haircut_bp within 0-10000"),
     (valuation(haircut_bp=10_001), "haircut_bp within 0-10000"),
     (valuation(short_limit="-1"), "short_limit is one of the amounts >= 0"),

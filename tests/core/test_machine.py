@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearing.core.commands import Command, Fund
+from clearing.core.commands import Command, Fund, SetShortLimit, SetValuation
 from clearing.core.inputs import Links, References
 from clearing.core.outputs import Outcomes, Outputs
 from clearing.core.reasons import Code
@@ -261,6 +261,21 @@ def test_any_bytes_are_read_or_unreadable(value: bytes, key: bytes) -> None:
         return
     assert key == control.KEY
     assert record.payments is None
+
+
+def test_the_largest_limits_and_prices_survive_a_snapshot() -> None:  # R10
+    """In the unit of account with nine decimals: more than msgpack's integers hold."""
+    machine, log = Machine("hk"), Log()
+    largest = "9999999999999999999.999999999"
+    asked = [
+        SetShortLimit(id="l", by="op", participant=ALPHA, limit=largest),
+        SetValuation(id="v", by="op", asset="HKD", price="9223372036.854775807", haircut_bp=0),
+    ]
+    machine.apply(*packed(log.control(*opening(), *asked)), 0, NOON_MS)
+    assert max(machine.state.short_limits.values()) == 10**28 - 1
+    again = Machine.load(memoryview(b"".join(machine.dump())))
+    assert again.state.short_limits == machine.state.short_limits
+    assert again.dump() == machine.dump()
 
 
 # --- what travels ------------------------------------------------------------------------------------------------
