@@ -92,6 +92,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
         "X-foreign-writer",
         "X-wrong-value",
     ),
+    "only the engine wrote its outputs": ("X-foreign-writer", "duplicate", "G0"),
     "offsets never go back": ("nonmonotonic-poll", "inconsistent-offsets"),
     "a second reading gives the same": ("inconsistent-offsets", "poll-skip", "lost-write"),
     "nothing aborted was used": ("G1a",),

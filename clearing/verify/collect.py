@@ -177,9 +177,11 @@ class Collector:
         self.marks: dict[TopicPartition, int] = {}
         self._log_mark = 0
         self._shelf = Shelf()
+        self._names: set[str] = set()
 
     async def mark(self, all_topics: set[str]) -> None:
         """Remember how far the sources and the log go now: everything before must be accounted for."""
+        self._names = all_topics
         owned = [name for name in sorted(all_topics) if self._feeds(name)]
         sources = [TopicPartition(name, 0) for name in owned]
         sources += [
@@ -190,6 +192,12 @@ class Collector:
         self.marks = {source: end for source, (_, end) in ends.items()}
         log = self._at(self.topics.log)
         self._log_mark = (await self.reader.bounds([log]))[log][1]
+
+    def _is_source(self, at: TopicPartition) -> bool:
+        """Whether records of this partition may stand in this netting set's log."""
+        if at.topic in (self.topics.commands, self.topics.confirmations):
+            return at.partition == self.partition
+        return at.partition == 0 and self._feeds(at.topic) and at.topic in self._names
 
     def _feeds(self, topic: str) -> bool:
         parsed = self.topics.parse_payments(topic)
@@ -234,7 +242,7 @@ class Collector:
         """Records of an output topic, decoded; what is none of the engine's is noted."""
         async for records in self.reader.chunks(self._at(getattr(self.topics, topic))):
             for record in records:
-                said.digests.add(topic, record.key, record.value)
+                said.digests.add(topic, record.key, record.value, record.offset)
                 try:
                     decoded = decode(record)
                 except (ValueError, KeyError, TypeError) as error:
@@ -246,17 +254,18 @@ class Collector:
         async for records in self.reader.chunks(self._at(self.topics.journal)):
             for record in records:
                 try:
-                    self._journal(said, record.key, record.value or b"")
+                    self._journal(said, record)
                 except ValueError as error:
                     said.unreadable.append(f"journal offset {record.offset}: {error}")
 
-    def _journal(self, said: Said, key: bytes | None, value: bytes) -> None:
+    def _journal(self, said: Said, record: RawRecord) -> None:
+        key, value = record.key, record.value or b""
         if key == TRANSACTION_KEY:
             transaction = decode_transaction(value)
             said.transactions.append(transaction)
             said.journal.transaction(transaction)
             return
-        said.digests.add("journal", key, value)
+        said.digests.add("journal", key, value, record.offset)
         event = decode_event(value)
         said.journal.event(event)
         match event:
@@ -310,7 +319,13 @@ class Collector:
         self, table: LogTable, rows: Rows
     ) -> tuple[list[SourceComparison], list[ControlComparison]]:
         """Every source of this netting set against the log, also those that only the log knows."""
-        sources = {*self.marks, *(TopicPartition(*source) for source in table.covered)}
+        named = {TopicPartition(*source) for source in table.covered}
+        foreign = {source for source in named if not self._is_source(source)}
+        for topic, partition in sorted(foreign):
+            table.gaps.append(
+                f"the log names {topic}-{partition} as a source, which is no source of this netting set"
+            )
+        sources = {*self.marks, *named} - foreign
         payments: list[SourceComparison] = []
         control: list[ControlComparison] = []
         done = 0

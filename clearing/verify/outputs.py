@@ -6,6 +6,7 @@ last of each key must be the same.
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import get_args
@@ -35,6 +36,7 @@ class TopicDigests:
     """One partition of an output topic: the digests of its records in order, and the last one of each key."""
 
     all: bytearray = field(default_factory=bytearray)
+    offsets: "array[int]" = field(default_factory=lambda: array("q"))  # of what stands in a topic
     last: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
 
     def __len__(self) -> int:
@@ -48,9 +50,13 @@ class TopicDigests:
     def column(self) -> np.ndarray:
         return np.frombuffer(bytes(self.all), np.uint64).reshape(-1, 2)
 
-    def add(self, key: bytes | None, value: bytes | None, *, compacted: bool) -> None:
+    def add(
+        self, key: bytes | None, value: bytes | None, offset: int | None, *, compacted: bool
+    ) -> None:
         one = digest(key, value)
         self.all += one
+        if offset is not None:
+            self.offsets.append(offset)
         if compacted:
             self.last[key or b""] = one
 
@@ -68,8 +74,15 @@ class OutputDigests:
         self.marked: dict[OutputTopic, int] | None = None
         self._last_at_mark: dict[OutputTopic, dict[bytes, bytes]] = {}
 
-    def add(self, topic: OutputTopic, key: bytes | None, value: bytes | None) -> None:
-        self.topics[topic].add(key, value, compacted=topic in COMPACTED)
+    def add(
+        self,
+        topic: OutputTopic,
+        key: bytes | None,
+        value: bytes | None,
+        offset: int | None = None,
+    ) -> None:
+        """offset: where it stands, of a record that was read."""
+        self.topics[topic].add(key, value, offset, compacted=topic in COMPACTED)
 
     def extend(self, records: Iterable[OutputRecord]) -> None:
         for record in records:
@@ -156,3 +169,42 @@ def check_outputs(
         f"{compared:,} records of {len(TOPICS)} topics byte for byte, "
         f"the hash chain at {transactions:,} transactions",
     )
+
+
+def check_writer(netting_set: str, said: OutputDigests, made: OutputDigests, fault: str) -> Check:
+    """Nobody but the engine wrote to its topics: each record is one it makes, and there as often (R29, R31).
+
+    Whatever the order: that is what the replay holds. fault: why the replay could not be finished.
+    """
+    found = Findings()
+    if fault:
+        found.wait_for(
+            "the replay could not be finished, so that nobody knows what the engine makes"
+        )
+    for topic in TOPICS if not fault else ():
+        for place in _foreign(said.topics[topic].column(), made.topics[topic].column()).tolist():
+            offsets = said.topics[topic].offsets
+            where = f" offset {offsets[place]}" if place < len(offsets) else ""
+            found.add(f"{topic}{where}: the engine did not write this, or not so often")
+    records = sum(len(digests) for digests in said.topics.values())
+    return found.check(
+        "only the engine wrote its outputs",
+        "R29 R31",
+        netting_set,
+        f"{records:,} records of {len(TOPICS)} topics, each as often as the engine makes it",
+    )
+
+
+def _foreign(has: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Places of records that are made less often than they stand there."""
+    if len(has) <= len(wanted) and np.array_equal(has, wanted[: len(has)]):
+        return np.empty(0, np.int64)
+    made, counts = np.unique(wanted, axis=0, return_counts=True)
+    left = {words.tobytes(): int(n) for words, n in zip(made, counts.tolist(), strict=True)}
+    foreign: list[int] = []
+    for place, words in enumerate(has):
+        key = words.tobytes()
+        left[key] = left.get(key, 0) - 1
+        if left[key] < 0:
+            foreign.append(place)
+    return np.array(foreign, np.int64)

@@ -30,7 +30,7 @@ from clearing.verify.instructions import check_instructions
 from clearing.verify.ledger import BooksToRead, LedgerComparison, PostgresBooks
 from clearing.verify.limits import check_limits
 from clearing.verify.links import check_links, joint_windows
-from clearing.verify.outputs import check_outputs
+from clearing.verify.outputs import check_outputs, check_writer
 from clearing.verify.positions import check_positions, standings_of
 from clearing.verify.report import Check, Findings, Flow, Report
 from clearing.verify.rereads import Rereads
@@ -266,6 +266,7 @@ async def _verify_netting_set(
         said.journal.check(facts.netting_set),
         *check_rows(facts, found_flows, len(payments)),
         *check_rules(facts),
+        check_writer(facts.netting_set, said.digests, logged.made, logged.fault),
         check_outputs(
             facts.netting_set,
             said.digests,

@@ -277,7 +277,7 @@ async def test_a_window_is_closed_settled_and_proved(clearing: Installation) -> 
     net = [b for b in batches.lines if b["type"] == "settlement_batch" and b["kind"] == "net"]
     assert [(b["payments"], b["gross"]) for b in net] == [(3, "175.50")]
     table = await clearing("verify")
-    assert "Everything holds. 30 claims" in table.out
+    assert "Everything holds. 31 claims" in table.out
     assert table.code == ExitCode.OK
 
 

@@ -45,6 +45,7 @@ from tests.verify.forge import (
     SOURCES,
     STATUS_ORDER,
     WINDOWS,
+    WRITER,
     ZERO,
     change_batch,
     change_event,
@@ -263,6 +264,17 @@ def _write_from_outside(world: World) -> None:
     world.add(world.topics.settlements, last.key, last.value, last.timestamp)
 
 
+def _say_something_else(world: World) -> None:
+    change_outcome(world, lambda codes: codes == _code("NET_DEBIT_CAP"), _code("LIQUIDITY"))
+
+
+def _write_twice(world: World) -> None:
+    """What a hanging transaction leaves if the next owner does not know of it."""
+    records = world.records(world.topics.outcomes)
+    place = first(records, OUTCOMES_KEY)
+    world.add(world.topics.outcomes, records[place].key, records[place].value, START_MS)
+
+
 def _overdraw(world: World) -> None:
     change_outcome(world, lambda codes: codes == _code("NET_DEBIT_CAP"), 0)
 
@@ -318,6 +330,8 @@ FORGERIES = (
     Forgery("bank", "a balance is one unit more", _create_money, BALANCES),
     Forgery("bank", "a batch does not sum to zero", _unbalance_a_batch, ZERO),
     Forgery("X-foreign-writer", "a batch again, by somebody else", _write_from_outside, CHAIN),
+    Forgery("X-foreign-writer", "an outcome that no replay makes", _say_something_else, WRITER),
+    Forgery("duplicate", "outcomes of one log record stand there twice", _write_twice, WRITER),
     Forgery("X-wrong-value", "a batch counts one payment more", _move_between_banks, MEMBERS),
     Forgery("X-rule", "accepted beyond its cap", _overdraw, LIMITS),
 )

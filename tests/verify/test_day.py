@@ -9,7 +9,7 @@ async def test_a_sound_day_holds(world: World) -> None:
     report = await world.verify()
     assert [(c.name, c.differences, c.pending) for c in report.checks if c.verdict != "ok"] == []
     assert report.ok
-    assert len({check.name for check in report.checks}) == len(report.checks) == 29
+    assert len({check.name for check in report.checks}) == len(report.checks) == 30
     totals = {
         name: sum(getattr(flow, name) for flow in report.flows)
         for name in ("entered", "accepted", "refused", "rejected", "repeated")
