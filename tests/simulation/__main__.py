@@ -1,6 +1,7 @@
 """`python -m tests.simulation`: one seed with its trace, many with a summary, or the shortest list of faults."""
 
 import os
+import signal
 import sys
 import time
 from typing import Annotated
@@ -165,4 +166,5 @@ def hash_as_always() -> None:
 
 if __name__ == "__main__":
     hash_as_always()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.exit(app())
