@@ -1,7 +1,8 @@
 """What every test shares: the order of the run, hypothesis' profiles, and real servers for who asks.
 
 One Kafka and one PostgreSQL (for each worker of `make test`), started when the first test asks, on the one event
-loop that every test of a session shares. A test that stops or kills a server starts its own (tests/dev shows how); these are everybody's.
+loop that every test of a session shares. A test that stops or kills a server starts its own (tests/dev shows
+how); these are everybody's.
 """
 
 import itertools

@@ -96,8 +96,10 @@ def close_windows(state: NettingSet, assets: list[int], offset: int, out: Output
 
 
 def close_immediate_windows(state: NettingSet, offset: int, out: Outputs) -> bool:
-    """R6: what is settled at once is settled with the log record that accepted it. No cut-off for the queue; whether
-    a payment ended that was for one of these windows alone, which may have kept others from leaving."""
+    """R6: what is settled at once is settled with the log record that accepted it: no cut-off for the queue.
+
+    True if a payment ended that was for one of these windows alone, which may have kept others from leaving.
+    """
     ended = False
     for a, asset in enumerate(state.assets):
         if asset.is_immediate and asset.window.payments:

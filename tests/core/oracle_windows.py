@@ -130,7 +130,9 @@ def _at_cutoff(books: Books, name: str) -> None:
 def _close(books: Books, names: list[str]) -> None:
     for name in names:  # R17
         for payment in list(books.waiting):
-            asked = payment.asset == name and payment.asked_window == books.assets[name].window.number
+            asked = (
+                payment.asset == name and payment.asked_window == books.assets[name].window.number
+            )
             if asked and payment in books.waiting:
                 end(books, payment, Code.CUTOFF)
     together: list[ClosedWindow] = []
