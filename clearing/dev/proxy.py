@@ -221,7 +221,9 @@ class TcpProxy:
         while view and not connection.is_silent:
             rate, changed = self._rate(connection), self._changed
             part = len(view) if rate is None else min(rate, max(1, rate // 10))
-            if to.is_closing():  # uvloop's transports, unlike asyncio's, do not take what nobody will get
+            if (
+                to.is_closing()
+            ):  # uvloop's transports, unlike asyncio's, do not take what nobody will get
                 raise ConnectionResetError("this connection has been reset")
             to.write(view[:part])
             await to.drain()
