@@ -56,7 +56,8 @@ class Run:
         nets = Counter({(A, "HKD"): -500, (B, "HKD"): 500})
         outcomes = Counter(accepted=2, refused=1, repeated=1)
         self.plan = Tally(4, 4, outcomes, Counter(CNOR=1), Counter(HKD=500), nets)
-        self.progress = Progress(outcomes=Counter(outcomes), batches={"b1": batch()})
+        self.progress = Progress(outcomes=Counter(outcomes))
+        self.settle(batch())
         self.told = Told(
             rows=4, accepted=2, repeated=1, receipts=2, reasons=Counter(CNOR=1), nets=Counter(nets)
         )
@@ -68,6 +69,12 @@ class Run:
             "entered": 4,
         }
         self.value = "5.00"
+
+    def settle(self, *batches: SettlementBatch) -> None:
+        """These batches and no others."""
+        self.progress = Progress(outcomes=self.progress.outcomes)
+        for each in batches:
+            self.progress.add_batch(each)
 
     def differences(self) -> list[str]:
         flow = Flow(
@@ -95,8 +102,8 @@ def test_as_planned_says_nothing() -> None:
         (lambda run: run.flow.update(rejected=1), "rejected, by the verification"),
         (lambda run: run.flow.update(entered=5), "messages entered"),
         (lambda run: setattr(run, "value", "5.01"), "value accepted in HKD"),
-        (lambda run: run.progress.batches.update(b1=batch("5.01")), "by the batches"),
-        (lambda run: run.progress.batches.clear(), "by the batches"),
+        (lambda run: run.settle(batch("5.01")), "by the batches"),
+        (lambda run: run.settle(), "by the batches"),
         (lambda run: setattr(run.told, "accepted", 3), "told as accepted"),
         (lambda run: setattr(run.told, "receipts", 1), "told as received"),
         (lambda run: setattr(run.told, "repeated", 0), "told as repeated"),
@@ -106,7 +113,7 @@ def test_as_planned_says_nothing() -> None:
         (lambda run: run.told.instructions.update(PDCR=1), "instructions told as requested"),
         (lambda run: run.progress.outcomes.update(queued=1), "queued, by the outcomes"),
         (lambda run: run.flow.update(cancelled=1), "cancelled, by the verification"),
-        (lambda run: run.progress.refused_batches.update(b1="short"), "by the batches"),
+        (lambda run: run.progress.confirm("b1", "short"), "by the batches"),
         (lambda run: run.told.nets.update({(A, "HKD"): 1}), "as told"),
     ],
 )
@@ -132,7 +139,7 @@ def test_what_the_scheme_itself_pays_is_told_to_nobody() -> None:  # R25
     run = Run()
     run.plan.nets.update({("$POOL", "HKD"): -700, (B, "HKD"): 700})
     bears = [Entry(B, "7.00", "0.00", "7.00", 0, 0), Entry("$POOL", "-7.00", "7.00", "0.00", 0, 0)]
-    run.progress.batches["b2"] = msgspec.structs.replace(batch(), id="b2", entries=bears)
+    run.progress.add_batch(msgspec.structs.replace(batch(), id="b2", entries=bears))
     run.told.nets[B, "HKD"] += 700
     assert run.differences() == []
 

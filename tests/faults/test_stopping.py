@@ -28,9 +28,11 @@ async def test_whoever_stops_a_reader_of_a_broker_that_is_away_is_not_cancelled_
             async with kafka.started(kafka.producer(broker.bootstrap)) as producer:
                 await producer.send_and_wait("log", b"one")
             assert await reader.getmany(partition, timeout_ms=10_000)
-            reader._fetcher._retry_backoff = 60.0
+            fetcher = reader._fetcher
+            assert fetcher is not None
+            fetcher._retry_backoff = 60.0
             await proxy.cut()
-            waiting = reader._fetcher._pending_tasks
+            waiting = fetcher._pending_tasks
             await until(
                 lambda: any(_waits_to_be_tried_again(task) for task in waiting), "a fetch to fail"
             )

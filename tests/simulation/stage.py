@@ -208,7 +208,10 @@ class Stage:
         return True
 
     def later(self, delay_s: float, act: Callable[[], object]) -> None:
-        self.simulation.call_at(self.simulation.now_s + delay_s, lambda: act() and None)
+        def call() -> None:
+            act()
+
+        self.simulation.call_at(self.simulation.now_s + delay_s, call)
 
     def until(self, condition: Callable[[], bool], within_s: float, every_s: float) -> bool:
         """Run until it holds; looked at only every so often: it costs more than a step of the loop."""
