@@ -40,7 +40,7 @@ class Column:
             values = np.frombuffer(self._buffer, self.dtype)
         else:
             _write_all(self._file, self._buffer)
-            values = np.asarray(np.memmap(self._file, self.dtype, "r+"))  # pyright: ignore[reportArgumentType, reportCallIssue]
+            values = np.asarray(np.memmap(self._file, self.dtype, "r+"))
         return values.reshape(-1, self._width) if self._width else values
 
 

@@ -21,6 +21,20 @@ from clearing.verify.tables import LogTable, Rows
 NEVER = np.int64(-1)
 
 
+_COLUMNS = (
+    "offset",
+    "row",
+    "resolution",
+    "asset",
+    "window",
+    "debtor",
+    "creditor",
+    "units",
+    "id",
+    "gone_at",
+)
+
+
 @dataclass(slots=True)
 class Members:
     """n of the members, in canonical order. Names are numbers of LogTable's; units: minor units of the asset.
@@ -54,23 +68,7 @@ class Members:
 
     def only(self, at: I64 | Bool) -> "Members":
         """Some of them."""
-        return Members(
-            *(
-                column[at]
-                for column in (
-                    self.offset,
-                    self.row,
-                    self.resolution,
-                    self.asset,
-                    self.window,
-                    self.debtor,
-                    self.creditor,
-                    self.units,
-                    self.id,
-                    self.gone_at,
-                )
-            )
-        )
+        return Members(**{name: getattr(self, name)[at] for name in _COLUMNS})
 
 
 class AllMembers:
@@ -199,20 +197,8 @@ def _found(place: I64, known: I64, values: I64) -> I64:
 
 def columns_of(pieces: list[Members]) -> Members:
     """Several stretches as one."""
-    names = (
-        "offset",
-        "row",
-        "resolution",
-        "asset",
-        "window",
-        "debtor",
-        "creditor",
-        "units",
-        "id",
-        "gone_at",
-    )
     return Members(
-        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names}
+        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in _COLUMNS}
     )
 
 

@@ -199,7 +199,7 @@ class _WindowCheck:
     def _check_first(self, firsts: list[SettlementBatch]) -> list[Part]:
         """The first version of each part; what it has to be."""
         first, members = firsts[0], self.members
-        begun, ended = members.offset_of(self.at[[0, -1]]).tolist()
+        begun, ended = (int(at) for at in members.offset_of(self.at[[0, -1]]))
         closed_at = self.journal.sent_at.get(first.id, ended)
         specs = self.specs.between(first.asset, begun, closed_at)
         model = model_shown(first)

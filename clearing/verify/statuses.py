@@ -189,13 +189,13 @@ def check_statuses(
         found.wait_for(f"dispatch is behind for {behind} of {len(wanted)} banks")
     statuses = sum(_number(bank, is_status=True) for bank in told.values())
     others = sum(_number(bank, is_status=False) for bank in told.values())
-    finals = sum(len(bank.finals) for bank in told.values())
+    ended = sum(len(bank.finals) for bank in told.values())
     repeated = sum(tally.repeated for tally in tallies)
     return found.check(
         "banks were told the truth",
         "R23 R41",
         "status topics",
-        f"{statuses:,} statuses, {others:,} receipts and messages of others and {finals:,} final notices of "
+        f"{statuses:,} statuses, {others:,} receipts and messages of others and {ended:,} final notices of "
         f"{len(told):,} banks, by count and value; {repeated:,} records stood there twice",
     )
 

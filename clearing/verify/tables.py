@@ -378,7 +378,7 @@ class LogTable:
             filled.append(found)
         return filled.done()
 
-    def labels(self, rows: Rows, chosen: I64 | Bool | slice) -> tuple[I64, list[str]]:
+    def labels(self, rows: Rows, chosen: I64 | I32 | Bool | slice) -> tuple[I64, list[str]]:
         """What the rows are counted under, as numbers, and their names: the asset, or INSTRUCTIONS."""
         instruction = rows.instructions[chosen]
         label = np.where(instruction, len(self.assets.names), rows.asset[chosen]).astype(np.int64)
