@@ -269,7 +269,7 @@ async def test_a_window_is_closed_settled_and_proved(clearing: Installation) -> 
     verified = await clearing("verify", "--wait", "--json")
     report = verified.data
     assert [c for c in report["checks"] if c["verdict"] != "ok"] == []
-    assert (verified.code, report["ok"], len(report["checks"])) == (ExitCode.OK, True, 23)
+    assert (verified.code, report["ok"], len(report["checks"])) == (ExitCode.OK, True, 31)
     flow = next(flow for flow in report["flows"] if flow["asset"] == "HKD")
     assert (flow["accepted"], flow["refused"], flow["accepted_value"]) == (3, 2, "175.5")
     assert sum(flow["rejected"] for flow in report["flows"]) == 1
