@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock jars bench clean .venv
+.PHONY: help demo test chaos check fmt lock jars bench clean .venv
 
 help: ## what you can do here
 	@printf '\n  make TARGET\n\n'
@@ -19,6 +19,9 @@ demo: $(READY) ## Kafka, PostgreSQL, eight banks, failures, settlement, proof: a
 
 test: $(READY) ## every test, the pure ones first; the real Kafka and PostgreSQL come up by themselves
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+chaos: $(READY) ## every fault on real processes, many times; writes ops/proof/faults.md (ARGS="--rounds 5")
+	$(BIN)/python -m loadtests.chaos $(ARGS)
 
 check: $(READY) ## format, lint, types, and which module may import which
 	$(BIN)/ruff format --check .
