@@ -108,7 +108,7 @@ def _drain(stage: Stage) -> str:
     def settled() -> bool:
         stage.onlooker.look()
         return (
-            told.finals >= progress.finals
+            len(progress.commands) == town.commands
             and not told.waiting
             and progress.all_settled
             and told.finals >= progress.finals

@@ -97,9 +97,9 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw_size(chance: random.Random) -> Size:
-    sets = chance.choice([("east",), ("east",), ("west",), ("east", "west")])
+    sets = chance.choice([("east",), ("east",), ("west",), ("west",), ("east", "west")])
     return Size(
-        payments=chance.randint(30, 60 if len(sets) == 1 else 90),
+        payments=chance.randint(30, 45 if len(sets) == 1 else 80),
         sets=sets,
         every_s=chance.choice([0, 0, 3, 5]),
         funded=chance.random() < 0.3,
@@ -155,7 +155,7 @@ class Town:
     listener: Listener
     watch: Watch
     rows: int = 0  # published and acknowledged
-    commands: int = 0  # that make the netting sets what they are
+    commands: int = 0  # published by the operator
     done: bool = False  # nobody has anything to say any more
     _drawing: int = 0
     _heard: asyncio.Event | None = None
@@ -163,7 +163,8 @@ class Town:
     @classmethod
     def build(cls, simulation: Simulation, size: Size, seed: int) -> "Town":
         scheme = scheme_of(size.sets, size.every_s, funded=size.funded)
-        made = streams(scheme, payments=size.payments, seed=seed, mix=size.mix, today=DAY)
+        # As if there were to be more: chance spreads widely over so few.
+        made = streams(scheme, payments=3 * size.payments, seed=seed, mix=size.mix, today=DAY)
         scales = {name: asset.spec.scale for name, asset in scheme.assets.items()}
         directory = {name: number for number, name in enumerate(size.sets)}
         watch = Watch("", Topics(), sorted(directory.values()), scales)
@@ -200,6 +201,7 @@ class Town:
         for name, number in self.directory.items():
             command = msgspec.json.encode(CloseWindow(id=f"close-{name}", by=OPERATOR))
             self.simulation.broker.publish(self.topics.commands, number, name.encode(), command)
+            self.commands += 1
 
     def plan(self) -> Tally:
         whole = Tally()
