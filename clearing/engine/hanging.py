@@ -26,10 +26,11 @@ _log = structlog.get_logger()
 async def end_hanging(
     bootstrap: str, client: str, producer: AIOKafkaProducer, partitions: Sequence[TopicPartition]
 ) -> None:
-    """Let nothing be open in these partitions, which only we write.
+    """Let nothing be open in these partitions, which only we write; the journal is the last of them.
 
     The marker of a transaction that touches a partition and is aborted ends whatever is open there under our
-    producer id. Nobody has seen any of it: it is decided anew. Raises Halt if something stays open: it is not ours.
+    producer id. Nobody has seen any of it: it is decided anew. Raises Halt if something stays open, for it is not
+    ours; and if the journal has no part in it, for then a part of a transaction would be lost that it counts.
     """
     hanging = await _hanging(bootstrap, client, partitions)
     if not hanging:
@@ -38,7 +39,8 @@ async def end_hanging(
         "hanging_transaction",
         partitions=[f"{p.topic}-{p.partition} from {offset}" for p, offset in hanging.items()],
     )
-    await kafka.abort_over(producer, list(hanging), ABORT_TIMEOUT_S)
+    if partitions[-1] in hanging:
+        await kafka.abort_over(producer, list(hanging), ABORT_TIMEOUT_S)
     deadline = time.monotonic() + PATIENCE_S
     while hanging := await _hanging(bootstrap, client, partitions):
         if time.monotonic() > deadline:
@@ -46,7 +48,7 @@ async def end_hanging(
             raise Halt(
                 HaltKind.FOREIGN_WRITER,
                 f"a transaction that is not ours is open in {partition.topic}-{partition.partition} from offset "
-                f"{offset} on: readers stand still there",
+                f"{offset} on, or the rest of one of ours is: readers stand still there",
                 Place(*partition, offset),
             )
         await asyncio.sleep(POLL_S)

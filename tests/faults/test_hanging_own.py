@@ -3,7 +3,7 @@
 As Kafka 4.3.1 left one behind when it was stopped in order: complete for the coordinator, open in the partitions.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ async def bootstrap(tmp_path: Path) -> AsyncIterator[str]:
         async with kafka.administration(broker.bootstrap) as admin:
             compacted = {"cleanup.policy": "compact"}
             await admin.create_topics(
-                [NewTopic(topic, 3, 1, topic_configs=compacted) for topic in TOPICS]
+                [NewTopic(topic, 4, 1, topic_configs=compacted) for topic in TOPICS]
             )
         yield broker.bootstrap
 
@@ -41,13 +41,15 @@ def owner(bootstrap: str, name: str) -> AIOKafkaProducer:
     return kafka.producer(bootstrap, transactional_id=name)
 
 
-async def leave_hanging(bootstrap: str, name: str, number: int) -> None:
+async def leave_hanging(
+    bootstrap: str, name: str, number: int, topics: Sequence[str] = TOPICS
+) -> None:
     """Records of a transaction that no coordinator knows of."""
     producer = owner(bootstrap, name)
     await producer.start()
     await producer.begin_transaction()
     assert producer._txn_manager is not None
-    for topic, partition in of(number):
+    for topic, partition in of(number)[: len(topics)]:
         producer._txn_manager._txn_partitions.add(TopicPartition(topic, partition))
         await producer.send_and_wait(topic, b"hangs", b"key", partition)
     await kafka.discard(producer, 0.1)
@@ -66,6 +68,7 @@ async def test_nothing_is_recovered_over_a_transaction_that_hangs(
     monkeypatch.setattr(hanging, "PATIENCE_S", 0.5)
     await leave_hanging(bootstrap, "engine", 0)
     await leave_hanging(bootstrap, "stranger", 1)
+    await leave_hanging(bootstrap, "engine", 3, ["outcomes"])
     async with kafka.started(owner(bootstrap, "engine")) as successor:
         # Its own: fencing alone ends nothing, as the coordinator knows of nothing.
         assert await hanging._hanging(bootstrap, "test", of(0)) == dict.fromkeys(of(0), 0)
@@ -80,6 +83,11 @@ async def test_nothing_is_recovered_over_a_transaction_that_hangs(
             await hanging.end_hanging(bootstrap, "test", successor, of(1))
         assert raised.value.kind is HaltKind.FOREIGN_WRITER
 
+        # A part of one that the journal has no part in: aborted, it would be lost to all who trust the journal.
+        with pytest.raises(Halt, match="or the rest of one of ours is"):
+            await hanging.end_hanging(bootstrap, "test", successor, of(3))
+        assert set(await hanging._hanging(bootstrap, "test", of(3))) == {of(3)[0]}
+
         # Where nothing hangs nothing is written.
         await hanging.end_hanging(bootstrap, "test", successor, of(2))
         ends = await hanging._ends(bootstrap, "test", of(2), "read_uncommitted")
@@ -87,7 +95,7 @@ async def test_nothing_is_recovered_over_a_transaction_that_hangs(
     observed(
         "F8",
         "a transaction of the engine's own, or of a stranger, whose markers are missing",
-        2,
+        3,
         "its own ended by the next owner before it recovers, its records never seen and written again once; a "
-        "stranger's: halted, the place named",
+        "stranger's, or a part that the journal is not in: halted, the place named",
     )
