@@ -263,7 +263,9 @@ async def test_what_cannot_be_read_is_followed(clearing: Installation) -> None:
     assert (ended.data["topic"], ended.data["reason"]) == (topic, "XSYN")
 
 
-async def test_a_window_is_closed_settled_and_proved(clearing: Installation) -> None:  # R1, R30
+async def test_a_window_is_closed_settled_and_proved(
+    clearing: Installation, tmp_path: Path
+) -> None:  # R1, R30
     closed = await clearing("command", "close-window", "HKD")
     assert closed.code == ExitCode.OK
     verified = await clearing("verify", "--wait", "--json")
@@ -276,7 +278,12 @@ async def test_a_window_is_closed_settled_and_proved(clearing: Installation) -> 
     batches = await clearing("follow", "settlements", "--from-start", "--count", 10, "--json")
     net = [b for b in batches.lines if b["type"] == "settlement_batch" and b["kind"] == "net"]
     assert [(b["payments"], b["gross"]) for b in net] == [(3, "175.50")]
-    table = await clearing("verify")
+    path = tmp_path / "report.json"
+    table = await clearing("verify", "--report", path, "--max-mib-per-s", 100)
+    filed = json.loads(path.read_bytes())
+    assert (filed["ok"], filed["subject"]["netting_sets"]) == (True, ["hk"])
+    assert filed["subject"]["cluster_id"]
+    assert all(len(one["sha256"]) == 64 for one in filed["coverage"])
     assert "Everything holds. 31 claims" in table.out
     assert table.code == ExitCode.OK
 
@@ -384,5 +391,5 @@ async def test_a_forged_record_is_found(clearing: Installation) -> None:  # R29,
     ended = await clearing("verify", "--wait", "--json")
     assert (ended.code, ended.data["ok"]) == (ExitCode.FAILED, False)
     failed = {c["name"]: c["differences"] for c in ended.data["checks"] if c["verdict"] == "FAILED"}
-    assert failed.keys() == {"replay gives the same bytes"}
+    assert failed.keys() == {"replay gives the same bytes", "only the engine wrote its outputs"}
     assert any(text.startswith("rejected") for text in failed["replay gives the same bytes"])
