@@ -18,7 +18,7 @@ demo: $(READY) ## Kafka, PostgreSQL, eight banks, failures, settlement, proof: a
 	$(BIN)/clearing demo
 
 test: $(READY) ## every test, the pure ones first; the real Kafka and PostgreSQL come up by themselves
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY) ## every fault on real processes, many times; writes ops/proof/faults.md (ARGS="--rounds 5")
 	$(BIN)/python -m loadtests.chaos $(ARGS)

@@ -53,21 +53,9 @@ def _rank(item: pytest.Item) -> int:
     return LAST.index(folder) + 1 if folder in LAST else 0
 
 
-def _group(item: pytest.Item) -> str:
-    """Tests of a module run one after the other on one worker; so do all modules that share the installation."""
-    module = item.getparent(pytest.Module)
-    if module is not None and hasattr(module.obj, "NETTING_SET"):
-        return "installation"
-    return item.path.relative_to(TESTS).with_suffix("").as_posix()
-
-
-# Before pytest-xdist's own, which reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order by cost; the sort is stable, so that the order within a folder stays. Groups are for `make test`."""
+    """Order by cost; the sort is stable, so that the order within a folder stays."""
     items.sort(key=_rank)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 @pytest.fixture(autouse=True)
