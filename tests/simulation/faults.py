@@ -208,6 +208,7 @@ KINDS: Mapping[str, tuple[float, Draw]] = {
     "node_down": (0.7, _node),
     "coordinator_moved": (1, _of_service),
     "leader_moved": (1, _at),
+    "markers_lost": (0.7, _for_a_while(2)),
     "clock": (1, _clock),
     "snapshot_flipped": (0.7, _for_a_while(2)),
     "snapshot_truncated": (0.7, _for_a_while(2)),

@@ -1,24 +1,24 @@
 """Makes the faults of a plan happen on a stage, counts those that did, ends all of them when they are to stop."""
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 
 from clearing.config import Settings
 from clearing.engine.processor import Fenced, Processor
-from clearing.engine.snapshots import _DIGEST_BYTES as DIGEST_BYTES
-from clearing.engine.snapshots import _MAGIC as MAGIC
 from clearing.engine.snapshots import SnapshotStore
 from clearing.ledgers.ledger import Source
 from clearing.ledgers.postgres import open_ledger
 from clearing.ledgers.tenure import Tenure
+from tests.simulation.damage import damage
 from tests.simulation.faults import Fault, role_of
 from tests.simulation.ledger import Arm
 from tests.simulation.network import Rule
+from tests.simulation.partitions import Name
 from tests.simulation.processes import Process
 from tests.simulation.stage import Stage
 
 STORM_S = 0.7
+MARKERS_S = 0.05  # within which all markers of a transaction are written
 
 _RULES = {
     "request_lost": "lose_request",
@@ -179,6 +179,30 @@ class Injection:
             broker.move_leader(topic, 0)
         return True
 
+    def _lose_markers(self, fault: Fault) -> bool:
+        """The next transaction ends for its coordinator, not for its partitions: a broker was stopped (F8)."""
+        transactions = self._stage.simulation.broker.transactions
+        write, lost = transactions._mark, None
+
+        def lose(partition: Name, producer: int, epoch: int, commit: bool) -> None:
+            nonlocal lost
+            if lost is None and not self.over:
+                lost = producer, epoch, self._stage.simulation.now_s
+                self._hit(fault)
+                self._kill_all("engine", fault.for_s)
+            if lost is None or lost[:2] != (producer, epoch) or self._is_past(lost[2]):
+                write(partition, producer, epoch, commit)
+
+        transactions._mark = lose
+        return False
+
+    def _is_past(self, at_s: float) -> bool:
+        return self._stage.simulation.now_s > at_s + MARKERS_S
+
+    def _kill_all(self, role: str, down_s: float) -> None:
+        for name in [name for name in self._stage.services if role_of(name) == role]:
+            self._stage.kill(name, down_s)
+
     def _clock(self, fault: Fault) -> bool:
         process = self._process(fault.target)
         if process is None:
@@ -187,45 +211,15 @@ class Injection:
         self._stage.later(fault.for_s, lambda: setattr(process, "skew_s", 0.0))
         return True
 
-    def _snapshots(self, fault: Fault, damage: Callable[[bytes], bytes | None]) -> bool:
-        """All engines are down, and the newest snapshot is not what it was."""
-        stage = self._stage
-        files = sorted((stage.folder / "snapshots").glob("*/*.snapshot"))
-        if not files:
-            return False
-        for name in [name for name in stage.services if role_of(name) == "engine"]:
-            stage.kill(name, fault.for_s)
+    def _snapshots(self, fault: Fault) -> bool:
+        """All engines are down, and the newest snapshots are not what they were."""
+        files = sorted((self._stage.folder / "snapshots").glob("*/*.snapshot"))
+        if files:
+            self._kill_all("engine", fault.for_s)
         newest = {file.parent: file for file in files}
         for file in newest.values():
-            data = damage(file.read_bytes())
-            if data is None:
-                file.unlink()
-            else:
-                file.write_bytes(data)
-        return True
-
-    def _flip(self, fault: Fault) -> bool:
-        def flipped(data: bytes) -> bytes:
-            place = int(fault.for_s * 1e6) % len(data)
-            return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-
-        return self._snapshots(fault, flipped)
-
-    def _truncate(self, fault: Fault) -> bool:
-        return self._snapshots(fault, lambda data: data[: int(fault.for_s * 1e6) % len(data)])
-
-    def _remove(self, fault: Fault) -> bool:
-        return self._snapshots(fault, lambda _: None)
-
-    def _foreign(self, fault: Fault) -> bool:
-        """A whole snapshot of another history, under the name of ours."""
-
-        def of_another(data: bytes) -> bytes:
-            body = bytearray(data[:-DIGEST_BYTES])
-            body[len(MAGIC)] ^= 1  # the chain, with which a machine begins
-            return bytes(body) + hashlib.sha256(body).digest()
-
-        return self._snapshots(fault, of_another)
+            damage(fault.kind, file, int(fault.for_s * 1e6))
+        return bool(files)
 
     def _second_engine(self, fault: Fault) -> bool:
         """Somebody serves a netting set without being asked to, until he is fenced (F3)."""
@@ -288,11 +282,12 @@ _ACTS: dict[str, Callable[[Injection, Fault], bool]] = {
     "node_down": Injection._node,
     "coordinator_moved": Injection._coordinator,
     "leader_moved": Injection._leader,
+    "markers_lost": Injection._lose_markers,
     "clock": Injection._clock,
-    "snapshot_flipped": Injection._flip,
-    "snapshot_truncated": Injection._truncate,
-    "snapshot_removed": Injection._remove,
-    "snapshot_foreign": Injection._foreign,
+    "snapshot_flipped": Injection._snapshots,
+    "snapshot_truncated": Injection._snapshots,
+    "snapshot_removed": Injection._snapshots,
+    "snapshot_foreign": Injection._snapshots,
     "second_engine": Injection._second_engine,
     "second_sink": Injection._second_sink,
     "rebalance_storm": Injection._storm,

@@ -7,6 +7,8 @@ Left out, because they do no harm by themselves, or because another test holds t
   sequence, the client as our banks. It only costs them reading.
 * dispatch that numbers statuses from where it begins: it takes a restart between two records of outcomes of one log
   record, which chance does not bring. Held by tests/integration/test_dispatch.py (restart between the outcomes …).
+* intake that has two log records on their way: where the first is refused, the broker refuses the second for its
+  sequence number, as the producer is idempotent. Waiting is for one that is not.
 * a snapshot that is named in the journal before it is whole: it is refused, and an older one or the log is read.
 * a sink that does not look for the batch id: offsets below its progress are dropped before, the database's unique
   index stands behind. Held by tests/integration/test_ledger_conflicts.py.

@@ -5,8 +5,7 @@ from tests.simulation.mutant import Mutant
 _KILLS = ("kill", "kill_at_point", "freeze_at_point")
 _REFUSED_TO_INTAKE = (
     "broker_error target=intake-1 api=Produce error=UNKNOWN",
-    "request_delayed target=intake-1 api=Produce delay_s=2",
-    "kill target=intake-1",
+    "request_delayed target=intake-1 api=Produce delay_s=0.4",
 )
 _SINK = ("kill_at_point", "kill", "session_dies", "reply_lost", "commit_lost")
 
@@ -80,7 +79,7 @@ EDGES: tuple[Mutant, ...] = (
                 ("            while missed := ():\n"),
             ),
         ),
-        _SINK,
+        ("kill_at_point service=sink point=sink.posted",),
     ),
     Mutant(
         "starts where the topic ends, not where the ledger stands",
@@ -105,20 +104,6 @@ EDGES: tuple[Mutant, ...] = (
                     "            for span in packed.spans:\n"
                     "                self._acknowledged[TopicPartition(span.topic, span.partition)] = span.end\n"
                 ),
-            ),
-        ),
-        _REFUSED_TO_INTAKE,
-    ),
-    Mutant(
-        "has two log records on their way",
-        "clearing.intake.lane",
-        (
-            (
-                (
-                    "            await self._acknowledge()\n"
-                    '            failpoints.at("intake.packed")\n'
-                ),
-                ('            failpoints.at("intake.packed")\n'),
             ),
         ),
         _REFUSED_TO_INTAKE,

@@ -5,6 +5,11 @@ from tests.simulation.mutant import Mutant
 _KILLS = ("kill", "kill_at_point", "freeze_at_point")
 _ENGINE = ("second_engine", "freeze", "kill_at_point", "end_delayed", "response_lost")
 
+_FENCING = (
+    "            producer = await stack.enter_async_context(self._fenced_producer())\n"
+    "            await end_hanging(self.bootstrap, self._client, producer, self._written)\n"
+)
+
 ENGINE: tuple[Mutant, ...] = (
     # --- the engine's transactions ---------------------------------------------------------------------------
     Mutant(
@@ -29,16 +34,10 @@ ENGINE: tuple[Mutant, ...] = (
         "recovers before it has fenced its predecessor",
         "clearing.engine.processor",
         (
-            (
-                "            producer = await stack.enter_async_context(self._fenced_producer())\n",
-                "",
-            ),
+            (_FENCING, ""),
             (
                 "            self._sequence = transaction.sequence if",
-                (
-                    "            producer = await stack.enter_async_context(self._fenced_producer())\n"
-                    "            self._sequence = transaction.sequence if"
-                ),
+                f"{_FENCING}            self._sequence = transaction.sequence if",
             ),
         ),
         (
@@ -47,6 +46,17 @@ ENGINE: tuple[Mutant, ...] = (
             "second_engine",
             "kill target=engine-1",
         ),
+    ),
+    Mutant(
+        "recovers beside a transaction of its own that hangs",
+        "clearing.engine.processor",
+        (
+            (
+                "            await end_hanging(self.bootstrap, self._client, producer, self._written)\n",
+                "",
+            ),
+        ),
+        ("markers_lost",),
     ),
     Mutant(
         "has a transactional id of its own in each process, which fences nobody",

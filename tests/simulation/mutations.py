@@ -25,7 +25,7 @@ from rich.console import Console
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutants import MUTANTS
 
-SEEDS = 12  # how many are tried at most
+SEEDS = 20  # how many are tried at most
 OK, FAILED = 0, 1
 
 app = App(name="python -m tests.simulation.mutations", help_format="markdown")

@@ -24,15 +24,17 @@ from clearing.engine import processor, ticker
 from clearing.engine import worker as engine
 from clearing.intake import directory as intake_directory
 from clearing.intake import lane as intake_lane
+from clearing.intake import packing as intake_packing
 from clearing.intake import worker as intake
 from clearing.ledgers import sink, tenure
 from tests.simulation import processes
 from tests.simulation.install import installed
 from tests.simulation.ledger import Server
 from tests.simulation.network import Sent
+from tests.simulation.onlooker import Onlooker
 from tests.simulation.simulation import EPOCH_MS, Simulation
 from tests.simulation.trace import FAULT, Trace
-from tests.simulation.workload import Onlooker, Town, draw_size
+from tests.simulation.workload import Town, draw_size
 
 RESTART_S = 0.5  # how soon the supervisor starts again what ended by itself
 REQUEST_TIMEOUT_MS = 4_000
@@ -43,6 +45,7 @@ OPENING_S = 0.1
 _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
     kafka: {"REQUEST_TIMEOUT_MS": (REQUEST_TIMEOUT_MS,)},
     intake_directory: {"WAIT_MS": (5_000,)},
+    intake_packing: {"MAX_ROWS": (6, 20, 8192)},
     intake_lane: {
         "OVERLAP_ROWS": (4, 12),
         "SOURCE_RECORDS": (3, 2048),

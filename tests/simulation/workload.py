@@ -104,7 +104,7 @@ def draw_size(chance: random.Random) -> Size:
         every_s=chance.choice([0, 0, 3, 5]),
         funded=chance.random() < 0.3,
         mix=Mix(
-            odd=0.08,
+            odd=0.15,
             stuck=chance.choice([0.0, 0.02]),
             ring=chance.choice([0.0, 0.02]),
             trade=chance.choice([0.0, 0.05]),
@@ -278,29 +278,3 @@ class Town:
                         if message is not None:
                             dealings[message.netting_set].heard(message)
                     self._tell_others()
-
-
-class Onlooker:
-    """Feeds the watch with whatever topics have got since it looked last."""
-
-    def __init__(self, town: Town) -> None:
-        topics = town.topics
-        self._town = town
-        self._places = {
-            (topic, number): 0
-            for topic in (
-                topics.log,
-                topics.outcomes,
-                topics.settlements,
-                topics.positions,
-                topics.journal,
-            )
-            for number in town.directory.values()
-        }
-
-    def look(self) -> None:
-        broker = self._town.simulation.broker
-        for (topic, number), start in self._places.items():
-            for record in broker.read(topic, number, start):
-                self._town.watch.take(topic, number, record)
-                self._places[topic, number] = record.offset + 1
