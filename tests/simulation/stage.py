@@ -119,6 +119,7 @@ class Stage:
         self.services: dict[str, Service] = {}
         self.errors: list[tuple[str, BaseException | None]] = []
         self.hits: Counter[str] = Counter()
+        self._made = -1  # transactions, when it was last asked whether it is quiet
         self.reached: Callable[[processes.Process, str], None] = lambda *_: None
         for role, main in _MAINS.items():
             for number in range(1, self.chance.choice((1, 1, 2)) + 1):
@@ -224,6 +225,13 @@ class Stage:
                 return False
             self.simulation.run(every_s)
         return True
+
+    def is_quiet(self) -> bool:
+        """Whether the engine has committed nothing since it was asked last."""
+        self.onlooker.look()
+        made = sum(map(len, self.town.watch.progress.transactions.values()))
+        before, self._made = self._made, made
+        return made == before
 
     def unmarked(self) -> int:
         """Batches of which the ledger does not know yet that they are confirmed."""
