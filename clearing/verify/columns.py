@@ -101,6 +101,11 @@ class Spooled(Sequence[T], Generic[T]):
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def encoded(self) -> bytes:
+        """As it was put away."""
+        return self._spool.read(self._place)
+
     def __iter__(self) -> Iterator[T]:
         return iter(self._decode(self._spool.read(self._place)))
 

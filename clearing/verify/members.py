@@ -105,9 +105,9 @@ class AllMembers:
         rows, resolved = self._rows, self._resolved
         row = self._row[at].astype(np.int64)
         place = (
-            np.arange(len(self))[at]
-            if not isinstance(at, slice)
-            else np.arange(at.start, at.start + len(row))
+            np.arange(at.start, at.start + len(row))
+            if isinstance(at, slice)
+            else at.astype(np.int64)
         )
         resolution = _found(place, self._released, self._resolution)
         offset = self._offsets[rows.record[row]]

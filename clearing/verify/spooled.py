@@ -51,5 +51,16 @@ class Shelf:
 
 
 def whole(batch: SettlementBatch) -> SettlementBatch:
-    """With its entries in memory, to be encoded again."""
-    return msgspec.structs.replace(batch, entries=list(batch.entries))
+    """The same to be encoded again, and for nothing else: its entries are in it as they were put away."""
+    if not isinstance(batch.entries, Spooled):
+        return batch
+    return msgspec.structs.replace(
+        batch, entries=cast("list[Entry]", msgspec.Raw(batch.entries.encoded))
+    )
+
+
+def has_lines(batch: SettlementBatch, lines: list[Entry]) -> bool:
+    """Whether its entries are these, in this order."""
+    if isinstance(batch.entries, Spooled):
+        return batch.entries.encoded == _encode(lines)
+    return batch.entries == lines

@@ -16,6 +16,7 @@ from clearing.verify.settled import check_members
 from clearing.verify.windows import check_windows
 from tests.verify.forge import (
     CHAIN,
+    CONFIRMED,
     LEDGER,
     LINKS,
     MEMBERS,
@@ -265,7 +266,7 @@ async def test_who_was_short_as_the_ledger_has_it(example: Example) -> None:  # 
     world = example("recast")
     posting = next(p for p in world.books.postings if p.status == "REFUSED")
     posting.short = {"BRAVO": "50.00"}
-    assert "is not what its ledger has" in said(await world.verify(), LEDGER)
+    assert "is not what its ledger has" in said(await world.verify(), CONFIRMED)
 
 
 # Links.
