@@ -6,14 +6,13 @@ import sys
 import time
 from typing import Annotated
 
-import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tests.simulation.faults import KINDS, Fault
-from tests.simulation.many import Summary, run_many
+from tests.simulation.many import Summary, encode, run_many
 from tests.simulation.run import Outcome, run
 from tests.simulation.shrink import shrink
 
@@ -125,7 +124,7 @@ def _many(console: Console, seeds: range, jobs: int, *, json: bool) -> int:
         except KeyboardInterrupt:
             interrupted = True
     if json:
-        sys.stdout.write(msgspec.json.encode(summary).decode())
+        sys.stdout.write(encode(summary).decode())
     else:
         show(console, summary, time.monotonic() - began_s)
     if interrupted:

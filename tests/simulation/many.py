@@ -5,6 +5,9 @@ import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, get_origin
+
+import msgspec
 
 from tests.simulation.run import Outcome, run
 
@@ -32,6 +35,21 @@ class Summary:
         self.cpu_s += outcome.cpu_s
         if not outcome.ok:
             self.failed.append(outcome)
+
+
+def encode(summary: Summary) -> bytes:
+    """As JSON, for other processes."""
+    return msgspec.json.encode(summary)
+
+
+def decode(data: str | bytes) -> Summary:
+    """Inverse of encode."""
+    return msgspec.json.decode(data, type=Summary, dec_hook=_counter)
+
+
+def _counter(kind: Any, value: Any) -> Any:
+    assert get_origin(kind) is Counter, kind
+    return Counter(value)
 
 
 def run_many(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:

@@ -109,7 +109,7 @@ class Stage:
         self.seed = seed
         self.folder = folder
         self.chance = random.Random(f"stage {seed}")
-        self.trace = Trace(lambda: self.simulation.now_s, tell)
+        self.trace = Trace(lambda: self.simulation.now_s, folder, tell)
         self.simulation = Simulation(seed, nodes=self.chance.choice((1, 3)))
         self.server = Server(self.simulation, seed, self.trace.note)
         self.town = Town.build(self.simulation, draw_size(self.chance), seed)

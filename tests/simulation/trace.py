@@ -6,6 +6,7 @@ The hash is over every line of `note`, told to somebody or not: the same seed gi
 import hashlib
 from collections import Counter
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,12 +18,19 @@ _UNSAID = ("event", "level", "exc_info")
 
 
 class Trace:
-    """clock: virtual seconds. tell: takes each line, None if nobody reads. halts: what a service gave up for."""
+    """clock: virtual seconds. folder: of the run. tell: takes each line, None if nobody reads.
+
+    halts: what services gave up for.
+    """
 
     def __init__(
-        self, clock: Callable[[], float], tell: Callable[[str], None] | None = None
+        self,
+        clock: Callable[[], float],
+        folder: Path,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self._clock = clock
+        self._folder = str(folder)
         self._tell = tell
         self._digest = hashlib.sha256()
         self.halts: list[str] = []
@@ -64,7 +72,10 @@ class Trace:
         if process is not None and not process.alive:
             raise structlog.DropEvent  # it is being unwound: nobody ever hears that
         self.said[str(event.get("event"))] += 1
-        said = " ".join(f"{k}={v}" for k, v in event.items() if k not in _UNSAID)
+        # The folder's name is no part of the history.
+        said = " ".join(f"{k}={v}" for k, v in event.items() if k not in _UNSAID).replace(
+            self._folder, ""
+        )
         self.note(who, f"{level} {event.get('event')} {said}")
         if event.get("event") == "halted" and level == "critical":
             self.halts.append(f"{who}: {event.get('reason')}")
