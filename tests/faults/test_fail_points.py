@@ -69,20 +69,27 @@ async def test_a_kill_at_every_place_of_every_service(
     assert sequences_are_whole(result.drill)
     services = result.drill.services
     for role, found in killed.items():
-        assert set(found) == set(PLACES[role])
+        assert set(found) == {place for chain in planned(role, rounds) for place in chain}
         assert sum(services[name].restarts for name in services.of(role)) == len(found)
-        for place in PLACES[role]:
+        for place in set(found):
             observed("F1", f"kill -9: {role}, {place}", found.count(place), OBSERVED[role])
 
 
 def planned(role: str, rounds: int) -> list[Chain]:
-    """All places of a role, so many times, each time in another order that is always the same."""
+    """All places of a role, so many times, each time in another order that is always the same.
+
+    Once, in the short form, only the points in our own code: Kafka's moments take their time.
+    """
     made: list[Chain] = []
     for number in range(rounds):
-        mixed = chains(role)
+        mixed = [kept for chain in chains(role) if (kept := chain if rounds > 1 else ours(chain))]
         random.Random(f"{role} {number}").shuffle(mixed)
         made += mixed
     return made
+
+
+def ours(chain: Chain) -> Chain:
+    return tuple(place for place in chain if isinstance(place, str))
 
 
 async def walk(killer: Killer, role: str, through: Iterable[Chain]) -> None:

@@ -131,6 +131,7 @@ class Town:
                 await producer.send_and_wait(self.topic, bytes(17 << 20), partition=0)
 
 
+@pytest.mark.thorough
 async def test_who_floods_is_held_to_his_share_and_the_others_hardly_notice(
     bootstrap: str,
     fresh_dsn: str,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import psutil
+import pytest
 
 from clearing.dev.drill import Drill
 from clearing.dev.kafka import EmbeddedKafka
@@ -154,6 +155,7 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.thorough
 async def test_networks_and_brokers_that_fail(
     fresh_dsn: str, tmp_path: Path, rounds: int, observed: Observe
 ) -> None:  # F5 F11 R28 R29 R30

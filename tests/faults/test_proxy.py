@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.producer.producer import AIOKafkaProducer
 
@@ -243,6 +244,7 @@ class Trouble:
 DOUBT_WORDS = ("fenced", "doubt", "recovering")
 
 
+@pytest.mark.thorough
 async def test_requests_lost_late_and_refused(
     fresh_dsn: str, tmp_path: Path, rounds: int, observed: Observe
 ) -> None:  # F4 F6 F7 F8 R28 R29 R30

@@ -14,7 +14,7 @@ from tests.simulation.faults import KINDS, Fault, draw_plan
 from tests.simulation.many import Summary, decode
 from tests.simulation.shrink import shrink
 
-SEEDS, PART = 2_000, 250
+SEEDS, PART = 500, 125
 FIRSTS = range(1, SEEDS + 1, PART)
 AGAIN = 12
 ROOT = Path(__file__).parents[2]
