@@ -1,4 +1,4 @@
-"""Thousands of seeds, each a run of the whole product with faults: nothing lost, doubled, torn, late or stuck.
+"""Hundreds of seeds, each a run of the whole product with faults: nothing lost, doubled, torn, late or stuck.
 
 A seed that fails here is looked at with `python -m tests.simulation SEED --trace`, or `--shrink`.
 """
