@@ -53,9 +53,17 @@ def _rank(item: pytest.Item) -> int:
     return LAST.index(folder) + 1 if folder in LAST else 0
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order by cost; the sort is stable, so that the order within a folder stays."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order by cost; the sort is stable, so that the order within a folder stays. What takes minutes, or compares
+    times, is left to the long form: `make chaos`, or --rounds 2."""
     items.sort(key=_rank)
+    if (config.getoption("--rounds") or 1) > 1:
+        return
+    for item in items:
+        if item.get_closest_marker("thorough"):
+            item.add_marker(
+                pytest.mark.skip(reason="the long form only: make chaos, or --rounds 2")
+            )
 
 
 @pytest.fixture(autouse=True)

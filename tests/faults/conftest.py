@@ -40,14 +40,3 @@ def observed(request: pytest.FixtureRequest) -> Observe:
                 out.write(msgspec.json.encode(row) + b"\n")
 
     return observe
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes minutes, or compares times, is left to the long form: `make chaos`."""
-    if (config.getoption("--rounds") or 1) > 1:
-        return
-    for item in items:
-        if item.get_closest_marker("thorough"):
-            item.add_marker(
-                pytest.mark.skip(reason="the long form only: make chaos, or --rounds 2")
-            )

@@ -14,7 +14,7 @@ SEEDS = 3
 Fact = Callable[[Cluster], Awaitable[None]]
 
 
-@pytest.fixture(params=["simulated", "real"])
+@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.thorough)])
 def hold(
     request: pytest.FixtureRequest, topic_prefix: str
 ) -> Iterator[Callable[[Fact], Awaitable[None]]]:
