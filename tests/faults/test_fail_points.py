@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from clearing.dev.drill import Drill
 from clearing.dev.points import Points
@@ -33,6 +34,7 @@ def test_every_place_is_in_one_chain() -> None:
         assert sorted(map(str, found)) == sorted(map(str, places))
 
 
+@pytest.mark.thorough
 async def test_a_kill_at_every_place_of_every_service(
     fresh_dsn: str, tmp_path: Path, rounds: int, observed: Observe
 ) -> None:  # F1 R15 R17 R28 R29 R30
