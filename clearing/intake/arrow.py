@@ -20,6 +20,7 @@ from clearing.intake.strict import Number, Unreadable, parse
 from clearing.log.rows import RowBatch
 
 MAGIC = b"\xff\xff\xff\xff"  # how every message of a stream begins; no UTF-8 does
+NO_STREAM = (pa.ArrowException, OSError, ValueError, StopIteration, struct.error)
 _HEADER = b"clearing"  # key of the schema's metadata: the envelope, JSON
 _ENVELOPE = ("type", "id", "count", "control_sum")
 _TEXT = pa.string()
@@ -71,8 +72,8 @@ def _open(value: bytes) -> "_Columns | Unreadable":
     if len(value) > exact.MAX_BULK_BYTES:
         return Unreadable(Code.TOO_LARGE, f"more than {exact.MAX_BULK_BYTES} bytes")
     try:
-        batch = _batch(value)
-    except (pa.ArrowException, OSError, ValueError, StopIteration):
+        batch = batch_of(value)
+    except NO_STREAM:
         return _NOT_A_STREAM
     metadata = batch.schema.metadata or {}
     envelope = parse(metadata.get(_HEADER, b""))
@@ -91,8 +92,8 @@ def _open(value: bytes) -> "_Columns | Unreadable":
     return fault._replace(id=fields.readable_id(envelope))
 
 
-def _batch(value: bytes) -> pa.RecordBatch:
-    """The one batch of a stream. Raises StopIteration, OSError, ArrowException, ValueError on anything else.
+def batch_of(value: bytes) -> pa.RecordBatch:
+    """The one batch of a stream, its buffers proved. Raises one of NO_STREAM on anything else.
 
     Compressed buffers are none of ours: what they unpack to, the broker has not measured.
     """

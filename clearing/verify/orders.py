@@ -13,6 +13,7 @@ import pyarrow as pa
 from msgspec import UNSET, UnsetType
 
 from clearing.core.inputs import I32, I64, U8, Bool, Kind
+from clearing.intake.arrow import MAGIC
 from clearing.log.content import body_hashes
 from clearing.log.payments import PRIORITIES
 from clearing.log.rows import RowBatch
@@ -28,7 +29,7 @@ from clearing.messages import (
     TokenTransfer,
 )
 from clearing.verify.quotes import Quotes, ids_of, linked, quoting
-from clearing.verify.streams import MAGIC, payments_in
+from clearing.verify.streams import payments_in
 from clearing.verify.sums import decimal_columns
 from clearing.verify.tables import INSTRUCTIONS, Rows
 

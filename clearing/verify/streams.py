@@ -1,29 +1,31 @@
-"""A bulk as an Arrow stream, read anew as the payments it stands for: not by intake's columns, row by row."""
+"""A bulk as an Arrow stream, read anew as the payments it stands for, row by row.
+
+Only the container is opened as intake opens it, which proves its buffers and takes none that are compressed.
+"""
 
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
 import msgspec
-import pyarrow as pa
 
 from clearing.core.money import show
+from clearing.intake.arrow import NO_STREAM, batch_of
 from clearing.messages import Payment, TokenTransfer
-
-MAGIC = b"\xff\xff\xff\xff"
 
 
 def payments_in(value: bytes) -> list[tuple[int, Payment | TokenTransfer]]:
     """(row, payment) of every row that can be made out; empty where it is no stream."""
     try:
-        rows = pa.ipc.open_stream(value).read_next_batch().to_pylist()
-    except (pa.ArrowException, OSError, ValueError, OverflowError, StopIteration):
+        batch = batch_of(value)
+    except NO_STREAM:
         return []
     found: list[tuple[int, Payment | TokenTransfer]] = []
-    for number, row in enumerate(rows):
-        try:
+    for number in range(batch.num_rows):
+        try:  # a date may be one that Python has not: that row alone is none
+            (row,) = batch.slice(number, 1).to_pylist()
             found.append((number, _payment(row)))
-        except (msgspec.ValidationError, ValueError, KeyError, TypeError):
+        except (msgspec.ValidationError, ValueError, OverflowError, KeyError, TypeError):
             continue
     return found
 
