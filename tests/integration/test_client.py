@@ -273,6 +273,17 @@ class Ledger:
                 topic = self.topics.settlements
                 await producer.send_and_wait(topic, encode(value), partition=partition)
             await (producer.abort_transaction() if abort else producer.commit_transaction())
+        await self._readable(TopicPartition(self.topics.settlements, partition))
+
+    async def _readable(self, where: TopicPartition) -> None:
+        """Kafka answers a commit before its markers are written: wait for those."""
+        committed, everything = (
+            kafka.consumer(self.bootstrap, isolation_level=level)
+            for level in ("read_committed", "read_uncommitted")
+        )
+        async with kafka.started(committed), kafka.started(everything), asyncio.timeout(BOUND_S):
+            while await committed.end_offsets([where]) != await everything.end_offsets([where]):
+                await asyncio.sleep(0.02)
 
     async def read(
         self, netting_set: str | None, *args: int, **options: str
