@@ -89,6 +89,13 @@ class Banks:
                 else:
                     await asyncio.sleep(CHUNK_S)
 
+    @property
+    def unsaid(self) -> str:
+        """What is still to be sent, for whoever waits for it."""
+        owed = sum(stream.owes for stream in self.streams)
+        due = {stream.bank: stream.due for stream in self.streams if stream.due}
+        return f"banks that draw {self._drawing}, that owe {owed}; answers to what is not heard: {due or 'none'}"
+
     def _is_done(self) -> bool:
         """Nobody will have anything to say any more."""
         return not self._drawing and not any(stream.due or stream.owes for stream in self.streams)

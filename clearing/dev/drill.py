@@ -211,6 +211,7 @@ class Drill:
                     f"waited for {what}, but nothing has moved for {self.stall_s:.0f} s; "
                     f"published {self.published:,}, yet to do: {behind}; "
                     f"payments that wait: {len(self.banks.told.waiting):,}; "
+                    f"{self.banks.unsaid}; "
                     f"batches refused: {self.watch.progress.refused_batches or 'none'}"
                 )
 

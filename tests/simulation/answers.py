@@ -21,6 +21,7 @@ from tests.simulation.protocol import NOBODY, Answer, name_of
 
 UNKNOWN = UnknownTopicOrPartitionError.errno
 BY_TOPIC_ID = 12  # version of Metadata
+ELECTING_S = 0.1  # what a cluster that elects leaders takes to describe itself
 
 
 class Answers:
@@ -74,8 +75,12 @@ class Answers:
             ]
             error = 0 if partitions else UNKNOWN
             topics.append((error, topic, False, partitions))
-        controller = broker.up()[0]
-        answer(request.RESPONSE_TYPE(0, brokers, "simulated", controller, topics))
+        response = request.RESPONSE_TYPE(0, brokers, "simulated", broker.up()[0], topics)
+        if NOBODY in broker.leaders.values():
+            # aiokafka asks again at once, as long as a partition has no leader: half of all messages of a run.
+            broker.later(ELECTING_S, lambda: answer(response))
+        else:
+            answer(response)
 
     def _topic_ids(self, request: Any) -> Any:
         """The product asks in its own words for the ids of topics (clearing/topic_ids.py); the rest is left out."""

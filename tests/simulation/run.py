@@ -16,7 +16,7 @@ from tests.simulation.injection import Injection
 from tests.simulation.loop import Livelock
 from tests.simulation.stage import Stage
 
-FAULTS_S = 9.0  # faults stop then, or when the last one is over
+FAULTS_S = 6.0  # faults stop then, or when the last one is over
 # Bounds of virtual time for each step after that. A transaction that hangs is ended after 6 s, a session after 3.
 DRAIN_S = 60.0
 SETTLE_S = 30.0

@@ -30,7 +30,7 @@ from clearing.topics.contract import read_contract, wanted_topics
 from tests.simulation.simulation import EPOCH_MS, Simulation
 
 DAY = datetime.fromtimestamp(EPOCH_MS / 1000, UTC).date()
-PUBLISHING_S = 6.0
+PUBLISHING_S = 4.0
 OPERATOR = "operator"
 PATIENCE_MS = 30_000  # of a bank with the broker: what it has to send is sent once
 
