@@ -5,7 +5,7 @@ a ConsumerRecord is half of the cost of reading); a short back-off after a commi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -296,19 +296,21 @@ async def transact(
         raise
 
 
-async def abort_over(
-    producer: AIOKafkaProducer, partitions: Sequence[TopicPartition], timeout_s: float
+async def end_over(
+    producer: AIOKafkaProducer,
+    partitions: Iterable[TopicPartition],
+    timeout_s: float,
+    *,
+    commit: bool,
 ) -> None:
-    """A transaction that touches these partitions and is aborted: its markers end what was open there before under
-    the same producer id. Raises like `transact`."""
+    """A transaction without records that touches these partitions: its markers end, this way or that, what was open
+    there before under the same producer id. Raises like `transact`."""
+    assert producer._txn_manager is not None, "a producer with a transactional id has one"
     async with asyncio.timeout(timeout_s):
         await producer.begin_transaction()
-        sent = [
-            await producer.send(topic, b"", key=b"aborted", partition=partition)
-            for topic, partition in partitions
-        ]
-        await asyncio.gather(*sent)
-        await producer.abort_transaction()
+        for partition in partitions:
+            producer._txn_manager.maybe_add_partition_to_txn(partition)
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
 
 
 def _reason(producer: AIOKafkaProducer, error: KafkaError) -> BaseException:

@@ -7,7 +7,8 @@ own next marker would commit both. Called after fencing, when nothing under our 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -16,35 +17,70 @@ from clearing import kafka
 from clearing.core.faults import Halt, HaltKind, Place
 
 WRITTEN = ("outcomes", "settlements", "windows", "positions", "rejected", "journal")
-ABORT_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 20.0
 PATIENCE_S = 10.0  # replicas may hear of a marker a moment later
 POLL_S = 0.2
 
 _log = structlog.get_logger()
 
 
+class Ends(NamedTuple):
+    """Of a partition: up to where committed readers get, and where it ends. Something is open between them."""
+
+    stable: int
+    end: int
+
+    @property
+    def hang(self) -> bool:
+        return self.stable < self.end
+
+
+class Decided(NamedTuple):
+    """What is to become of what hangs."""
+
+    commit: list[TopicPartition]
+    abort: list[TopicPartition]
+
+
 async def end_hanging(
-    bootstrap: str, client: str, producer: AIOKafkaProducer, partitions: Sequence[TopicPartition]
-) -> None:
+    bootstrap: str,
+    client: str,
+    producer: AIOKafkaProducer,
+    partitions: Sequence[TopicPartition],
+    known: Mapping[TopicPartition, int],
+) -> dict[TopicPartition, int] | None:
     """Let nothing be open in these partitions, which only we write; the journal is the last of them.
 
-    The marker of a transaction that touches a partition and is aborted ends whatever is open there under our
-    producer id. Nobody has seen any of it: it is decided anew. Raises Halt if something stays open, for it is not
-    ours; and if the journal has no part in it, for then a part of a transaction would be lost that it counts.
+    known: `ends` of the journal's last transaction, 0 where it has none yet. The marker of another transaction that
+    touches a partition ends whatever is open there under our producer id. It is decided as the rest of it was: what
+    readers have seen a part of is committed, what nobody can have seen is aborted, and cleared anew.
+
+    Returns where the partitions end; None if something had to be ended: the journal may say more now. Raises Halt
+    if something stays open, for it is not ours, or it cannot be known what the rest of it came to.
     """
-    hanging = await _hanging(bootstrap, client, partitions)
+    found = await _ends(bootstrap, client, partitions)
+    hanging = [partition for partition in partitions if found[partition].hang]
     if not hanging:
-        return
+        return {partition: ends.end for partition, ends in found.items()}
     _log.error(
         "hanging_transaction",
-        partitions=[f"{p.topic}-{p.partition} from {offset}" for p, offset in hanging.items()],
+        partitions=[f"{p.topic}-{p.partition} from {found[p].stable}" for p in hanging],
     )
-    if partitions[-1] in hanging:
-        await kafka.abort_over(producer, list(hanging), ABORT_TIMEOUT_S)
+    journal = partitions[-1]
+    torn = journal in hanging and await _any_visible(bootstrap, client, found, known)
+    decided = decide(found, known, journal, torn=torn)
+    for which, commit in ((decided.commit, True), (decided.abort, False)):
+        if which:
+            await kafka.end_over(producer, which, END_TIMEOUT_S, commit=commit)
     deadline = time.monotonic() + PATIENCE_S
-    while hanging := await _hanging(bootstrap, client, partitions):
+    while hanging := [
+        partition
+        for partition, ends in (await _ends(bootstrap, client, partitions)).items()
+        if ends.hang
+    ]:
         if time.monotonic() > deadline:
-            partition, offset = next(iter(hanging.items()))
+            partition = hanging[0]
+            offset = found[partition].stable
             raise Halt(
                 HaltKind.FOREIGN_WRITER,
                 f"a transaction that is not ours is open in {partition.topic}-{partition.partition} from offset "
@@ -52,21 +88,62 @@ async def end_hanging(
                 Place(*partition, offset),
             )
         await asyncio.sleep(POLL_S)
+    return None
 
 
-async def _hanging(
-    bootstrap: str, client: str, partitions: Sequence[TopicPartition]
-) -> dict[TopicPartition, int]:
-    """Those with an open transaction, and the offset that readers stand before."""
-    stable, ends = [
-        await _ends(bootstrap, client, partitions, isolation)
-        for isolation in ("read_committed", "read_uncommitted")
-    ]
-    return {p: stable[p] for p in partitions if stable[p] < ends[p]}
+def decide(
+    found: Mapping[TopicPartition, Ends],
+    known: Mapping[TopicPartition, int],
+    journal: TopicPartition,
+    *,
+    torn: bool,
+) -> Decided:
+    """What lies before the end of the journal's last transaction is committed as that is. What lies behind it is of
+    one that the journal does not show: aborted, unless torn: readers have seen some of it, so it was committed.
+
+    A part that holds both is left as it is; so is one whose topic has no known end, unless the journal hangs too.
+    """
+    decided = Decided([], [])
+    for partition, ends in found.items():
+        if not ends.hang:
+            continue
+        until = known.get(partition, 0 if found[journal].hang else ends.end)
+        if ends.stable >= until:
+            (decided.commit if torn else decided.abort).append(partition)
+        elif partition in known and ends.end <= until:
+            decided.commit.append(partition)
+    return decided
+
+
+async def _any_visible(
+    bootstrap: str,
+    client: str,
+    found: Mapping[TopicPartition, Ends],
+    known: Mapping[TopicPartition, int],
+) -> bool:
+    """Whether committed readers see a record behind the journal's last transaction: its successor was committed."""
+    reader = kafka.consumer(bootstrap, client=client)
+    async with kafka.started(reader):
+        for partition, start in known.items():
+            if found[partition].stable > start:
+                reader.assign([partition])
+                async for _ in kafka.read_to_end(reader, partition, start):
+                    return True
+    return False
 
 
 async def _ends(
-    bootstrap: str, client: str, partitions: Sequence[TopicPartition], isolation: str
+    bootstrap: str, client: str, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, Ends]:
+    stable, ends = [
+        await _ends_for(bootstrap, client, partitions, isolation)
+        for isolation in ("read_committed", "read_uncommitted")
+    ]
+    return {partition: Ends(stable[partition], ends[partition]) for partition in partitions}
+
+
+async def _ends_for(
+    bootstrap: str, client: str, partitions: Collection[TopicPartition], isolation: str
 ) -> dict[TopicPartition, int]:
     reader = kafka.consumer(bootstrap, client=client, isolation_level=isolation)
     async with kafka.started(reader):

@@ -1,6 +1,7 @@
 """Is anybody else writing to the partitions that only the owner writes? Seen by the offsets its own records get."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from aiokafka import TopicPartition
 from aiokafka.structs import RecordMetadata
@@ -9,14 +10,19 @@ from clearing.core.faults import Halt, HaltKind, Place
 
 
 class Ownership:
-    """Of one owner, from its first transaction on: each goes on where the one before ended, behind its marker.
+    """Of one owner: each transaction goes on where the one before ended, behind its marker.
 
     Fencing keeps the engine's predecessors out; a producer that bypasses it (wrong rights, a tool) is seen here,
-    with the next transaction, at no cost.
+    with the next transaction, at no cost. ends: where the partitions ended when the owner began.
     """
 
-    def __init__(self) -> None:
-        self._next: dict[TopicPartition, int] = {}
+    def __init__(self, ends: Mapping[TopicPartition, int]) -> None:
+        self._next = dict(ends)
+
+    def ends(self, written: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Behind the records of a transaction that will be written to these partitions, one of them a record."""
+        counts = Counter(written)
+        return {partition: start + counts[partition] for partition, start in self._next.items()}
 
     def check(self, stored: Iterable[RecordMetadata]) -> None:
         """Where a committed transaction's records stand, in their order. Raises Halt: not behind one another."""

@@ -81,7 +81,6 @@ class Processor:
         self.snapshot_every_s = snapshot_every_s
         self.log = TopicPartition(topics.log, partition)
         self.journal = TopicPartition(topics.journal, partition)
-        self._written = [TopicPartition(getattr(topics, name), partition) for name in WRITTEN]
         self._client = f"clearing-engine-{netting_set}"
         self._passed = passed
         self._sequence = 0
@@ -120,9 +119,8 @@ class Processor:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
-            await end_hanging(self.bootstrap, self._client, producer, self._written)
             async with self._reader(self.journal) as journal:
-                last = await last_transactions(journal, self.journal)
+                last, ends = await self._look_back(journal, producer)
                 await check_outcomes(
                     journal, TopicPartition(self.topics.outcomes, self.partition), last
                 )
@@ -150,7 +148,27 @@ class Processor:
                 recovery_s=round(time.monotonic() - began, 3),
             )
             failpoints.at("engine.recover.replayed")
-            await self._serve(machine, reader, producer)
+            await self._serve(machine, reader, producer, Ownership(ends))
+
+    async def _look_back(
+        self, journal: AIOKafkaConsumer, producer: AIOKafkaProducer
+    ) -> tuple[list[Transaction], dict[TopicPartition, int]]:
+        """The journal's last transactions, and where what we write ends, when nothing is open any more."""
+        while True:
+            journal.assign([self.journal])
+            last = await last_transactions(journal, self.journal)
+            places = [self._place(topic) for topic in WRITTEN]
+            known = (
+                {self._place(topic): end for topic, end in last[-1].ends.items()}
+                if last
+                else dict.fromkeys(places, 0)
+            )
+            ends = await end_hanging(self.bootstrap, self._client, producer, places, known)
+            if ends is not None:
+                return last, ends
+
+    def _place(self, topic: str) -> TopicPartition:
+        return TopicPartition(getattr(self.topics, topic), self.partition)
 
     @asynccontextmanager
     async def _fenced_producer(self) -> AsyncIterator[AIOKafkaProducer]:
@@ -180,12 +198,15 @@ class Processor:
             yield reader
 
     async def _serve(
-        self, machine: Machine, reader: AIOKafkaConsumer, producer: AIOKafkaProducer
+        self,
+        machine: Machine,
+        reader: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        ownership: Ownership,
     ) -> None:
         """The main path: everything a cycle's log records caused goes into one transaction."""
         reader.seek(self.log, machine.next_offset)
         ticker = Ticker(self.bootstrap, self.log)
-        ownership = Ownership()
         try:
             while True:
                 wait_ms = ticker.wait_ms(machine.state.next_due_ms())
@@ -201,7 +222,7 @@ class Processor:
                 with metrics.step_seconds.labels(self.netting_set).time():
                     records, outputs = await self._step(machine, read)
                 failpoints.at("engine.applied")
-                stored = await self._transact(producer, machine, outputs)
+                stored = await self._transact(producer, machine, outputs, ownership)
                 ownership.check(stored)
                 self._passed(machine.next_offset)
                 count(self.netting_set, machine, outputs, len(records))
@@ -246,7 +267,11 @@ class Processor:
             raise halt from error
 
     async def _transact(
-        self, producer: AIOKafkaProducer, machine: Machine, outputs: list[OutputRecord]
+        self,
+        producer: AIOKafkaProducer,
+        machine: Machine,
+        outputs: list[OutputRecord],
+        ownership: Ownership,
     ) -> list[RecordMetadata]:
         """Outputs and the journal's Transaction, all or nothing; where they stand. Raises on any doubt."""
         self._collect_snapshot()
@@ -261,6 +286,7 @@ class Processor:
             engine=__version__,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             records=machine.records,
+            ends=self._ends(ownership, outputs),
         )
         journal = OutputRecord("journal", TRANSACTION_KEY, encode(transaction))
         written = [
@@ -273,6 +299,12 @@ class Processor:
             stored = await kafka.transact(producer, written, COMMIT_TIMEOUT_S)
         metrics.transactions.labels(self.netting_set).inc()
         return stored
+
+    def _ends(self, ownership: Ownership, outputs: Sequence[OutputRecord]) -> dict[str, int]:
+        """Of all topics but the journal, behind these records."""
+        ends = ownership.ends(self._place(record.topic) for record in outputs)
+        known = {topic: ends.get(self._place(topic)) for topic in WRITTEN[:-1]}
+        return {topic: end for topic, end in known.items() if end is not None}
 
     def _snapshot_if_due(self, machine: Machine) -> None:
         """Copy the state now, write it aside; the next transaction after that names it in the journal."""

@@ -53,6 +53,8 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
 
     chain: hex SHA-256 over every output of every log record below next_offset. snapshot: file name of
     the latest complete snapshot, "" if none. Only `chain`, `records` and `time_ms` are decided by the log alone.
+    ends: topic without prefix → offset behind its own records there, or behind all before where it has none; what
+    its writer does not know is left out. By this its parts are recognised where a broker lost their markers.
     """
 
     netting_set: str
@@ -64,6 +66,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     engine: str  # version of the software that wrote it
     owner: str  # host and process, for people
     records: int  # log records seen since the first
+    ends: dict[str, int] = {}
 
 
 class UnreadableLog(Halt):

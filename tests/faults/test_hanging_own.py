@@ -32,7 +32,7 @@ async def bootstrap(tmp_path: Path) -> AsyncIterator[str]:
         async with kafka.administration(broker.bootstrap) as admin:
             compacted = {"cleanup.policy": "compact"}
             await admin.create_topics(
-                [NewTopic(topic, 4, 1, topic_configs=compacted) for topic in TOPICS]
+                [NewTopic(topic, 8, 1, topic_configs=compacted) for topic in TOPICS]
             )
         yield broker.bootstrap
 
@@ -49,9 +49,9 @@ async def leave_hanging(
     await producer.start()
     await producer.begin_transaction()
     assert producer._txn_manager is not None
-    for topic, partition in of(number)[: len(topics)]:
-        producer._txn_manager._txn_partitions.add(TopicPartition(topic, partition))
-        await producer.send_and_wait(topic, b"hangs", b"key", partition)
+    for topic in topics:
+        producer._txn_manager._txn_partitions.add(TopicPartition(topic, number))
+        await producer.send_and_wait(topic, b"hangs", b"key", number)
     await kafka.discard(producer, 0.1)
 
 
@@ -62,40 +62,66 @@ async def visible(bootstrap: str, partition: TopicPartition) -> list[bytes | Non
         return [record.value async for record in kafka.read_to_end(reader, partition)]
 
 
+async def hanging_in(bootstrap: str, number: int) -> set[str]:
+    ends = await hanging._ends(bootstrap, "test", of(number))
+    return {partition.topic for partition, found in ends.items() if found.hang}
+
+
 async def test_nothing_is_recovered_over_a_transaction_that_hangs(
     bootstrap: str, observed: Observe, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # F5 F8
     monkeypatch.setattr(hanging, "PATIENCE_S", 0.5)
+
+    async def end(
+        number: int, known: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, int] | None:
+        return await hanging.end_hanging(bootstrap, "test", successor, of(number), known)
+
+    async def seen(number: int) -> list[list[bytes | None]]:
+        return [await visible(bootstrap, partition) for partition in of(number)]
+
     await leave_hanging(bootstrap, "engine", 0)
     await leave_hanging(bootstrap, "stranger", 1)
-    await leave_hanging(bootstrap, "engine", 3, ["outcomes"])
+    for number in (3, 4, 5):
+        await leave_hanging(bootstrap, "engine", number, ["outcomes"])
+    async with kafka.started(owner(bootstrap, "engine")) as before:
+        both = [kafka.TopicRecord(*partition, b"key", b"shown") for partition in of(6)]
+        await kafka.transact(before, both[:1], 10)
+    await leave_hanging(bootstrap, "engine", 6, ["journal"])
     async with kafka.started(owner(bootstrap, "engine")) as successor:
         # Its own: fencing alone ends nothing, as the coordinator knows of nothing.
-        assert await hanging._hanging(bootstrap, "test", of(0)) == dict.fromkeys(of(0), 0)
-        await hanging.end_hanging(bootstrap, "test", successor, of(0))
-        assert not await hanging._hanging(bootstrap, "test", of(0))
+        assert await hanging_in(bootstrap, 0) == set(TOPICS)
+        assert await end(0, {}) is None
+        assert not await hanging_in(bootstrap, 0)
         again = [kafka.TopicRecord(*partition, b"key", b"again") for partition in of(0)]
         await kafka.transact(successor, again, 10)
-        assert [await visible(bootstrap, partition) for partition in of(0)] == [[b"again"]] * 2
+        assert await seen(0) == [[b"again"]] * 2
 
         # Somebody else's: that is for people.
         with pytest.raises(Halt, match="not ours is open in outcomes-1 from offset 0") as raised:
-            await hanging.end_hanging(bootstrap, "test", successor, of(1))
+            await end(1, {})
         assert raised.value.kind is HaltKind.FOREIGN_WRITER
 
-        # A part of one that the journal has no part in: aborted, it would be lost to all who trust the journal.
+        # A part of one that the journal counts: committed, as the rest of it is.
+        assert await end(3, {of(3)[0]: 1}) is None
+        assert await seen(3) == [[b"hangs"], []]
+        # A part of one that the journal does not count, nor hangs in: aborted, as the rest of it was.
+        assert await end(4, {of(4)[0]: 0}) is None
+        assert await seen(4) == [[], []]
+        # It is not known which of the two: that is for people.
         with pytest.raises(Halt, match="or the rest of one of ours is"):
-            await hanging.end_hanging(bootstrap, "test", successor, of(3))
-        assert set(await hanging._hanging(bootstrap, "test", of(3))) == {of(3)[0]}
+            await end(5, {})
+        assert await hanging_in(bootstrap, 5) == {"outcomes"}
+        # It hangs in the journal, and readers have seen the rest: committed.
+        assert await end(6, {of(6)[0]: 0}) is None
+        assert await seen(6) == [[b"shown"], [b"hangs"]]
 
         # Where nothing hangs nothing is written.
-        await hanging.end_hanging(bootstrap, "test", successor, of(2))
-        ends = await hanging._ends(bootstrap, "test", of(2), "read_uncommitted")
-        assert ends == dict.fromkeys(of(2), 0)
+        assert await end(2, {}) == dict.fromkeys(of(2), 0)
     observed(
         "F8",
-        "a transaction of the engine's own, or of a stranger, whose markers are missing",
-        3,
-        "its own ended by the next owner before it recovers, its records never seen and written again once; a "
-        "stranger's, or a part that the journal is not in: halted, the place named",
+        "a transaction of the engine's own, or of a stranger, whose markers are missing, all or some",
+        6,
+        "its own ended by the next owner before it recovers, as the parts say that readers have seen: nothing is "
+        "lost or seen twice; a stranger's, or one of which no part says it: halted, the place named",
     )

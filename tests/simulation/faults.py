@@ -209,6 +209,7 @@ KINDS: Mapping[str, tuple[float, Draw]] = {
     "coordinator_moved": (1, _of_service),
     "leader_moved": (1, _at),
     "markers_lost": (0.7, _for_a_while(2)),
+    "markers_torn": (0.7, _for_a_while(2)),
     "clock": (1, _clock),
     "snapshot_flipped": (0.7, _for_a_while(2)),
     "snapshot_truncated": (0.7, _for_a_while(2)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from zlib import crc32
 
 from clearing.config import Settings
 from clearing.engine.processor import Fenced, Processor
@@ -180,7 +181,10 @@ class Injection:
         return True
 
     def _lose_markers(self, fault: Fault) -> bool:
-        """The next transaction ends for its coordinator, not for its partitions: a broker was stopped (F8)."""
+        """The next transaction ends for its coordinator, not for its partitions: a broker was stopped (F8).
+
+        Torn: not for some of them.
+        """
         transactions = self._stage.simulation.broker.transactions
         write, lost = transactions._mark, None
 
@@ -190,7 +194,10 @@ class Injection:
                 lost = producer, epoch, self._stage.simulation.now_s
                 self._hit(fault)
                 self._kill_all("engine", fault.for_s)
-            if lost is None or lost[:2] != (producer, epoch) or self._is_past(lost[2]):
+                for name in self._of("engine"):
+                    self._stage.simulation.network.lose_sent(name)
+            kept = fault.kind == "markers_torn" and crc32(f"{fault.at_s} {partition}".encode()) % 2
+            if kept or lost is None or lost[:2] != (producer, epoch) or self._is_past(lost[2]):
                 write(partition, producer, epoch, commit)
 
         transactions._mark = lose
@@ -200,8 +207,11 @@ class Injection:
         return self._stage.simulation.now_s > at_s + MARKERS_S
 
     def _kill_all(self, role: str, down_s: float) -> None:
-        for name in [name for name in self._stage.services if role_of(name) == role]:
+        for name in self._of(role):
             self._stage.kill(name, down_s)
+
+    def _of(self, role: str) -> list[str]:
+        return [name for name in self._stage.services if role_of(name) == role]
 
     def _clock(self, fault: Fault) -> bool:
         process = self._process(fault.target)
@@ -283,6 +293,7 @@ _ACTS: dict[str, Callable[[Injection, Fault], bool]] = {
     "coordinator_moved": Injection._coordinator,
     "leader_moved": Injection._leader,
     "markers_lost": Injection._lose_markers,
+    "markers_torn": Injection._lose_markers,
     "clock": Injection._clock,
     "snapshot_flipped": Injection._snapshots,
     "snapshot_truncated": Injection._snapshots,

@@ -5,10 +5,7 @@ from tests.simulation.mutant import Mutant
 _KILLS = ("kill", "kill_at_point", "freeze_at_point")
 _ENGINE = ("second_engine", "freeze", "kill_at_point", "end_delayed", "response_lost")
 
-_FENCING = (
-    "            producer = await stack.enter_async_context(self._fenced_producer())\n"
-    "            await end_hanging(self.bootstrap, self._client, producer, self._written)\n"
-)
+_FENCING = "            producer = await stack.enter_async_context(self._fenced_producer())\n"
 
 ENGINE: tuple[Mutant, ...] = (
     # --- the engine's transactions ---------------------------------------------------------------------------
@@ -36,6 +33,10 @@ ENGINE: tuple[Mutant, ...] = (
         (
             (_FENCING, ""),
             (
+                "last, ends = await self._look_back(journal, producer)",
+                "last, ends = await last_transactions(journal, self.journal), {}",
+            ),
+            (
                 "            self._sequence = transaction.sequence if",
                 f"{_FENCING}            self._sequence = transaction.sequence if",
             ),
@@ -52,8 +53,8 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.processor",
         (
             (
-                "            await end_hanging(self.bootstrap, self._client, producer, self._written)\n",
-                "",
+                "await end_hanging(self.bootstrap, self._client, producer, places, known)",
+                "{}",
             ),
         ),
         ("markers_lost",),
@@ -76,10 +77,12 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.processor",
         (
             (
-                ("                stored = await self._transact(producer, machine, outputs)\n"),
+                (
+                    "                stored = await self._transact(producer, machine, outputs, ownership)\n"
+                ),
                 (
                     "                try:\n"
-                    "                    stored = await self._transact(producer, machine, outputs)\n"
+                    "                    stored = await self._transact(producer, machine, outputs, ownership)\n"
                     "                except (KafkaError, TimeoutError) as error:\n"
                     "                    if isinstance(error, (ProducerFenced, InvalidProducerEpoch)):\n"
                     "                        raise\n"
@@ -95,13 +98,15 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.processor",
         (
             (
-                ("                stored = await self._transact(producer, machine, outputs)\n"),
+                (
+                    "                stored = await self._transact(producer, machine, outputs, ownership)\n"
+                ),
                 (
                     "                try:\n"
-                    "                    stored = await self._transact(producer, machine, outputs)\n"
+                    "                    stored = await self._transact(producer, machine, outputs, ownership)\n"
                     "                except TimeoutError:\n"
                     "                    producer._txn_manager.state = type(producer._txn_manager.state).READY\n"
-                    "                    stored = await self._transact(producer, machine, outputs)\n"
+                    "                    stored = await self._transact(producer, machine, outputs, ownership)\n"
                 ),
             ),
         ),

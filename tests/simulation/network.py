@@ -17,6 +17,7 @@ from tests.simulation.protocol import error_code, name_of, refuse
 from tests.simulation.rules import Rule, Sent
 
 TYPICAL_S, TAIL_S, TAIL_SHARE = 0.001, 0.03, 0.02
+LATEST_S = 0.1  # nothing takes longer by itself
 
 
 class Network:
@@ -75,6 +76,11 @@ class Network:
         """What was held back goes on its way, as TCP sends it again."""
         for passing in self._cut.pop(process, []):
             passing()
+
+    def lose_sent(self, process: str) -> None:
+        """What is on its way from this process arrives nowhere: who was to take it has gone too."""
+        self.cut(process)
+        self.loop.call_in_nobodys_name(LATEST_S, lambda: self._cut.pop(process, None))
 
     def _node_stopped(self, node: int) -> None:
         for connection in [c for c in self._connections if c.node == node]:

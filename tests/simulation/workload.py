@@ -156,8 +156,8 @@ class Town:
     watch: Watch
     rows: int = 0  # published and acknowledged
     commands: int = 0  # published by the operator
-    done: bool = False  # nobody has anything to say any more
     _drawing: int = 0
+    _publishing: int = -1  # streams with something to send, -1: it has not begun
     _heard: asyncio.Event | None = None
 
     @classmethod
@@ -212,7 +212,7 @@ class Town:
     async def run(self, settings: Settings) -> None:
         """The process of all banks: publish everything in pieces, listen, answer."""
         self._heard = asyncio.Event()
-        self._drawing = len(self.streams)
+        self._drawing = self._publishing = len(self.streams)
         shares = split(self.size.payments, len(self.streams))
         producer = kafka.producer(
             settings.bootstrap, client="banks", request_timeout_ms=PATIENCE_MS
@@ -241,8 +241,13 @@ class Town:
                 await self._send(producer, stream, 0)
             else:
                 await self._heard.wait()
-        self.done = True
+        self._publishing -= 1
         self._tell_others()
+
+    @property
+    def done(self) -> bool:
+        """All is sent and acknowledged."""
+        return self._publishing == 0
 
     def _is_done(self) -> bool:
         return not self._drawing and not any(s.due or s.owes for s in self.streams)
