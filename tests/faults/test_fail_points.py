@@ -67,7 +67,7 @@ async def test_a_kill_at_every_place_of_every_service(
             command=points.command,
             proxied=proxied,
         )
-    assert result.ok, result
+    assert result.ok, str(result)
     assert sequences_are_whole(result.drill)
     services = result.drill.services
     for role, found in killed.items():

@@ -311,7 +311,7 @@ async def test_postgres_that_dies_hangs_and_forgets_keeps_one_set_of_rows(
             during=trouble,
             command=points.command,
         )
-    assert result.ok, result
+    assert result.ok, str(result)
     assert len(done) == rounds
     services = result.drill.services
     assert all(services[name].restarts == 0 for name in services.names)  # none of it ends a sink

@@ -22,7 +22,7 @@ from clearing.dev.proxy import KafkaProxy, TcpProxy
 from clearing.dev.tasks import task_group
 from clearing.observe import collect
 from tests.faults.conftest import Observe
-from tests.faults.harness import drilled, sequences_are_whole, until
+from tests.faults.harness import drilled, sequences_are_whole, soon, until
 from tests.faults.impatient import impatient
 from tests.faults.proxied import COUNTS, PATIENCE_S, both_settings, broker_behind_proxy, log_of
 
@@ -75,8 +75,12 @@ class Trouble:
         since = len(log_of(self.drill, f"{role}-1"))
         await FAULTS[fault](proxy, client)
         await until(lambda: outstanding(role) > BEHIND[role], f"{role} to fall behind", PATIENCE_S)
-        report = await collect(self.drill.settings)
-        assert any(lag.lag_records for lag in report.lags if lag.stage == role), report.lags
+
+        async def is_told() -> bool:
+            report = await collect(self.drill.settings)
+            return any(lag.lag_records for lag in report.lags if lag.stage == role)
+
+        await soon(is_told, f"the lag of {role} to be told")
         await proxy.heal()
         await self.catches_up(role)
         said = log_of(self.drill, f"{role}-1")[since:]
@@ -205,5 +209,5 @@ async def test_networks_and_brokers_that_fail(
                 command=impatient,
                 proxied=behind,
             )
-        assert result.ok, result
+        assert result.ok, str(result)
         assert sequences_are_whole(result.drill)

@@ -6,9 +6,11 @@ of them begins at offset 0 again, and an engine of another version takes over. E
 
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from clearing import __version__, kafka
@@ -34,21 +36,37 @@ def altered(role: str) -> list[str]:
     return [sys.executable, script, json.dumps(ALTERED), role]
 
 
-async def set_back(drill: Drill) -> None:
-    """The group of the first intake, which is stopped, begins at offset 0 again; the second one goes on."""
+@asynccontextmanager
+async def intake_group(drill: Drill) -> AsyncIterator[AIOKafkaConsumer]:
+    """The group of the first intake, with all sources."""
     settings = drill.settings
     names = [settings.topics.payments(s.netting_set, s.bank) for s in drill.banks.streams]
-    sources = [TopicPartition(name, 0) for name in names]
     async with kafka.started(
         kafka.consumer(settings.bootstrap, group=settings.topics.group("intake"))
     ) as group:
-        group.assign(sources)
-        begun = [s for s in sources if (await kafka.committed(group, s))[0]]
-        assert begun
+        group.assign([TopicPartition(name, 0) for name in names])
+        yield group
+
+
+async def begun(group: AIOKafkaConsumer) -> list[TopicPartition]:
+    """Sources of which the group has read something."""
+    return [s for s in sorted(group.assignment()) if (await kafka.committed(group, s))[0]]
+
+
+async def has_begun(drill: Drill) -> None:
+    async with intake_group(drill) as group:
+        await soon(lambda: begun(group), "the first intake to have read something")
+
+
+async def set_back(drill: Drill) -> None:
+    """The group of the first intake, which is stopped, begins at offset 0 again; the second one goes on."""
+    async with intake_group(drill) as group:
+        sources = await begun(group)
+        assert sources
 
         async def done() -> bool:
             try:
-                await group.commit(dict.fromkeys(begun, 0))
+                await group.commit(dict.fromkeys(sources, 0))
             except CommitFailedError:  # its member is not forgotten yet
                 return False
             return True
@@ -126,7 +144,7 @@ async def test_clocks_versions_and_overlapping_readers_change_nothing(
         during=trouble,
         command=altered,
     )
-    assert result.ok, result
+    assert result.ok, str(result)
 
     for said in halts:
         assert f"version {__version__} of the engine wrote it" in str(said["reason"])

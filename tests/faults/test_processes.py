@@ -24,7 +24,7 @@ async def test_kills_of_random_processes_at_random_moments(
     result = await drilled(
         settings, tmp_path, counts, payments=payments, rows_per_s=1_500, kills=kills, seed=9
     )
-    assert result.ok, result
+    assert result.ok, str(result)
     assert len(result.drill.kills) == kills
     assert result.drill.banks.told.waited > 0
     assert all(kill.pid and kill.published < payments for kill in result.drill.kills)

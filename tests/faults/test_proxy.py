@@ -279,5 +279,5 @@ async def test_requests_lost_late_and_refused(
             command=impatient,
             proxied=behind,
         )
-    assert result.ok, result
+    assert result.ok, str(result)
     assert sequences_are_whole(result.drill)

@@ -198,7 +198,7 @@ async def test_of_two_owners_one_counts(
         during=meanwhile,
         command=points.command,
     )
-    assert result.ok, result
+    assert result.ok, str(result)
     assert sequences_are_whole(result.drill)
     assert restarts == rounds, "somebody ended who was not killed"
     for point, said in ZOMBIES.items():
