@@ -127,6 +127,7 @@ async def test_clocks_versions_and_overlapping_readers_change_nothing(
     async def trouble(drill: Drill) -> None:
         await until(lambda: drill.watch.progress.settled > 1, "work to begin")
         for _ in range(rounds):
+            await has_begun(drill)
             await drill.services.stop("intake-1")
             halts.append(await another_version_takes_over(drill))
             await set_back(drill)
