@@ -32,6 +32,7 @@ from clearing.verify.limits import check_limits
 from clearing.verify.links import check_links, joint_windows
 from clearing.verify.outputs import check_outputs, check_writer
 from clearing.verify.positions import check_positions, standings_of
+from clearing.verify.reached import until_reached
 from clearing.verify.report import Check, Findings, Flow, Report
 from clearing.verify.rereads import Rereads
 from clearing.verify.settled import check_members
@@ -48,6 +49,7 @@ from clearing.verify.watch import LedgerWatch
 from clearing.verify.windows import check_windows
 
 RETRY_INTERVAL_S = 1.0
+PATIENCE_S = 5.0  # with an engine that is at work
 CLIENT = "clearing-verify"
 
 
@@ -119,6 +121,7 @@ async def _verify_once(settings: Settings, note: Note, scope: Scope) -> Report:
                 books if settings.dsn else None,
                 note,
                 Rereads(readers[1], readers[2]),
+                PATIENCE_S,
             )
     subject = await describe(settings, sorted(chosen), began_at)
     return msgspec.structs.replace(
@@ -136,9 +139,11 @@ async def verify_topics(
     books: Callable[[str], Awaitable[BooksToRead]] | None = None,
     note: Note = silent,
     rereads: Rereads | None = None,
+    patience_s: float = 0.0,
 ) -> Report:
     """Verify what a reader gives. directory: netting set -> partition; books: reads the ledger, if there is one;
-    rereads: further readers of the same, if there are any."""
+    rereads: further readers of the same, if there are any; patience_s: how long the engine may take to get to where
+    the log ends when its netting set's turn comes."""
     began = time.monotonic()
     audited = reader if isinstance(reader, Audited) else Audited(reader)
 
@@ -156,6 +161,8 @@ async def verify_topics(
     for netting_set, partition in sorted(directory.items()):
         collector = Collector(audited, topics, netting_set, partition, tell)
         await collector.mark(names)
+        if patience_s:
+            await until_reached(audited.reader, topics, partition, patience_s)
         one = await _verify_netting_set(collector, told.floors, told.finals)
         checks += one.checks
         found_flows += one.flows

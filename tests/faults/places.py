@@ -29,6 +29,7 @@ class Wire:
         return f"{self.api.name} {'answered' if self.answered else 'sent'}"
 
 
+PATIENCE_S = 300  # while others are killed too, it may be long until somebody comes by
 Place = str | Wire
 Chain = tuple[Place, ...]  # armed at the same time; the first is what brings the others about
 
@@ -89,7 +90,9 @@ class Killer:
             return await self._kill_on_the_wire(role, place)
         self.points.forget(place)
         self.points.arm(place)
-        await until(lambda: not self.points.armed(place), f"a process to die at {place}")
+        await until(
+            lambda: not self.points.armed(place), f"a process to die at {place}", PATIENCE_S
+        )
         (pid,) = self.points.hits(place)
         return pid
 
@@ -104,7 +107,7 @@ class Killer:
 
         on = self.proxy.on_response if place.answered else self.proxy.on_request
         rule = on(place.api, kill, client=place.client, times=None)
-        await until(lambda: any(victims), f"a process to die at {place}")
+        await until(lambda: any(victims), f"a process to die at {place}", PATIENCE_S)
         self.proxy.remove(rule)
         return victims[0]
 
