@@ -162,8 +162,8 @@ class AuditView(msgspec.Struct, frozen=True, kw_only=True):
     """Something a person did, number `number` (from 1) of a netting set, chained by hash. From the journal alone.
 
     command: of a command its name, of a proposal the JSON of what is proposed. status: DONE, REFUSED, REPEATED;
-    PROPOSED, APPROVED, WITHDRAWN. hash: SHA-256, hexadecimal, over `previous` and the JSON of this with hash "" (see
-    clearing.views.audit). offset: of the journal, which is not part of the hash.
+    PROPOSED, APPROVED, WITHDRAWN. hash: SHA-256, hexadecimal, over the JSON of this with hash "" and offset 0 (see
+    clearing.views.audit). offset: of the journal.
     """
 
     netting_set: str
