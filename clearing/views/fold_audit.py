@@ -49,36 +49,38 @@ class Audit:
         """An event of the journal at this offset: the entry it makes, if it is something a person did."""
         if self.last is not None and offset <= self.last.offset:
             return []
-        match event:
-            case CommandEvent():
-                what = {
-                    "kind": "command",
-                    "id": event.id,
-                    "status": event.status,
-                    "reason": event.reason,
-                    "content_hash": "",
-                }
-            case ProposalEvent():
-                what = {
-                    "kind": "proposal",
-                    "id": event.proposal,
-                    "status": event.state,
-                    "reason": "",
-                    "content_hash": event.hash,
-                }
-            case _:
-                return []
-        entry = AuditView(
+        if isinstance(event, CommandEvent):
+            entry = self._next(event, offset, event.id, event.status, event.reason, "")
+        elif isinstance(event, ProposalEvent):
+            entry = self._next(event, offset, event.proposal, event.state, "", event.hash)
+        else:
+            return []
+        self.last = replace(entry, hash=entry_hash(entry))
+        return [Change("audit", audit_key(self.netting_set, self.last.number), self.last)]
+
+    def _next(
+        self,
+        event: CommandEvent | ProposalEvent,
+        offset: int,
+        id_: str,
+        status: str,
+        reason: str,
+        content_hash: str,
+    ) -> AuditView:
+        """The next entry, without its hash."""
+        return AuditView(
             netting_set=self.netting_set,
             number=self.last.number + 1 if self.last else 1,
             time_ms=event.time_ms,
             log_offset=event.log_offset,
+            kind="command" if isinstance(event, CommandEvent) else "proposal",
+            id=id_,
             by=event.by,
             command=event.command,
+            status=status,
+            reason=reason,
+            content_hash=content_hash,
             previous=self.last.hash if self.last else AUDIT_START,
             hash="",
             offset=offset,
-            **what,
         )
-        self.last = replace(entry, hash=entry_hash(entry))
-        return [Change("audit", audit_key(self.netting_set, self.last.number), self.last)]
