@@ -14,6 +14,7 @@ PARTICIPANT = re.compile(
 )  # a BIC fits; no dot: it separates topic names
 ASSET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,34}", re.ASCII)
 NETTING_SET = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+PROBE = "PROBE"  # who sends probes; registered nowhere (ops/adr/0019-probe.md)
 FUNDING_ACCOUNT = "$FUNDING"  # counter account of prefunding; no participant can have this name
 
 ViewName = Literal["windows", "batches", "activity", "rejects", "audit", "lag"]
