@@ -71,6 +71,7 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (SERVE, "engine", "services:engine"),
     (SERVE, "dispatch", "services:dispatch"),
     (SERVE, "sink", "services:sink"),
+    (SERVE, "views", "views:views"),
     (USE, "publish", "publish:publish"),
     (USE, "command", "command:app"),
     (USE, "follow", "follow:app"),
