@@ -7,6 +7,7 @@ request. What changes something needs the session's token besides (CSRF).
 import hmac
 import ipaddress
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
@@ -19,7 +20,7 @@ from clearing.console.sessions import Session, Sessions
 CSRF_HEADER = "x-csrf-token"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
-Connection = ASGIConnection[BaseRouteHandler, object, object, object]
+Connection = ASGIConnection[Any, Any, Any, Any]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 

@@ -96,7 +96,8 @@ class Accounts:
         """Add an account or replace it. password None: only a proxy logs it in. Raises AccountError."""
         if not _NAME.fullmatch(name):
             raise AccountError(f"{name!r} is no name: letters, digits and . _ @ + -, at most 64")
-        wanted = [role for role in ROLES if role in set(roles)]
+        asked = set(roles)
+        wanted: list[Role] = [role for role in ROLES if role in asked]
         if not wanted:
             raise AccountError(f"an account needs a role: {', '.join(ROLES)}")
         least, most = PASSWORD_CHARACTERS

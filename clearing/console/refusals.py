@@ -1,6 +1,6 @@
 """Refusals of the console as values: status, a sentence, a code, what to do; and how errors become such."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -111,7 +111,7 @@ def as_refusal(error: Exception) -> Refusal | None:
             return None
 
 
-def told(_: Request[object, object, object], error: Exception) -> Response[bytes]:
+def told(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's handler of every exception that is one of these; others are bugs, logged with their trace."""
     refusal = as_refusal(error)
     assert refusal is not None, "registered for these alone"
