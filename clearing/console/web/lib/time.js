@@ -54,6 +54,7 @@ function format(kind, options) {
 }
 
 const HMS = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const HM = { hour: "2-digit", minute: "2-digit" };
 const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
 
 const day = (ms) => format("day", DAY).format(ms);
@@ -65,6 +66,9 @@ export function clock(ms) {
   const today = day(serverNow() ?? Date.now());
   return day(ms) === today ? time : `${day(ms)} ${time}`;
 }
+
+/** "14:03", or with seconds where the ticks of an axis are that close. */
+export const tick = (ms, seconds) => (seconds ? format("time", HMS) : format("minutes", HM)).format(ms);
 
 /** Day and time, for inputs and for exports: "2026-11-22 14:03:22". */
 export const stamp = (ms) => (isUnknown(ms) ? UNKNOWN : `${day(ms)} ${format("time", HMS).format(ms)}`);

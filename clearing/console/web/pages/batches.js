@@ -48,7 +48,7 @@ const columns = (query, rows) => [
   moneyColumn("gross", "Gross"),
   countColumn("entries", "Entries"),
   timeColumn("closed_at_ms", "Closed"),
-  timeColumn("confirmed_at_ms", "Confirmed"),
+  timeColumn("answered_ms", "Confirmed"),
   { name: "hash", label: "Hash", cell: (row) => html`<${Id} id=${row.hash} />` },
 ];
 
@@ -96,7 +96,7 @@ function Facts({ batch, view }) {
     ${batch.parts > 1 && fact("Part", `${batch.part} of ${batch.parts}`)}
     ${fact("Opened", html`<${When} ms=${batch.opened_at_ms} />`)}
     ${fact("Closed", html`<${When} ms=${batch.closed_at_ms} />`)}
-    ${fact("Confirmed", html`<${When} ms=${view?.confirmed_at_ms} />`)}
+    ${fact("Confirmed", html`<${When} ms=${view?.answered_ms} />`)}
     ${fact("Log offsets", `${count(batch.log_first)} – ${count(batch.log_last)}`)}
     ${view && fact("Stands in", html`<code>${view.topic}-${view.partition} @ ${count(view.offset)}</code>`)}
     ${view?.reason && fact("Reason", view.reason, true)}

@@ -31,13 +31,11 @@ export function Overview() {
     <${Answer} data=${data} />
     <${Halts} halts=${data.halts} />
     <${Pipeline} stages=${data.stages} />
+    <${Panel} title="Backlog against cut-off"><${Outlooks} outlooks=${data.outlooks} /><//>
+    <${Panel} title="Netting sets"><${Sets} rows=${data.netting_sets} /><//>
     <div class="grid">
-      <${Panel} title="Backlog against cut-off" wide="w8"><${Outlooks} outlooks=${data.outlooks} /><//>
+      <${Panel} title="Payments a minute" wide="w8" body><${Activity} /><//>
       <${Panel} title="Round trip and services" wide="w4" body><${Around} data=${data} /><//>
-    </div>
-    <div class="grid">
-      <${Panel} title="Netting sets" wide="w7"><${Sets} rows=${data.netting_sets} /><//>
-      <${Panel} title="Payments a minute" wide="w5" body><${Activity} /><//>
     </div>
     <${Panel} title="Windows open or not final" aside=${html`<a href=${href(["windows"])}>all windows</a>`}>
       <${WindowTable} rows=${data.windows} empty="None." />
@@ -56,7 +54,7 @@ function Answer({ data }) {
   </div>`;
 }
 
-const ORDER = ["intake", "engine", "dispatch"];
+const ORDER = ["intake", "engine", "queue", "dispatch"];
 const WORST = ["OK", "SLOW", "STALLED", "REWOUND", "STOPPED", "HUNG_TXN"];
 const place = (stage) => (ORDER.indexOf(stage) + 1 || ORDER.length + 1) + (stage.startsWith("sink") ? 0.5 : 0);
 
@@ -84,8 +82,8 @@ function Pipeline({ stages }) {
   return html`<${Panel} label="Stages"><ol class="pipeline">
     ${together(stages).map((each) => html`<li key=${each.stage}>
       <h3><a href=${href(["lag"], { stage: each.stage })}>${each.stage}</a><${State} name=${each.status} text=${each.status.replace("_", " ")} /></h3>
-      <div class="big">${duration(each.seconds)} <small>behind</small></div>
-      <p>${plural(each.records, "record")}${Object.keys(each.worst.money).length ? html` · ${each.worst.money_is_estimate ? "≈ " : ""}${amounts(each.worst.money)}` : ""}</p>
+      <div class="big">${each.stage === "queue" ? amounts(each.worst.money) : duration(each.seconds)} <small>${each.stage === "queue" ? "waits for liquidity" : "behind"}</small></div>
+      <p>${plural(each.records, each.stage === "queue" ? "payment" : "record")}${each.stage !== "queue" && Object.keys(each.worst.money).length ? html` · ${each.worst.money_is_estimate ? "≈ " : ""}${amounts(each.worst.money)}` : ""}</p>
       <p>${each.velocity === null ? UNKNOWN : count(each.velocity)}/s${each.records ? ` · drains in ${duration(each.drain_s)}` : ""}</p>
     </li>`)}
   </ol><//>`;
@@ -102,7 +100,7 @@ function Outlooks({ outlooks }) {
       { name: "window", label: "Window", num: true, cell: (row) => count(row.window) },
       { name: "closes", label: "Closes in", num: true, cell: (row) => (row.cutoff_ms === null ? html`<span class="muted">by command</span>` : countdown(left(row))) },
       { name: "backlog", label: "Backlog", num: true, cell: (row) => (row.backlog_records === null ? null : row.backlog_records === 0 ? "none" : Object.keys(row.backlog).length ? amounts(row.backlog) : plural(row.backlog_records, "record")), title: "Value that waits to be processed" },
-      { name: "banks", label: "Largest banks", wrap: true, cell: (row) => row.top_banks.slice(0, 2).map((bank) => `${bank.bank} ${percent(bank.share)}`).join(", ") || null },
+      { name: "banks", label: "Largest banks", cell: (row) => row.top_banks.slice(0, 2).map((bank) => `${bank.bank} ${percent(bank.share)}`).join(", ") || null },
       { name: "drain", label: "Drains in", num: true, cell: (row) => duration(row.drain_s) },
       { name: "race", label: "Drain against cut-off", cell: (row) => html`<${Race} drain_s=${row.drain_s} cutoff_in_s=${left(row)} level=${levelOf(row.verdict)} />` },
       { name: "verdict", label: "Verdict", cell: (row) => html`<${State} name=${row.verdict} text=${VERDICTS[row.verdict]} title=${row.sentence} />` },

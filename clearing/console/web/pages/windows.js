@@ -6,7 +6,7 @@ import { html } from "../lib/html.js";
 import { may } from "../lib/api.js";
 import { atOf, go, here, href, useRoute } from "../lib/route.js";
 import { clock, iso, useNow } from "../lib/time.js";
-import { countColumn, Id, moneyColumn, nettingSetColumn, stateColumn, timeColumn } from "../parts/columns.js";
+import { countColumn, moneyColumn, nettingSetColumn, stateColumn, timeColumn } from "../parts/columns.js";
 import { Choice } from "../parts/choice.js";
 import { Answered, Head, Panel } from "../parts/say.js";
 import { State } from "../parts/state.js";
@@ -45,13 +45,13 @@ export function WindowTable({ rows, empty = "None." }) {
     ...nettingSetColumn(query),
     { name: "window", label: "Window", head: true, cell: (row) => html`<a class="row-link" href=${target(row)}>${row.asset} ${count(row.window)}</a>`, by: (row) => `${row.asset} ${String(row.window).padStart(12, "0")}` },
     stateColumn("state", "State"),
-    { name: "closes", label: "Closes in", num: true, by: (row) => (row.state === "OPEN" ? row.cutoff_ms : null), cell: (row) => (row.state !== "OPEN" ? null : isUnknown(row.cutoff_ms) ? html`<span class="muted">by command</span>` : html`<span title=${`${clock(row.cutoff_ms)} ${iso(row.cutoff_ms)}`}>${countdown(left(row))}</span>`) },
+    ...(rows.some((row) => row.state === "OPEN") || !rows.length ? [{ name: "closes", label: "Closes in", num: true, by: (row) => (row.state === "OPEN" ? row.cutoff_ms : null), cell: (row) => (row.state !== "OPEN" ? null : isUnknown(row.cutoff_ms) ? html`<span class="muted">by command</span>` : html`<span title=${`${clock(row.cutoff_ms)} ${iso(row.cutoff_ms)}`}>${countdown(left(row))}</span>`) }] : []),
     timeColumn("opened_at_ms", "Opened"),
     ...(some("closed_at_ms") ? [timeColumn("closed_at_ms", "Closed")] : []),
     ...(some("payments") ? [countColumn("payments", "Payments"), moneyColumn("gross", "Gross")] : []),
     { name: "finality", label: "Finality by ledger", cell: (row) => html`<${Finality} row=${row} />` },
     ...(some("settled_at_ms") ? [{ name: "took", label: "Cut-off to final", num: true, cell: (row) => took(row), by: (row) => row.settled_at_ms && row.settled_at_ms - row.closed_at_ms }] : []),
-    ...(rows.some((row) => row.batch) ? [{ name: "batch", label: "Batch", cell: (row) => (row.batch ? html`<${Id} id=${row.batch} length=${10} />` : null) }] : []),
+    ...(rows.some((row) => row.sequence) ? [{ name: "batch", label: "Batch", num: true, cell: (row) => (row.sequence ? html`<a href=${href(["batches", row.netting_set, String(row.sequence)])}>${count(row.sequence)}</a>` : null), by: (row) => row.sequence }] : []),
     ...(rows.some((row) => row.version > 1) ? [countColumn("version", "Version")] : []),
     ...(rows.some((row) => row.reason) ? [{ name: "reason", label: "Reason", wrap: true, cell: (row) => row.reason || null }] : []),
     ...(may("act") && !past && rows.some((row) => row.state === "FAILED" || row.state === "OPEN") ? [{ name: "act", label: "", cell: (row) => html`<${Act} row=${row} />` }] : []),

@@ -8,7 +8,7 @@ import { Say } from "./say.js";
 import { State } from "./state.js";
 import { Table } from "./table.js";
 
-const WHAT = { released: "released from queues", settled: "goes to settlement", queued_cancelled: "waiting, would be cancelled", funded: "funded", limit: "change of a limit" };
+const WHAT = { released: "leaves the queues", ended: "waits, and would end", settled: "goes to settlement", funded: "prefunding" };
 const FIGURES = [["prefunded", "Prefunded"], ["net_debit_cap", "Cap"], ["position", "Position"], ["reserved", "Reserved"], ["headroom", "Headroom"], ["queued", "Queued"]];
 
 export function Preview({ preview }) {
@@ -34,9 +34,9 @@ function Effects({ preview }) {
       { name: "amount", label: "Amount", num: true, cell: (row) => money(row.amount) },
       { name: "payments", label: "Payments", num: true, cell: (row) => count(row.payments) },
     ]} />`}
-    ${preview.windows?.length > 0 && html`<${Table} caption="Windows" rows=${preview.windows} keyOf=${(row) => `${row.asset} ${row.window}`} columns=${[
+    ${preview.windows?.length > 0 && html`<${Table} caption="Windows" rows=${preview.windows} keyOf=${(row) => `${row.asset} ${row.window} ${row.state}`} columns=${[
       { name: "window", label: "Window", head: true, cell: (row) => `${row.asset} ${count(row.window)}` },
-      { name: "state", label: "State", cell: (row) => html`<span class="before-after">${words(row.from)} → <b>${words(row.to)}</b></span>` },
+      { name: "state", label: "Becomes", cell: (row) => html`<${State} name=${row.state} />` },
       { name: "payments", label: "Payments", num: true, cell: (row) => count(row.payments) },
       { name: "gross", label: "Gross", num: true, cell: (row) => money(row.gross) },
     ]} />`}

@@ -50,8 +50,9 @@ function Arrow({ id, circle = false }) {
 
 function Edge({ edge, from, to, labelled }) {
   const { d, label } = curve(from, to);
+  const text = short(edge.amount);
   return html`<g class="edge" data-circle=${String(edge.in_circle)} data-why=${edge.why}>
     <path d=${d} marker-end=${`url(#${edge.in_circle ? "arrow-circle" : "arrow"})`}><title>${`${from.participant} waits for ${to.participant}: ${money(edge.amount)} ${to.asset}`}</title></path>
-    ${labelled && html`<text x=${label.x} y=${label.y + 4}>${short(edge.amount)}</text>`}
+    ${labelled && html`<rect x=${label.x - text.length * 3.4} y=${label.y - 8} width=${text.length * 6.8} height="16" /><text x=${label.x} y=${label.y + 4}>${text}</text>`}
   </g>`;
 }
