@@ -24,7 +24,6 @@ from clearing.names import PROBE, Topics
 from clearing.topics.contract import read_contract, wanted_topics
 from clearing.views.model import Probe
 
-PROBE_EVERY_S = 5.0
 LOST_AFTER_S = 30.0
 _POLL_MS = 250
 _AGAIN_S = 5.0
@@ -87,11 +86,12 @@ class RoundTrip:
     """Sends probes and sees them come back. Built by `round_trip()`, which runs it."""
 
     def __init__(
-        self, topics: Topics, producer: AIOKafkaProducer, admin: AIOKafkaAdminClient
+        self, settings: Settings, producer: AIOKafkaProducer, admin: AIOKafkaAdminClient
     ) -> None:
         self.netting_sets: Sequence[str] = ()
         self.clock_skew_ms: float | None = None
-        self._topics, self._producer, self._admin = topics, producer, admin
+        self._topics, self._every_s = settings.topics, settings.probe_every_s
+        self._producer, self._admin = producer, admin
         self._flights = Flights()
         self._made: set[str] = set()
 
@@ -112,7 +112,7 @@ class RoundTrip:
                     await reader.seek_to_end(status)
                     assigned = True
                 await self._send()
-                due = now + PROBE_EVERY_S
+                due = now + self._every_s
             if not assigned:
                 await asyncio.sleep(_POLL_MS / 1000)
                 continue
@@ -176,7 +176,7 @@ async def round_trip(settings: Settings) -> AsyncIterator[RoundTrip]:
         producer = await clients.enter_async_context(
             kafka.started(kafka.producer(bootstrap, client="clearing-probe"))
         )
-        trip = RoundTrip(settings.topics, producer, admin)
+        trip = RoundTrip(settings, producer, admin)
         task = asyncio.create_task(_keep_running(trip, bootstrap))
         try:
             yield trip

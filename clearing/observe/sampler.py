@@ -4,9 +4,8 @@ Built by `sampler()`, asked once a second by the views' timer (and by `clearing 
 sees comes from topics, groups and ledger; how it is judged stands in behaviour, staging and outlook: pure.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,17 +16,26 @@ from clearing.config import Settings
 from clearing.core.outputs import WindowEvent
 from clearing.log.records import decode_event, decode_position
 from clearing.observe.behaviour import Look, is_held_back
+from clearing.observe.ends import Ends, Extent
 from clearing.observe.gap import Gap, Worth, settlement_value
 from clearing.observe.outlook import outlook
 from clearing.observe.probe import Backlog, backlogs, prober
 from clearing.observe.retention import Retention
 from clearing.observe.round_trip import RoundTrip, round_trip
-from clearing.observe.staging import Track, befores, place, queue_lags, stage_lag, told_sources
+from clearing.observe.staging import (
+    Track,
+    befores,
+    place,
+    queue_lags,
+    scales_of,
+    stage_lag,
+    told_sources,
+)
 from clearing.observe.standing import Ledger, Reader, standing
 from clearing.observe.transactions import open_transactions
 from clearing.observe.value import Means, value_of
 from clearing.observe.views import Latest
-from clearing.reading import FETCH_WAIT_MS, Partitions
+from clearing.reading import FETCH_WAIT_MS, Bounds, Partitions
 from clearing.scheme.directory import read_directory
 from clearing.views.model import LagSample, Outlook, StageLag
 
@@ -43,15 +51,14 @@ class Sampler:
         settings: Settings,
         admin: AIOKafkaAdminClient,
         probe: AIOKafkaConsumer,
-        ends: AIOKafkaConsumer,
         reader: Partitions,
         ledger: Ledger,
         trip: RoundTrip | None = None,
     ) -> None:
-        """probe, reader: read_committed; ends: read_uncommitted, to know where partitions really end. All are of no
-        group, and nobody else uses them."""
+        """probe, reader: read_committed, of no group, and nobody else's."""
         self._settings, self._topics = settings, settings.topics
-        self._admin, self._probe, self._ends, self._reader = admin, probe, ends, reader
+        self._admin, self._probe, self._reader = admin, probe, reader
+        self._ends = Ends(admin)
         self._ledger = ledger
         self._trip = trip
         self._windows: Latest[WindowEvent] = Latest(self._topics.windows, decode_window)
@@ -71,20 +78,23 @@ class Sampler:
         where = await standing(
             self._probe, self._admin, self._ledger, self._settings, self._directory, self._sources
         )
-        found, ends = await self._behind(where.positions)
         at_ms = int(time.time() * 1000)
+        extents = await self._ends.of(reader.partition for reader in where.positions)
+        found = await self._behind(where.positions, extents)
         skew_ms = self._trip.clock_skew_ms if self._trip else None
         broker_ms = at_ms - (skew_ms or 0.0)
         for reader, position in where.positions.items():
-            lag, (_, stable), end = found[reader].lag_records, ends[0][reader.partition], ends[1]
+            _, stable, end = extents[reader.partition]
             members = where.members.get(reader.group)
-            look = Look(at_ms, position, lag, stable, end[reader.partition], members)
+            look = Look(at_ms, position, found[reader].lag_records, stable, end, members)
             self._tracks.setdefault(reader, Track()).window.add(look)
         self._tracks = {reader: self._tracks[reader] for reader in where.positions}
         culprits = await self._culprits(at_ms)
-        worths = await self._worths(where.positions, found, ends[0])
+        worths = await self._worths(where.positions, found, extents)
         retention_ms = await self._retention.of({one.partition.topic for one in where.positions})
         names = {number: name for name, number in self._directory.items()}
+        positions = await self._positions.refresh(self._reader, sorted(names))
+        scales = scales_of(positions)
         lags = [
             stage_lag(
                 reader,
@@ -94,12 +104,11 @@ class Sampler:
                 worths.get(reader),
                 now_ms=broker_ms,
                 retention_ms=retention_ms.get(reader.partition.topic),
+                scales=scales,
                 culprit=culprits.get(reader.partition, ""),
             )
             for reader in where.positions
         ]
-        numbers = sorted(names)
-        positions = await self._positions.refresh(self._reader, numbers)
         return LagSample(
             at_ms=at_ms,
             clock_skew_ms=skew_ms,
@@ -129,23 +138,19 @@ class Sampler:
             self._trip.netting_sets = sorted(self._directory)
 
     async def _behind(
-        self, positions: Mapping[Reader, int]
-    ) -> tuple[dict[Reader, Backlog], tuple[dict, dict]]:
-        """Backlog of each reader; of each partition (first, last stable offset), and its end."""
+        self, positions: Mapping[Reader, int], extents: Mapping[TopicPartition, Extent]
+    ) -> dict[Reader, Backlog]:
+        limits = {partition: (one.first, one.stable) for partition, one in extents.items()}
         found: dict[Reader, Backlog] = {}
         left = dict(positions)
         while left:  # once, unless several groups read a partition
             now: dict[TopicPartition, Reader] = {}
             for reader in left:
                 now.setdefault(reader.partition, reader)
-            looked = await backlogs(self._probe, {p: left[r] for p, r in now.items()})
+            looked = await backlogs(self._probe, {p: left[r] for p, r in now.items()}, limits)
             found |= {reader: looked[partition] for partition, reader in now.items()}
             left = {reader: at for reader, at in left.items() if reader not in found}
-        partitions = list({reader.partition for reader in positions})
-        stable, ends = await asyncio.gather(
-            self._reader.bounds(partitions), self._ends.end_offsets(partitions)
-        )
-        return found, (stable, ends)
+        return found
 
     async def _culprits(self, at_ms: int) -> dict[TopicPartition, str]:
         """By partition, whose transaction keeps its last stable offset back. Asked only where one stands still."""
@@ -161,13 +166,16 @@ class Sampler:
         return culprits
 
     async def _worths(
-        self, positions: Mapping[Reader, int], found: Mapping[Reader, Backlog], stable: Mapping
+        self,
+        positions: Mapping[Reader, int],
+        found: Mapping[Reader, Backlog],
+        extents: Mapping[TopicPartition, Extent],
     ) -> dict[Reader, Worth]:
         """Engine and sink: read in the gap itself. Intake: by what its banks sent of late."""
         worths: dict[Reader, Worth] = {}
         names = {number: name for name, number in self._directory.items()}
         for reader, position in positions.items():
-            end, records = stable[reader.partition][1], found[reader].lag_records
+            end, records = extents[reader.partition].stable, found[reader].lag_records
             if reader.stage == "engine":
                 means = self._means.setdefault(names[reader.partition.partition], Means())
                 worths[reader] = await self._in_log(reader.partition, position, end, records, means)
@@ -222,20 +230,32 @@ def decode_window(value: bytes) -> WindowEvent:
     return event
 
 
+class Quick(Partitions):
+    """A reader of partitions that knows their bounds at once."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, ends: Ends) -> None:
+        super().__init__(consumer)
+        self._ends = ends
+
+    async def bounds(self, partitions: Iterable[TopicPartition]) -> Bounds:
+        found = await self._ends.of(partitions)
+        return {partition: (one.first, one.stable) for partition, one in found.items()}
+
+
 @asynccontextmanager
 async def sampler(settings: Settings, *, probing: bool = False) -> AsyncIterator[Sampler]:
     """A sampler with its clients, which are stopped at the end. probing: it sends probe payments too."""
     bootstrap = settings.bootstrap
     async with AsyncExitStack() as clients:
         admin = await clients.enter_async_context(kafka.administration(bootstrap))
-        unstable = kafka.consumer(
-            bootstrap, client="clearing-lag", isolation_level="read_uncommitted"
-        )
         reading = kafka.consumer(bootstrap, client="clearing-lag", fetch_max_wait_ms=FETCH_WAIT_MS)
         probe = await clients.enter_async_context(kafka.started(prober(bootstrap)))
-        ends = await clients.enter_async_context(kafka.started(unstable))
         reader = await clients.enter_async_context(kafka.started(reading))
         ledger = Ledger(settings.dsn)
         clients.callback(ledger.close)
-        trip = await clients.enter_async_context(round_trip(settings)) if probing else None
-        yield Sampler(settings, admin, probe, ends, Partitions(reader), ledger, trip)
+        trip = (
+            await clients.enter_async_context(round_trip(settings))
+            if probing and settings.probe_every_s > 0
+            else None
+        )
+        yield Sampler(settings, admin, probe, Quick(reader, Ends(admin)), ledger, trip)

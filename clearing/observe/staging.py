@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from clearing.core.outputs import Position
-from clearing.names import Topics
+from clearing.names import PROBE, Topics
 from clearing.observe.behaviour import Window, classify, drain_s, velocity_per_s
 from clearing.observe.gap import Worth
 from clearing.observe.outlook import Before
@@ -58,9 +58,10 @@ def stage_lag(
     *,
     now_ms: float,
     retention_ms: int | None,
+    scales: Mapping[str, int],
     culprit: str,
 ) -> StageLag:
-    """now_ms: by the broker's clock. retention_ms: of the topic, None: for ever."""
+    """now_ms: by the broker's clock. retention_ms: of the topic, None: for ever. scales: decimals by asset."""
     age_ms = _age_ms(backlog, now_ms)
     used: float | None = None
     if retention_ms and age_ms is not None:
@@ -75,7 +76,7 @@ def stage_lag(
         bank=whose[1],
         records=backlog.lag_records,
         seconds=None if age_ms is None else round(age_ms / 1000, 3),
-        money=shown(worth.money) if worth else {},
+        money=shown(worth.money, scales) if worth else {},
         money_is_estimate=bool(worth and (worth.is_estimate or worth.unvalued_records)),
         velocity_per_s=_rounded(track.pace_per_s),
         drain_s=_rounded(drain),
@@ -117,12 +118,9 @@ def befores(
     netting_set: str, lags: Sequence[StageLag], worths: Mapping[tuple[str, int], Worth]
 ) -> list[Before]:
     """What waits before intake and before the engine of a netting set. worths: by topic and partition."""
+    ours = [lag for lag in lags if lag.netting_set == netting_set and lag.bank != PROBE]
     return [
-        _before(
-            stage,
-            [lag for lag in lags if (lag.stage, lag.netting_set) == (stage, netting_set)],
-            worths,
-        )
+        _before(stage, [lag for lag in ours if lag.stage == stage], worths)
         for stage in ("intake", "engine")
     ]
 
@@ -154,9 +152,15 @@ def _worst(behind: Sequence[StageLag]) -> StageStatus:
 
 
 def _slowest(behind: Sequence[StageLag]) -> float | None:
-    """Partitions are read side by side: the one that takes longest decides. None where one is not known."""
+    """Partitions are read side by side: the one that takes longest decides. Those whose pace is not known yet are
+    taken to be read by the same hands as the others; None where nothing is known of any."""
     drains = [lag.drain_s for lag in behind if lag.drain_s is not None]
-    return max(drains, default=0.0) if len(drains) == len(behind) else None
+    if len(drains) == len(behind):
+        return max(drains, default=0.0)
+    pace_per_s = sum(lag.velocity_per_s or 0.0 for lag in behind)
+    if not pace_per_s:
+        return None
+    return max(*drains, sum(lag.records or 0 for lag in behind) / pace_per_s, 0.0)
 
 
 def told_sources(lags: Sequence[StageLag]) -> list[StageLag]:
@@ -168,9 +172,19 @@ def told_sources(lags: Sequence[StageLag]) -> list[StageLag]:
     return sources[:SOURCES_TOLD] + [lag for lag in lags if lag.stage != "intake"]
 
 
-def shown(money: Money) -> dict[str, str]:
-    """asset → amount, over all banks."""
-    return {asset: f"{value:f}" for asset, value in sorted(totals(money).items()) if value}
+def shown(money: Money, scales: Mapping[str, int]) -> dict[str, str]:
+    """asset → amount at its scale, over all banks. More decimals than that are of rows that will be refused."""
+    amounts: dict[str, str] = {}
+    for asset, value in sorted(totals(money).items()):
+        exact = value if asset not in scales else round(value, scales[asset])
+        if exact:
+            amounts[asset] = f"{exact:f}"
+    return amounts
+
+
+def scales_of(positions: Iterable[Position]) -> dict[str, int]:
+    """Decimals of each asset somebody has an account in."""
+    return {one.asset: len(one.position.partition(".")[2]) for one in positions}
 
 
 def _age_ms(backlog: Backlog, now_ms: float) -> float | None:
