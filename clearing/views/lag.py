@@ -15,6 +15,7 @@ from mode import Service
 
 from clearing.config import Settings
 from clearing.messages_views import LAG_KEY, LagSample, encode
+from clearing.observe.sampler import sampler
 from clearing.views import metrics
 
 INTERVAL_S = 1.0
@@ -32,8 +33,6 @@ OpenSampler = Callable[[Settings], AbstractAsyncContextManager[Sampler]]
 
 def open_sampler(settings: Settings) -> AbstractAsyncContextManager[Sampler]:
     """The installation's own, with the probe."""
-    from clearing.observe.sampler import sampler
-
     return sampler(settings, probing=True)
 
 

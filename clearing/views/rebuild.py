@@ -3,6 +3,8 @@
 What is forgotten is told as such, key by key (readers see it go), and the group's offsets go back to the beginning.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -13,16 +15,21 @@ from clearing.config import Settings
 from clearing.failures import ExitCode, Failure
 from clearing.names import VIEW_NAMES, ViewName
 from clearing.reading import bounds
+from clearing.views.app import SESSION_TIMEOUT_S
 from clearing.views.worker import require_topics
 
 FOLDED: tuple[ViewName, ...] = tuple(view for view in VIEW_NAMES if view != "lag")
+RETRY_S = 3.0
 
 
 async def forget_views(
-    settings: Settings, tell: Callable[[str], None] = lambda said: None
+    settings: Settings,
+    tell: Callable[[str], None] = lambda said: None,
+    patience_s: float = SESSION_TIMEOUT_S + 5,
 ) -> dict[str, int]:
     """How many values of each view were forgotten. Samples of lag stay: they are not built from anything.
 
+    patience_s: a process that had a name among its peers is a member of the group for a while after its end.
     Raises Failure if views run, whose tables would write on as if nothing were.
     """
     topics = settings.topics
@@ -34,34 +41,47 @@ async def forget_views(
     producer = kafka.producer(settings.bootstrap, client="clearing-views-rebuild")
     async with kafka.started(reader), kafka.started(group), kafka.started(producer):
         sources = [topics.journal, topics.settlements, topics.rejected, topics.outcomes]
-        await _begin_anew(group, await _partitions(reader, sources))
+        await _begin_anew(group, await _partitions(producer, sources), tell, patience_s)
         forgotten: dict[str, int] = {}
         for view in FOLDED:
-            partitions = await _partitions(reader, [topics.view(view)])
+            partitions = await _partitions(producer, [topics.view(view)])
             forgotten[view] = sum([await _forget(reader, producer, one) for one in partitions])
             tell(f"{view}: {forgotten[view]:,} values forgotten")
     return forgotten
 
 
-async def _partitions(reader: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
-    await reader.topics()  # what the cluster has, before asking for it by name
+async def _partitions(producer: AIOKafkaProducer, topics: Iterable[str]) -> list[TopicPartition]:
     return [
         TopicPartition(topic, number)
         for topic in topics
-        for number in sorted(reader.partitions_for_topic(topic) or ())
+        for number in sorted(await producer.partitions_for(topic))
     ]
 
 
-async def _begin_anew(group: AIOKafkaConsumer, sources: list[TopicPartition]) -> None:
+async def _begin_anew(
+    group: AIOKafkaConsumer,
+    sources: list[TopicPartition],
+    tell: Callable[[str], None],
+    patience_s: float,
+) -> None:
     """The group's offsets back to the first record that is kept; Kafka refuses it while somebody is a member."""
     group.assign(sources)
     starts = {partition: first for partition, (first, _) in (await bounds(group, sources)).items()}
-    try:
-        await group.commit(starts)
-    except (CommitFailedError, UnknownMemberIdError) as error:
-        raise Failure(
-            "the views are running", "stop `clearing views` first, then again", ExitCode.USAGE
-        ) from error
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        try:
+            await group.commit(starts)
+        except (CommitFailedError, UnknownMemberIdError) as error:
+            if time.monotonic() >= deadline_s:
+                raise Failure(
+                    "the views are running",
+                    "stop `clearing views` first, then again",
+                    ExitCode.USAGE,
+                ) from error
+            tell("waiting for the last process of the views to be gone")
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
 
 
 async def _forget(
