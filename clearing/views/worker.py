@@ -4,10 +4,11 @@ Several may run: they share the netting sets. `faust -A clearing.views worker` r
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from clearing import kafka
 from clearing.config import Settings
@@ -16,6 +17,8 @@ from clearing.views.app import ViewsApp, build_app
 from clearing.views.lag import OpenSampler, open_sampler
 
 STOP_TIMEOUT_S = 10.0
+START_PATIENCE_S = 30.0
+RETRY_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -58,10 +61,22 @@ async def _run(app: ViewsApp) -> None:
 
 
 async def require_topics(bootstrap: str, topics: Topics) -> None:
-    """Raises UnknownTopicOrPartitionError, with the name, if one of those that are read or written is missing."""
+    """Raises UnknownTopicOrPartitionError, with the name, if one of those that are read or written is missing.
+
+    Kafka may be starting too, or be the reason why this process was started anew: it is given a while.
+    """
     needed = [topics.journal, topics.settlements, topics.rejected, topics.outcomes]
-    async with kafka.administration(bootstrap, client="clearing-views") as admin:
-        existing = set(await admin.list_topics())
+    deadline_s = time.monotonic() + START_PATIENCE_S
+    while True:
+        try:
+            async with kafka.administration(bootstrap, client="clearing-views") as admin:
+                existing = set(await admin.list_topics())
+            break
+        except KafkaConnectionError as error:
+            if time.monotonic() >= deadline_s:
+                raise
+            _log.warning("kafka_unreachable", error=repr(error))
+            await asyncio.sleep(RETRY_S)
     for name in [*needed, *map(topics.view, VIEW_NAMES)]:
         if name not in existing:
             raise UnknownTopicOrPartitionError(f"{name} does not exist")

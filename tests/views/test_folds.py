@@ -181,7 +181,11 @@ def test_a_netting_set_in_anothers_partition_changes_nothing() -> None:
     projection = empty()
     projection.journal(as_read(said.command(1)))
     other = Record(
-        "journal", 0, 9, b"event/1", as_read(said.command(2))[0].value.replace(b'"hk"', b'"eu"')
+        "journal",
+        0,
+        9,
+        b"event/1",
+        (as_read(said.command(2))[0].value or b"").replace(b'"hk"', b'"eu"'),
     )
     assert projection.journal([other]) == []
     assert projection.netting_sets == [SET]
