@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from clearing import kafka
 from clearing.config import Settings
 from clearing.messages import PriorityChange, StatusMessage, StatusRecord
-from clearing.names import PROBE, Topics
+from clearing.names import PROBE
 from clearing.topics.contract import read_contract, wanted_topics
 from clearing.views.model import Probe
 

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from clearing import kafka
 from clearing.config import Settings
-from clearing.core.outputs import WindowEvent
+from clearing.core.outputs import Position, WindowEvent
 from clearing.log.records import decode_event, decode_position
 from clearing.observe.behaviour import Look, is_held_back
 from clearing.observe.ends import Ends, Extent
@@ -64,6 +64,7 @@ class Sampler:
         self._windows: Latest[WindowEvent] = Latest(self._topics.windows, decode_window)
         self._positions = Latest(self._topics.positions, decode_position)
         self._retention = Retention(admin)
+        self.positions: list[Position] = []  # of the last sample
         self._directory: dict[str, int] = {}
         self._sources: list[TopicPartition] = []
         self._directory_at = -DIRECTORY_EVERY_S
@@ -93,8 +94,8 @@ class Sampler:
         worths = await self._worths(where.positions, found, extents)
         retention_ms = await self._retention.of({one.partition.topic for one in where.positions})
         names = {number: name for name, number in self._directory.items()}
-        positions = await self._positions.refresh(self._reader, sorted(names))
-        scales = scales_of(positions)
+        self.positions = await self._positions.refresh(self._reader, sorted(names))
+        scales = scales_of(self.positions)
         lags = [
             stage_lag(
                 reader,
@@ -112,7 +113,7 @@ class Sampler:
         return LagSample(
             at_ms=at_ms,
             clock_skew_ms=skew_ms,
-            stages=told_sources(lags) + queue_lags(self._topics.positions, names, positions),
+            stages=told_sources(lags) + queue_lags(self._topics.positions, names, self.positions),
             outlooks=await self._outlooks(lags, worths, int(broker_ms)),
             probe=self._trip.latest if self._trip else None,
         )
