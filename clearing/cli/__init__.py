@@ -72,6 +72,7 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (SERVE, "dispatch", "services:dispatch"),
     (SERVE, "sink", "services:sink"),
     (SERVE, "views", "views:views"),
+    (SERVE, "console", "console:app"),
     (USE, "publish", "publish:publish"),
     (USE, "command", "command:app"),
     (USE, "follow", "follow:app"),

@@ -9,17 +9,22 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from clearing.asof import History
 from clearing.config import Settings
-from clearing.console.refusals import Refusal
 from clearing.console.workshop import Workshop
 from clearing.engine.snapshots import SnapshotStore
 from clearing.explain.story import Story
-from clearing.explain.topics import TopicStories, prober
+from clearing.explain.topics import TopicStories, first_at, prober
 from clearing.live import Follower, Live
-from clearing.reading import Partitions, partitions
+from clearing.reading import Partitions, Reader, partitions
+from clearing.views.model import LagSample, decode_lag
+
+LAG_GAP_MS = 60_000
+LAG_BACK = 10  # samples
 
 T = TypeVar("T")
 
@@ -147,6 +152,17 @@ class Copies:
 
         return await self._lives.do(work)
 
+    async def lag_at(self, at_ms: int) -> LagSample | None:
+        """The last sample of that time or before; None where none is kept."""
+        topic = self._settings.topics.view("lag")
+
+        async def work(reader: Partitions, probe: Partitions) -> LagSample | None:
+            if topic not in await reader.topics():
+                return None
+            return await lag_sample_at(reader, probe, TopicPartition(topic, 0), at_ms)
+
+        return await self._past.do(work)
+
     async def read(self, work: Callable[[Partitions], Awaitable[T]]) -> T:
         """Read from topics because somebody asks: a batch, bytes that could not be read, the audit log."""
         return await self._lives.do(lambda reader, _: work(reader))
@@ -156,9 +172,24 @@ class Copies:
             await bench.stop()
 
 
-def one_of(directory: dict[str, int], netting_set: str) -> int:
-    """Its partition. Raises Refusal where there is no such netting set."""
-    if netting_set not in directory:
-        known = ", ".join(sorted(directory)) or "none yet"
-        raise Refusal.missing(f"there is no netting set {netting_set!r}: {known}")
-    return directory[netting_set]
+async def lag_sample_at(
+    reader: Reader, probe: Reader, samples: TopicPartition, at_ms: int
+) -> LagSample | None:
+    """The last sample not after at_ms; None: none is, or that one is more than LAG_GAP_MS older."""
+    behind = await first_at(probe, samples, at_ms + 1, _sampled_ms)
+    first, end = (await reader.bounds([samples]))[samples]
+    found: LagSample | None = None
+    async for records in reader.chunks(samples, max(first, behind - LAG_BACK), end):
+        for record in records:
+            sample = decode_lag(record.value or b"")
+            if sample.at_ms > at_ms:
+                return found
+            found = sample if at_ms - sample.at_ms <= LAG_GAP_MS else None
+    return found
+
+
+def _sampled_ms(value: bytes) -> int | None:
+    try:
+        return decode_lag(value).at_ms
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

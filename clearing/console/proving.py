@@ -1,4 +1,4 @@
-"""A settlement batch down to its entries, and the proof that it is what it says: hash, sum, chain (R1, R7). Pure."""
+"""A settlement batch down to its entries, and the proof of what it says: hash, sum, chain (R1, R7)."""
 
 import msgspec
 from aiokafka import TopicPartition
@@ -17,8 +17,10 @@ ENTRIES_SHOWN = 1_000
 
 
 class Claim(msgspec.Struct, frozen=True):
+    """ok: None where it cannot be told."""
+
     claim: str
-    ok: bool
+    ok: bool | None
     detail: str
 
 
@@ -58,7 +60,7 @@ def batch_look(
         view=view,
         entries_total=len(batch.entries),
         entry=entry,
-        proof=Proof(all(each.ok for each in checks), checks),
+        proof=Proof(all(each.ok is not False for each in checks), checks),
     )
 
 
@@ -83,6 +85,6 @@ def _chain_claim(batch: SettlementBatch, before: SettlementBatch | None) -> Clai
         return Claim(claim, batch.previous == NO_HASH, f"previous {batch.previous}")
     claim = f"it follows batch {batch.sequence - 1} (R7)"
     if before is None:
-        return Claim(claim, False, "the batch before it is not kept in the views any more")
+        return Claim(claim, None, "the batch before it is not kept in the views any more")
     follows = batch.previous == batch_hash(before)
     return Claim(claim, follows, f"previous {batch.previous}")

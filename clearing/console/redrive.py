@@ -50,7 +50,7 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RedrivenRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as it would come in now. readable: intake can read it; outcome: Code's name, status as banks are told."""
+    """A row as it would come in now. readable: by intake, today; outcome: Code's name, status as banks are told."""
 
     item: int
     id: str

@@ -3,10 +3,12 @@
 from typing import Any, Literal
 
 import msgspec
+import structlog
 from aiokafka.errors import KafkaError
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
+from clearing.asof import TooFar
 from clearing.console.accounts import AccountError
 from clearing.core.faults import Halt
 from clearing.failures import Failure
@@ -21,7 +23,9 @@ Code = Literal[
     "CONFLICT",
     "UNAVAILABLE",
     "TOO_FAR",
+    "BUG",
 ]
+_log = structlog.get_logger()
 _STATUS: dict[Code, int] = {
     "UNAUTHENTICATED": 401,
     "FORBIDDEN": 403,
@@ -32,6 +36,7 @@ _STATUS: dict[Code, int] = {
     "CONFLICT": 409,
     "UNAVAILABLE": 503,
     "TOO_FAR": 422,
+    "BUG": 500,
 }
 
 
@@ -94,6 +99,8 @@ def as_refusal(error: Exception) -> Refusal | None:
     match error:
         case Refusal():
             return error
+        case TooFar():
+            return Refusal("TOO_FAR", str(error), "a later time, or an engine's snapshot before it")
         case Halt():
             return Refusal("UNAVAILABLE", str(error), "clearing status")
         case KafkaError() | ConnectionError() | TimeoutError():
@@ -112,7 +119,12 @@ def as_refusal(error: Exception) -> Refusal | None:
 
 
 def told(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Litestar's handler of every exception that is one of these; others are bugs, logged with their trace."""
+    """Litestar's handler of every exception. What is none of these is a bug: it is logged, and not told."""
     refusal = as_refusal(error)
-    assert refusal is not None, "registered for these alone"
+    if refusal is None:
+        _log.error("console_bug", error=repr(error), exc_info=error)
+        problem = Problem("this is a bug of the console", "BUG", "its log says where")
+        return Response(
+            msgspec.json.encode(problem), status_code=500, media_type="application/json"
+        )
     return refusal.answer()

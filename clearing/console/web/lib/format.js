@@ -78,13 +78,17 @@ export function rate(number) {
 }
 
 /** 0.834 → "83 %". Just below 100 stays below: 0.999 → "99 %". */
-export const percent = (share) => (isUnknown(share) ? UNKNOWN : `${Math.floor(share * 100 + 1e-9)} %`);
+export function percent(share) {
+  if (isUnknown(share)) return UNKNOWN;
+  return share > 0 && share < 0.01 ? "< 1 %" : `${Math.floor(share * 100 + 1e-9)} %`;
+}
 
 /** Seconds → "0.4 s", "38 s", "4 min 10 s", "2 h 05 min", "3 d 4 h"; negative with a minus. */
 export function duration(seconds) {
   if (isUnknown(seconds)) return UNKNOWN;
   const sign = seconds < 0 ? MINUS : "";
   const s = Math.abs(seconds);
+  if (s > 0 && s < 0.05) return "< 0.1 s";
   if (s < 10) return `${sign}${s.toFixed(1)} s`;
   if (s < 60) return `${sign}${Math.floor(s)} s`;
   const two = (n) => String(Math.floor(n)).padStart(2, "0");

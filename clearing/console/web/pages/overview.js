@@ -82,7 +82,7 @@ function Pipeline({ stages }) {
   return html`<${Panel} label="Stages"><ol class="pipeline">
     ${together(stages).map((each) => html`<li key=${each.stage}>
       <h3><a href=${href(["lag"], { stage: each.stage })}>${each.stage}</a><${State} name=${each.status} text=${each.status.replace("_", " ")} /></h3>
-      <div class="big">${each.stage === "queue" ? amounts(each.worst.money) : duration(each.seconds)} <small>${each.stage === "queue" ? "waits for liquidity" : "behind"}</small></div>
+      <div class="big">${each.stage === "queue" ? amounts(each.worst.money) : duration(each.seconds)} <small>${each.stage === "queue" ? "waiting" : "behind"}</small></div>
       <p>${plural(each.records, each.stage === "queue" ? "payment" : "record")}${each.stage !== "queue" && Object.keys(each.worst.money).length ? html` · ${each.worst.money_is_estimate ? "≈ " : ""}${amounts(each.worst.money)}` : ""}</p>
       <p>${each.velocity === null ? UNKNOWN : count(each.velocity)}/s${each.records ? ` · drains in ${duration(each.drain_s)}` : ""}</p>
     </li>`)}

@@ -31,8 +31,8 @@ function All() {
           { name: "name", label: "Name", cell: (row) => row.name || null, by: (row) => row.name },
           stateColumn("status", "Status"),
           { name: "accounts", label: "Accounts", num: true, cell: (row) => count(row.accounts.length), by: (row) => row.accounts.length },
-          { name: "tightest", label: "Tightest account", cell: (row) => html`<${UseBar} used=${tightest(row)?.used} />`, by: (row) => tightest(row)?.used },
-          { name: "used", label: "", num: true, cell: (row) => (tightest(row) ? `${tightest(row).asset} ${percent(tightest(row).used)}` : null) },
+          { name: "bar", label: "", cell: (row) => html`<${UseBar} used=${tightest(row)?.used} />` },
+          { name: "tightest", label: "Tightest account", num: true, cell: (row) => (tightest(row) ? `${tightest(row).asset} ${percent(tightest(row).used)}` : null), by: (row) => tightest(row)?.used },
           countColumn("queued_payments", "Payments wait"),
           { name: "collateral", label: "Collateral", num: true, cell: (row) => (Object.keys(row.collateral).length ? amounts(row.collateral) : "none") },
         ]} />

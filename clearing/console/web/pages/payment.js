@@ -32,7 +32,7 @@ export function Payment({ parts }) {
 }
 
 function Said({ row }) {
-  const fact = (name, value) => (value ? html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>` : null);
+  const fact = (name, value, size = "") => (value ? html`<div key=${name} class=${size}><dt>${name}</dt><dd>${value}</dd></div>` : null);
   return html`<dl class="facts">
     ${fact("Amount", html`<b>${row.asset} ${money(row.amount)}</b>`)}
     ${fact("From", row.debtor && html`<${ParticipantLink} name=${row.debtor} />`)}
@@ -46,7 +46,7 @@ function Said({ row }) {
     ${fact("About payment", row.reference && html`<${PaymentLink} id=${row.reference} />`)}
     ${fact("Decision", words(row.decision || null) === "–" ? "" : words(row.decision))}
     ${fact("Leg", row.link && `${row.link.leg + 1} of ${row.link.legs} of link ${row.link.id}`)}
-    ${fact("Stands in", html`<code>${row.source[0]}-${row.source[1]} @ ${count(row.source[2])}${row.source[3] >= 0 ? ` item ${row.source[3]}` : ""}</code>`)}
+    ${fact("Stands in", html`<code>${row.source[0]}-${row.source[1]} @ ${count(row.source[2])}${row.source[3] >= 0 ? ` item ${row.source[3]}` : ""}</code>`, "half")}
   </dl>`;
 }
 

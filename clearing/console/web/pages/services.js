@@ -83,7 +83,7 @@ function Groups({ rows }) {
 function Transactions({ rows }) {
   if (rows === null) return html`<p class="empty">– the broker could not be asked.</p>`;
   if (!rows.length) return html`<p class="empty">None: nobody's readers are held up.</p>`;
-  return html`<p class="empty">${plural(rows.length, "transaction")} hold up whoever reads behind them.</p>
+  return html`<p class="empty">${plural(rows.length, "transaction")} open: nobody reads past where it began.</p>
   <${Table} caption="Open transactions" rows=${rows} keyOf=${(row) => `${row.topic} ${row.partition} ${row.producer_id}`} level=${() => "bad"} columns=${[
     { name: "topic", label: "Topic", head: true, cell: (row) => `${row.topic}-${row.partition} @ ${count(row.offset)}` },
     timeColumn("since_ms", "Since"),

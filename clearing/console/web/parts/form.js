@@ -79,8 +79,8 @@ function Field({ field, given, accounts }) {
           ${[...options, ...(given && !options.includes(given) ? [given] : [])].map((each) => html`<option key=${each} value=${each} selected=${each === given}>${WORDS[each] ?? each}</option>`)}
         </select>`
       : field.type === "payments"
-        ? html`<textarea id=${id} name=${field.name} defaultValue=${given} spellcheck="false"></textarea>`
-        : html`<input id=${id} name=${field.name} type="text" inputmode=${field.type === "amount" ? "decimal" : undefined} defaultValue=${given} autocomplete="off" spellcheck="false" />`}
+        ? html`<textarea id=${id} name=${field.name} defaultValue=${given} spellcheck=${false}></textarea>`
+        : html`<input id=${id} name=${field.name} type="text" inputmode=${field.type === "amount" ? "decimal" : undefined} defaultValue=${given} autocomplete="off" spellcheck=${false} />`}
     ${field.help && html`<small>${field.help}</small>`}
   </div>`;
 }

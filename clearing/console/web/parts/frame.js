@@ -81,7 +81,7 @@ function Search() {
     if (text) go(href(["search"], { q: text }));
   }
   return html`<form class="search" role="search" onSubmit=${search}>
-    <input type="search" id="search" name="q" autocomplete="off" spellcheck="false" aria-label="Search by any id"
+    <input type="search" id="search" name="q" autocomplete="off" spellcheck=${false} aria-label="Search by any id"
       placeholder="Payment, batch, hash, participant, HKD 1412 …" defaultValue=${page === "search" ? query.q : ""} maxlength="200" />
     <kbd aria-hidden="true">/</kbd>
   </form>`;
