@@ -10,9 +10,11 @@ from itertools import groupby
 from typing import Any
 
 import faust
-from faust.types import EventT, TransportT
+from faust.types import EventT
+from faust.types.transports import ProducerT, TransportT
 
 from clearing.config import Settings
+from clearing.heartbeats import vitals
 from clearing.kafka import MAX_RECORD_BYTES
 from clearing.views import metrics
 from clearing.views.fold import Change
@@ -25,6 +27,7 @@ from clearing.views.transport import ReadCommitted
 BATCH_RECORDS = 1_000
 BATCH_S = 0.2
 BUFFERED_RECORDS = 1_024  # of a topic, read and not folded
+BUFFERED_CHANGES = 4_096
 SESSION_TIMEOUT_S, HEARTBEAT_INTERVAL_S = 10.0, 2.0
 COMMIT_INTERVAL_S = 2.0
 LINGER_S = 0.02
@@ -35,6 +38,12 @@ class ViewsApp(faust.App):
 
     def _new_transport(self) -> TransportT:
         return ReadCommitted(self.conf.broker_consumer, self)
+
+    def _new_producer(self) -> ProducerT:
+        """One that holds what one batch of every topic may change before it makes the folds wait."""
+        producer = super()._new_producer()
+        producer.buffer.max_messages = BUFFERED_CHANGES
+        return producer
 
     def _create_directories(self) -> None:
         """Tables are in memory and in Kafka."""
@@ -72,15 +81,20 @@ def build_app(settings: Settings, sampler: OpenSampler = open_sampler) -> ViewsA
     projection = Projection({**tables})
 
     async def recovered() -> None:
+        for netting_set in projection.netting_sets:
+            vitals.leaves(netting_set)
         projection.forget()
 
     for table in tables.values():
         table.on_recover(recovered)
 
-    def apply(partition: int, changes: list[Change]) -> None:
+    def apply(last: Record, changes: list[Change]) -> None:
         for change in changes:
-            tables[change.view].put(partition, change)
+            tables[change.view].put(last.partition, change)
             metrics.changes.labels(change.view).inc()
+        netting_set = projection.netting_set_of(last.partition)
+        if netting_set and last.topic == topics.journal:
+            vitals.reached(netting_set, last.offset + 1)
 
     for topic, fold in (
         (topics.journal, projection.journal),
@@ -95,17 +109,17 @@ def build_app(settings: Settings, sampler: OpenSampler = open_sampler) -> ViewsA
 
 async def _folding(
     fold: Callable[[list[Record]], list[Change]],
-    apply: Callable[[int, list[Change]], None],
+    apply: Callable[[Record, list[Change]], None],
     stream: Any,  # Faust's types do not know take_events
 ) -> None:
     """An agent: take what has come, fold it, write what has changed."""
     async for events in stream.take_events(BATCH_RECORDS, within=BATCH_S):
         read = [_record(event) for event in events]
         with metrics.fold_seconds.labels(read[0].topic).time():
-            for partition, records in groupby(
-                sorted(read, key=lambda record: record.partition), key=lambda one: one.partition
-            ):
-                apply(partition, fold(list(records)))
+            read.sort(key=lambda record: record.partition)
+            for _, grouped in groupby(read, key=lambda record: record.partition):
+                records = list(grouped)
+                apply(records[-1], fold(records))
 
 
 def _record(event: EventT) -> Record:

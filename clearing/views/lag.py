@@ -14,7 +14,9 @@ from faust.types import TP
 from mode import Service
 
 from clearing.config import Settings
+from clearing.core.outputs import Position
 from clearing.messages_views import LAG_KEY, LagSample, encode
+from clearing.observe.metrics import tell
 from clearing.observe.sampler import sampler
 from clearing.views import metrics
 
@@ -25,6 +27,10 @@ _log = structlog.get_logger()
 
 
 class Sampler(Protocol):
+    """Of clearing.observe.sampler. positions: those it has read for the last sample."""
+
+    positions: list[Position]
+
     async def sample(self) -> LagSample: ...
 
 
@@ -71,10 +77,11 @@ class LagTimer(Service):
         async with self._sampler(self._settings) as sampler:
             due_s = loop.time()
             while not self.should_stop and self._is_ours():
-                value = encode(await sampler.sample())
+                sample = await sampler.sample()
+                tell(sample, sampler.positions)
                 await self._topic.send(
                     key=LAG_KEY,
-                    value=value,
+                    value=encode(sample),
                     partition=0,
                     key_serializer="raw",
                     value_serializer="raw",

@@ -73,6 +73,11 @@ class Projection:
     def netting_sets(self) -> list[str]:
         return [folds.netting_set for folds in self._folds.values()]
 
+    def netting_set_of(self, partition: int) -> str:
+        """Empty before anything of it was read."""
+        folds = self._folds.get(partition)
+        return folds.netting_set if folds else ""
+
     def journal(self, records: Iterable[Record]) -> list[Change]:
         """What people did, and what became of windows and batches. Records of one partition, in their order."""
         return self._each(records, self._event)

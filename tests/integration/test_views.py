@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from clearing import kafka
 from clearing.config import Settings
-from clearing.core.outputs import Event, Outcomes, Rejected, SettlementBatch
+from clearing.core.outputs import Event, Outcomes, Position, Rejected, SettlementBatch
 from clearing.core.reasons import Code
 from clearing.failures import Failure
 from clearing.messages_views import (
@@ -48,6 +48,9 @@ Said = Event | SettlementBatch | Outcomes | Rejected
 
 class NoLag:
     """Samples nothing: how lag is measured is tests/observe's."""
+
+    def __init__(self) -> None:
+        self.positions: list[Position] = []
 
     async def sample(self) -> LagSample:
         return LagSample(at_ms=time.time_ns() // 1_000_000, clock_skew_ms=None)
