@@ -80,7 +80,7 @@ def stage_lag(
         money_is_estimate=bool(worth and (worth.is_estimate or worth.unvalued_records)),
         velocity_per_s=_rounded(track.pace_per_s),
         drain_s=_rounded(drain),
-        retention_used=_rounded(used),
+        retention_used=None if used is None else round(used, 9),
         status=track.status,
         culprit=culprit,
     )
