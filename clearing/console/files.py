@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from litestar import Response, get
+from litestar.params import FromPath
 
 from clearing.console.answers import Asked
 from clearing.console.refusals import Refusal
@@ -49,7 +50,7 @@ async def index(request: Asked) -> Response[bytes]:
 
 
 @get("/web/{path:path}", opt={"public": True})
-async def file(request: Asked, path: str) -> Response[bytes]:
+async def file(request: Asked, path: FromPath[str]) -> Response[bytes]:
     return _file(request, path.lstrip("/"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import post
+from litestar.params import FromPath
 
 from clearing.cli.published import described
 from clearing.console.access import Who
@@ -99,7 +100,9 @@ async def preview_action(request: Asked) -> Reply:
     opt={"right": "preview"},
     status_code=200,
 )
-async def preview_proposal(request: Asked, netting_set: str, proposal: str) -> Reply:
+async def preview_proposal(
+    request: Asked, netting_set: FromPath[str], proposal: FromPath[str]
+) -> Reply:
     """What would happen if it were approved now."""
     desk = desk_of(request)
     command = _proposed(_open(desk, netting_set, proposal).command)
@@ -155,7 +158,7 @@ async def act(request: Asked) -> Reply:
     opt={"right": "approve"},
     status_code=200,
 )
-async def approve(request: Asked, netting_set: str, proposal: str) -> Reply:
+async def approve(request: Asked, netting_set: FromPath[str], proposal: FromPath[str]) -> Reply:
     """Bound to the content that was seen. Nobody approves their own: the engine holds to it as well."""
     desk, who = desk_of(request), who_asks(request)
     given: Approval = decoded(await request.body(), Approval)
@@ -178,7 +181,7 @@ async def approve(request: Asked, netting_set: str, proposal: str) -> Reply:
     opt={"right": "preview"},
     status_code=200,
 )
-async def withdraw(request: Asked, netting_set: str, proposal: str) -> Reply:
+async def withdraw(request: Asked, netting_set: FromPath[str], proposal: FromPath[str]) -> Reply:
     """One's own is taken back by whoever may act; somebody else's is turned down by whoever may approve."""
     desk, who = desk_of(request), who_asks(request)
     entry = _open(desk, netting_set, proposal)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from aiokafka import TopicPartition
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
 from clearing.cli.drill_report import DrillReport, drill_report
@@ -16,7 +16,7 @@ from clearing.console.answers import Asked, desk_of, page
 from clearing.console.desk import Desk
 from clearing.console.proving import batch_look, read_batch
 from clearing.console.refusals import Refusal
-from clearing.console.routes_reading import READ, Count, Reply, Some, Time
+from clearing.console.routes_reading import READ, Count, Reply, Some, Text, Time
 from clearing.console.search import QUERY_MOST, Hits, as_uuid, found, payment_hit
 from clearing.core.outputs import SettlementBatch
 from clearing.core.registry import QueuePolicy
@@ -47,7 +47,9 @@ class AuditEnd(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
 
 
 @get("/api/batches/{netting_set:str}/{sequence:int}", opt=READ)
-async def batch(request: Asked, netting_set: str, sequence: int, entry: Count = None) -> Reply:
+async def batch(
+    request: Asked, netting_set: FromPath[str], sequence: FromPath[int], entry: Count = None
+) -> Reply:
     desk = desk_of(request)
     scene = await desk.scene(netting_set)
     views = {row.sequence: row for row in scene.batches}
@@ -67,7 +69,7 @@ async def batch(request: Asked, netting_set: str, sequence: int, entry: Count = 
 
 
 @get("/api/payments/{payment:str}", opt=READ)
-async def payment(request: Asked, payment: str) -> Reply:
+async def payment(request: Asked, payment: FromPath[str]) -> Reply:
     desk = desk_of(request)
     story = await _story(desk, payment)
     if story is None:
@@ -87,7 +89,7 @@ async def _story(desk: Desk, text: str) -> Story | None:
 
 @get("/api/search", opt=READ)
 async def search(
-    request: Asked, q: Annotated[str, Parameter(max_length=QUERY_MOST)], at_ms: Time = None
+    request: Asked, q: Annotated[str, QueryParameter(max_length=QUERY_MOST)], at_ms: Time = None
 ) -> Reply:
     desk = desk_of(request)
     scene = await desk.scene(None, at_ms)
@@ -105,7 +107,7 @@ async def drill(
     netting_set: Some = None,
     at_ms: Time = None,
     participant: Some = None,
-    asset: str = "",
+    asset: Text = "",
 ) -> Reply:
     """Cover-1 (R26), on a copy: who would pay what."""
     desk = desk_of(request)
@@ -131,7 +133,7 @@ async def drill(
 
 
 @get("/api/optimise", opt={"right": "preview"})
-async def optimise(request: Asked, netting_set: str, asset: str) -> Reply:
+async def optimise(request: Asked, netting_set: Text, asset: Text) -> Reply:
     """What the exact solver would release of a queue without FIFO (R15); it is released by `release_queued`."""
     desk = desk_of(request)
 
@@ -151,7 +153,7 @@ async def optimise(request: Asked, netting_set: str, asset: str) -> Reply:
 
 
 @get("/api/audit/export", opt={"right": "export"})
-async def export(request: Asked, netting_set: str) -> Stream:
+async def export(request: Asked, netting_set: Text) -> Stream:
     """Every entry, a JSON line each, as it stands in the topic now; the last line says whether the chain holds."""
     desk = desk_of(request)
     partition = desk.partition(netting_set)

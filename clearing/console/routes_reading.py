@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 from msgspec.structs import asdict
 
 from clearing.console import pages
@@ -20,9 +20,10 @@ from clearing.explain.queues import QueueReport
 
 READ = {"right": "read"}
 Reply = Response[bytes]
-Some = str | None
-Time = Annotated[int | None, Parameter(query="at", ge=0, le=1 << 53)]
-Count = Annotated[int | None, Parameter(ge=0, le=1 << 53)]
+Some = FromQuery[str | None]
+Text = FromQuery[str]
+Time = Annotated[int | None, QueryParameter(name="at", ge=0, le=1 << 53)]
+Count = Annotated[int | None, QueryParameter(ge=0, le=1 << 53)]
 
 
 class Queues(msgspec.Struct, frozen=True):
@@ -66,8 +67,8 @@ async def windows(
     request: Asked,
     netting_set: Some = None,
     at_ms: Time = None,
-    asset: str = "",
-    of_state: Annotated[str, Parameter(query="state")] = "",
+    asset: Text = "",
+    of_state: Annotated[str, QueryParameter(name="state")] = "",
     limit: Count = None,
 ) -> Reply:
     scene = await desk_of(request).scene(netting_set, at_ms)
@@ -79,8 +80,8 @@ async def positions(
     request: Asked,
     netting_set: Some = None,
     at_ms: Time = None,
-    asset: str = "",
-    participant: str = "",
+    asset: Text = "",
+    participant: Text = "",
 ) -> Reply:
     scene = await desk_of(request).scene(netting_set, at_ms)
     return page(request, scene, pages.positions(scene, asset, participant))
@@ -88,7 +89,7 @@ async def positions(
 
 @get("/api/queues", opt=READ)
 async def queues(
-    request: Asked, netting_set: Some = None, at_ms: Time = None, asset: str = ""
+    request: Asked, netting_set: Some = None, at_ms: Time = None, asset: Text = ""
 ) -> Reply:
     """Asks a copy of the state: seconds the first time, where there is much of it."""
     desk = desk_of(request)
@@ -113,7 +114,7 @@ async def batches(
     request: Asked,
     netting_set: Some = None,
     at_ms: Time = None,
-    asset: str = "",
+    asset: Text = "",
     before: Count = None,
     limit: Count = None,
 ) -> Reply:
@@ -126,9 +127,9 @@ async def rejected(
     request: Asked,
     netting_set: Some = None,
     at_ms: Time = None,
-    reason: str = "",
-    participant: str = "",
-    text: str = "",
+    reason: Text = "",
+    participant: Text = "",
+    text: Text = "",
     before: Count = None,
     limit: Count = None,
 ) -> Reply:
@@ -144,14 +145,22 @@ async def rejected(
     return page(request, scene, found)
 
 
-@get(["/api/participants", "/api/participants/{participant:str}"], opt=READ)
-async def participants(
-    request: Asked,
-    netting_set: Some = None,
-    at_ms: Time = None,
-    participant: str = "",
-) -> Reply:
+@get("/api/participants", opt=READ)
+async def participants(request: Asked, netting_set: Some = None, at_ms: Time = None) -> Reply:
     """Asks a copy of the state: who is suspended stands in no topic."""
+    return await _participants(request, netting_set, at_ms, "")
+
+
+@get("/api/participants/{participant:str}", opt=READ)
+async def participant(
+    request: Asked, participant: FromPath[str], netting_set: Some = None, at_ms: Time = None
+) -> Reply:
+    return await _participants(request, netting_set, at_ms, participant)
+
+
+async def _participants(
+    request: Asked, netting_set: str | None, at_ms: int | None, wanted: str
+) -> Reply:
     desk = desk_of(request)
     scene = await desk.scene(netting_set, at_ms)
     looks = [await desk.look(name, scene.as_of_ms) for name in scene.netting_sets]
@@ -161,7 +170,7 @@ async def participants(
         )
         for look in looks
         for each in look.participants
-        if participant in ("", each.participant)
+        if wanted in ("", each.participant)
     ]
     required = {look.netting_set: look.approval_required for look in looks}
     return page(request, scene, Participants(rows, required))
@@ -214,8 +223,8 @@ async def audit(
     request: Asked,
     netting_set: Some = None,
     at_ms: Time = None,
-    by: str = "",
-    text: str = "",
+    by: Text = "",
+    text: Text = "",
     before: Count = None,
     limit: Count = None,
 ) -> Reply:
@@ -247,6 +256,7 @@ ROUTES = [
     batches,
     rejected,
     participants,
+    participant,
     services,
     proposals,
     activity,

@@ -73,7 +73,7 @@ def live_scene(
         data_ms=board.data_ms,
         stale=stale,
         notes=_notes(board, now_ms, stale, sorted(missing)),
-        netting_sets={name: _read_to(positions, name) for name in sorted(wanted)},
+        netting_sets={name: _read_to(board, name) for name in sorted(wanted)},
         windows=[row for row in board.windows.all() if row.netting_set in wanted],
         positions=positions,
         batches=[row for row in board.batches.all() if row.netting_set in wanted],
@@ -89,9 +89,11 @@ def live_scene(
     )
 
 
-def _read_to(positions: list[Position], name: str) -> int | None:
+def _read_to(board: Board, name: str) -> int | None:
     """The engine has come at least so far."""
-    return max((row.log_offset for row in positions if row.netting_set == name), default=None)
+    seen = [row.log_offset for row in board.positions.all() if row.netting_set == name]
+    seen += [row.log_offset_last for row in board.activity.all() if row.netting_set == name]
+    return max(seen) + 1 if seen else None
 
 
 def _notes(board: Board, now_ms: int, stale: bool, missing: list[str]) -> list[str]:

@@ -43,7 +43,7 @@ class Sessions:
         """A new session and its id, which is told to the browser and nobody else."""
         self._forget()
         own = [key for key, session in self._sessions.items() if session.user == user]
-        for key in own[: len(own) - MOST_OF_ONE + 1]:
+        for key in own[: max(len(own) - MOST_OF_ONE + 1, 0)]:
             del self._sessions[key]
         while len(self._sessions) >= MOST_SESSIONS:
             del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].seen_s)]

@@ -81,7 +81,7 @@ function Pipeline({ stages }) {
   if (!stages?.length) return html`<${Panel} title="Stages" body><span class="muted">${UNKNOWN} no sample of the lag is there.</span><//>`;
   return html`<${Panel} label="Stages"><ol class="pipeline">
     ${together(stages).map((each) => html`<li key=${each.stage}>
-      <h3><a href=${href(["lag"], { stage: each.stage })}>${each.stage}</a><${State} name=${each.status} text=${each.status.replace("_", " ")} /></h3>
+      <h2><a href=${href(["lag"], { stage: each.stage })}>${each.stage}</a><${State} name=${each.status} text=${each.status.replace("_", " ")} /></h2>
       <div class="big">${each.stage === "queue" ? amounts(each.worst.money) : duration(each.seconds)} <small>${each.stage === "queue" ? "waiting" : "behind"}</small></div>
       <p>${plural(each.records, each.stage === "queue" ? "payment" : "record")}${each.stage !== "queue" && Object.keys(each.worst.money).length ? html` · ${each.worst.money_is_estimate ? "≈ " : ""}${amounts(each.worst.money)}` : ""}</p>
       <p>${each.velocity === null ? UNKNOWN : count(each.velocity)}/s${each.records ? ` · drains in ${duration(each.drain_s)}` : ""}</p>

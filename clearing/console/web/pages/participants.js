@@ -31,7 +31,7 @@ function All() {
           { name: "name", label: "Name", cell: (row) => row.name || null, by: (row) => row.name },
           stateColumn("status", "Status"),
           { name: "accounts", label: "Accounts", num: true, cell: (row) => count(row.accounts.length), by: (row) => row.accounts.length },
-          { name: "bar", label: "", cell: (row) => html`<${UseBar} used=${tightest(row)?.used} />` },
+          { name: "bar", quiet: "Bar of what is used", cell: (row) => html`<${UseBar} used=${tightest(row)?.used} />` },
           { name: "tightest", label: "Tightest account", num: true, cell: (row) => (tightest(row) ? `${tightest(row).asset} ${percent(tightest(row).used)}` : null), by: (row) => tightest(row)?.used },
           countColumn("queued_payments", "Payments wait"),
           { name: "collateral", label: "Collateral", num: true, cell: (row) => (Object.keys(row.collateral).length ? amounts(row.collateral) : "none") },

@@ -36,7 +36,7 @@ export function PositionTable({ rows, named = true }) {
     columns=${[
       ...(named ? [...nettingSetColumn(query), { name: "participant", label: "Participant", head: true, cell: (row) => html`<${ParticipantLink} name=${row.participant} />`, by: (row) => row.participant }] : []),
       { name: "asset", label: "Asset", cell: (row) => row.asset, by: (row) => row.asset },
-      { name: "bar", label: "", cell: (row) => html`<${UseBar} used=${row.used} />` },
+      { name: "bar", quiet: "Bar of what is used", cell: (row) => html`<${UseBar} used=${row.used} />` },
       { name: "used", label: "Used", num: true, title: "Share of prefunded + cap − reserved that the position has used", cell: (row) => percent(row.used), by: (row) => row.used },
       moneyColumn("position", "Position", { title: "Credits − debits; negative: owes" }),
       moneyColumn("headroom", "Headroom", { title: "Prefunded + cap + position − reserved: what it may still pay" }),

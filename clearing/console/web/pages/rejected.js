@@ -63,7 +63,7 @@ function List({ data, before }) {
   return html`<${Panel} title="Newest first" aside=${aside}>
     ${preview.error && html`<${Say} level="bad" hint=${preview.error.hint}>${preview.error.message}<//>`}
     <${Table} caption="Rejected inputs" rows=${data.rejected} param="sort" keyOf=${keyOf} chosen=${(row) => chosen.has(keyOf(row))} empty="None." columns=${[
-      ...(acts ? [{ name: "choose", label: "", cell: (row) => html`<input type="checkbox" aria-label=${`Choose input ${row.topic} ${row.source_offset}`} checked=${chosen.has(keyOf(row))} disabled=${!row.redrivable} title=${row.why_not || undefined} onChange=${() => toggle(row)} />` }] : []),
+      ...(acts ? [{ name: "choose", quiet: "Choose", cell: (row) => html`<input type="checkbox" aria-label=${`Choose input ${row.topic} ${row.source_offset}`} checked=${chosen.has(keyOf(row))} disabled=${!row.redrivable} title=${row.why_not || undefined} onChange=${() => toggle(row)} />` }] : []),
       ...nettingSetColumn(query),
       { name: "time", label: "Time", cell: (row) => html`<${When} ms=${row.time_ms} />`, by: (row) => row.time_ms },
       { name: "participant", label: "Participant", cell: (row) => (row.participant ? html`<${ParticipantLink} name=${row.participant} />` : null), by: (row) => row.participant },

@@ -54,7 +54,7 @@ export function WindowTable({ rows, empty = "None." }) {
     ...(rows.some((row) => row.sequence) ? [{ name: "batch", label: "Batch", num: true, cell: (row) => (row.sequence ? html`<a href=${href(["batches", row.netting_set, String(row.sequence)])}>${count(row.sequence)}</a>` : null), by: (row) => row.sequence }] : []),
     ...(rows.some((row) => row.version > 1) ? [countColumn("version", "Version")] : []),
     ...(rows.some((row) => row.reason) ? [{ name: "reason", label: "Reason", wrap: true, cell: (row) => row.reason || null }] : []),
-    ...(may("act") && !past && rows.some((row) => row.state === "FAILED" || row.state === "OPEN") ? [{ name: "act", label: "", cell: (row) => html`<${Act} row=${row} />` }] : []),
+    ...(may("act") && !past && rows.some((row) => row.state === "FAILED" || row.state === "OPEN") ? [{ name: "act", quiet: "What may be done", cell: (row) => html`<${Act} row=${row} />` }] : []),
   ];
   return html`<${Table} caption="Windows" rows=${rows} columns=${columns} keyOf=${(row) => `${row.netting_set} ${row.asset} ${row.window}`} param="sort"
     empty=${empty} level=${(row) => (row.state === "FAILED" ? "bad" : row.state === "ABORTED" ? "warn" : null)} />`;

@@ -2,7 +2,7 @@
 
 import uPlot from "../vendor/uplot.js";
 import { count, UNKNOWN } from "../lib/format.js";
-import { html, useEffect, useRef } from "../lib/html.js";
+import { html, useLayoutEffect, useRef } from "../lib/html.js";
 import { useStore } from "../lib/store.js";
 import { colour, scheme } from "../lib/theme.js";
 import { stamp, tick, zone } from "../lib/time.js";
@@ -52,18 +52,20 @@ export function Chart({ label, times_ms, lines, height = 170, show = count }) {
   const shape = lines.map((line) => line.label).join("|");
   const data = [times_ms.map((ms) => ms / 1000), ...lines.map((line) => line.values)];
 
-  useEffect(() => {
-    const width = () => Math.max(200, box.current.clientWidth);
-    chart.current = new uPlot(options(lines, width(), height, show), data, box.current);
-    const watch = new ResizeObserver(() => chart.current.setSize({ width: width(), height }));
-    watch.observe(box.current);
+  useLayoutEffect(() => {
+    const element = box.current;
+    const width = () => Math.max(200, element.clientWidth);
+    const drawn = new uPlot(options(lines, width(), height, show), data, element);
+    const watch = new ResizeObserver(() => drawn.setSize({ width: width(), height }));
+    watch.observe(element);
+    chart.current = drawn;
     return () => {
       watch.disconnect();
-      chart.current.destroy();
+      drawn.destroy();
     };
   }, [colours, zoneName, shape, height]);
 
-  useEffect(() => chart.current?.setData(data));
+  useLayoutEffect(() => chart.current.setData(data));
 
   return html`<div class="chart" role="img" aria-label=${label} ref=${box}></div>`;
 }

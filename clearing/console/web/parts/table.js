@@ -28,6 +28,7 @@ export function sorted(rows, columns, sort) {
 function HeadCell({ column, sort, param }) {
   const side = column.num ? "num" : "";
   const title = column.title ?? undefined;
+  if (column.quiet) return html`<th scope="col" class=${side}><span class="hidden">${column.quiet}</span></th>`;
   if (!column.by || !param) return html`<th scope="col" class=${side} title=${title}>${column.label}</th>`;
   const down = sort === `-${column.name}`;
   const up = sort === column.name;
@@ -39,7 +40,8 @@ function HeadCell({ column, sort, param }) {
 }
 
 /**
- * columns: [{name, label, cell: row → content, by: row → what it is sorted by, num, wrap, head, title}].
+ * columns: [{name, label, cell: row → content, by: row → what it is sorted by, num, wrap, head, title, quiet}].
+ * quiet: a label that is heard, not seen.
  * param: name of the sort order in the address, null: not sortable. level: row → "warn", "bad" or null.
  * group: row → heading of the rows that follow it, for rows that come grouped.
  */

@@ -45,7 +45,7 @@ export function TimeBar() {
   const step = (by_s) => () => show(Math.max(first, (at ?? end) + by_s * 1000), at !== null);
   const value = shown === null || first === null ? STEPS : Math.round((STEPS * (shown - first)) / Math.max(1, last - first));
 
-  return html`<div class="timebar" role="group" aria-label="Moment that is shown">
+  return html`<div class="timebar" role="region" aria-label="Moment that is shown">
     <button onClick=${step(-60)} disabled=${first === null} title="One minute back">−1 min</button>
     <button onClick=${step(-1)} disabled=${first === null} title="One second back">−1 s</button>
     <button onClick=${step(1)} disabled=${at === null} title="One second on">+1 s</button>
