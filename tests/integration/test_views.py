@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,25 +23,17 @@ from clearing.messages_views import (
     LagSample,
     RejectView,
     WindowView,
-    decode_activity,
-    decode_audit,
-    decode_batch,
     decode_lag,
-    decode_reject,
-    decode_window,
 )
-from clearing.names import Topics, ViewName
-from clearing.observe.views import Latest
-from clearing.reading import partitions
+from clearing.names import ViewName
 from clearing.topics.cluster import apply_plan
 from clearing.topics.contract import read_contract
 from clearing.views.fold_audit import broken_link
-from clearing.views.rebuild import forget_views
-from clearing.views.worker import run
+from clearing.views.rebuild import FOLDED, forget_views
+from tests.integration.viewing import BOUND_S, shown, until_shown, views_at_work
 from tests.views import said
 from tests.views.said import LEDGER, batch, confirmation, identity, outcomes, rejected, window
 
-BOUND_S = 90.0
 PARTITION = 1  # of two: no record may end in the wrong one
 
 Said = Event | SettlementBatch | Outcomes | Rejected
@@ -66,7 +59,7 @@ class Here:
 
     def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
         self.settings = settings
-        self.topics: Topics = settings.topics
+        self.topics = settings.topics
         self._producer = producer
 
     async def say(self, *messages: Said, commit: bool = True) -> None:
@@ -81,53 +74,17 @@ class Here:
         else:
             await self._producer.abort_transaction()
 
-    @asynccontextmanager
-    async def views(self, instance: str = "") -> AsyncIterator[None]:
-        """The views at work, from ready on."""
-        ready = asyncio.Event()
-        settings = msgspec.structs.replace(self.settings, instance=instance)
-        working = asyncio.create_task(run(settings, ready.set, sampler=no_lag))
-        waiting = asyncio.create_task(ready.wait())
-        try:
-            await asyncio.wait(
-                [working, waiting], timeout=BOUND_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            assert ready.is_set(), working
-            yield
-            assert not working.done(), working
-        finally:
-            waiting.cancel()
-            working.cancel()
-            with suppress(asyncio.CancelledError):
-                await working
+    def views(self, instance: str = "") -> AbstractAsyncContextManager[None]:
+        return views_at_work(self.settings, instance, no_lag)
 
-    async def shown(self, view: ViewName) -> list[msgspec.Struct]:
-        decode: Callable[[bytes], msgspec.Struct] = {
-            "windows": decode_window, "batches": decode_batch, "activity": decode_activity,
-            "rejects": decode_reject, "audit": decode_audit, "lag": decode_lag,
-        }[view]  # fmt: skip
-        async with partitions(self.settings.bootstrap, "test") as reader:
-            latest = Latest(self.topics.view(view), decode)
-            found = await latest.refresh(reader, [PARTITION])
-            assert not latest.unreadable
-            other = Latest(self.topics.view(view), decode)
-            assert await other.refresh(reader, [0]) == [] or view == "lag"
-            return found
+    async def all_shown(self) -> dict[ViewName, list[Any]]:
+        """Of both partitions; nothing is ever in the other one."""
+        for view in FOLDED:
+            assert await shown(self.settings, view, 1 - PARTITION) == []
+        return {view: await shown(self.settings, view, PARTITION) for view in FOLDED}
 
-    async def all_shown(self) -> dict[str, list[msgspec.Struct]]:
-        views: Sequence[ViewName] = ("windows", "batches", "activity", "rejects", "audit")
-        return {view: await self.shown(view) for view in views}
-
-    async def until(self, view: ViewName, holds: Callable[[list], bool]) -> list:
-        """What is shown once it is as expected."""
-        shown: list[msgspec.Struct] = []
-        deadline = time.monotonic() + BOUND_S
-        while time.monotonic() < deadline:
-            shown = await self.shown(view)
-            if holds(shown):
-                return shown
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"{view}: {shown}")
+    async def until(self, view: ViewName, holds: Callable[[list[Any]], bool]) -> list[Any]:
+        return await until_shown(self.settings, view, PARTITION, holds)
 
 
 @pytest.fixture
@@ -141,10 +98,10 @@ async def here(bootstrap: str, topic_prefix: str) -> AsyncIterator[Here]:
 
 
 def cleared(number: int) -> Iterator[Said]:
-    """A window's whole life, a command and a payment or two."""
+    """A window's whole life, a command, ten payments, an input that cannot be read."""
     yield window(number, "OPEN")
     yield said.command(number)
-    yield outcomes(number, [Code.ACCEPTED] * 9 + [Code.LIQUIDITY], time_ms=said.START_MS)
+    yield outcomes(number, [Code.ACCEPTED] * 9 + [Code.LIQUIDITY])
     yield batch(number, number)
     yield window(number, "PENDING_SETTLEMENT")
     yield window(number, "SETTLED")
@@ -161,19 +118,18 @@ async def test_a_view_shows_what_is_committed_and_nothing_that_was_aborted(here:
         await here.say(window(4, "OPEN"), batch(2, 5), outcomes(9, [Code.ACCEPTED]))
         windows: list[WindowView] = await here.until("windows", lambda found: len(found) == 2)
         batches: list[BatchView] = await here.until("batches", lambda found: len(found) == 2)
-        activity: list[ActivityView] = await here.until("activity", lambda f: f[0].accepted == 10)
-        assert [one.window for one in windows] == [1, 4]
-        assert {one.id: one.state for one in batches} == {
-            identity(1): "FINAL",
-            identity(5): "PENDING",
-        }
-        assert windows[0].finality[LEDGER].state == "FINAL"
-        assert windows[0].sequence == 1
-        assert [one.by_reason for one in activity] == [{"AM04": 1}]
+        activity: list[ActivityView] = await here.until(
+            "activity", lambda found: [one.accepted for one in found] == [10]
+        )
         rejects: list[RejectView] = await here.until("rejects", lambda found: len(found) == 1)
-        assert rejects[0].rejected == rejected(1)
         audit: list[AuditView] = await here.until("audit", lambda found: len(found) == 1)
-        assert (audit[0].number, audit[0].id) == (1, "c-1")
+    assert [(one.window, one.state) for one in windows] == [(1, "SETTLED"), (4, "OPEN")]
+    assert (windows[0].finality[LEDGER].state, windows[0].sequence) == ("FINAL", 1)
+    assert {one.id: one.state for one in batches} == {identity(1): "FINAL", identity(5): "PENDING"}
+    assert activity[0].by_reason == {"AM04": 1}
+    assert rejects[0].rejected == rejected(1)
+    assert (audit[0].number, audit[0].id) == (1, "c-1")
+    assert len((await here.all_shown())["windows"]) == 2
 
 
 async def test_views_go_on_after_an_end_and_come_out_the_same_when_rebuilt(here: Here) -> None:
@@ -186,8 +142,8 @@ async def test_views_go_on_after_an_end_and_come_out_the_same_when_rebuilt(here:
     async with here.views():  # from their tables, which begin with what was folded before
         await here.say(*cleared(3))
         audit: list[AuditView] = await here.until("audit", lambda found: len(found) == 3)
-        assert broken_link(sorted(audit, key=lambda entry: entry.number)) == ""
-        await here.until("activity", lambda found: found[0].accepted == 27)
+        assert broken_link(audit) == ""
+        await here.until("activity", lambda found: [one.accepted for one in found] == [27])
         await here.until("rejects", lambda found: len(found) == 3)
         await here.until("batches", lambda found: [one.state for one in found] == ["FINAL"] * 3)
         await here.until("windows", lambda found: [one.state for one in found] == ["SETTLED"] * 3)
@@ -195,22 +151,19 @@ async def test_views_go_on_after_an_end_and_come_out_the_same_when_rebuilt(here:
 
     forgotten = await forget_views(here.settings)
     assert forgotten == {"windows": 3, "batches": 3, "activity": 1, "rejects": 3, "audit": 3}
-    assert await here.all_shown() == {view: [] for view in before}
+    assert await here.all_shown() == {view: [] for view in FOLDED}
     async with here.views():
-        await here.until("rejects", lambda found: found == before["rejects"])
-        await here.until("audit", lambda found: found == before["audit"])
-        await here.until("windows", lambda found: found == before["windows"])
-        await here.until("batches", lambda found: found == before["batches"])
-        await here.until("activity", lambda found: found == before["activity"])
+        for view in FOLDED:
+            await here.until(view, lambda found, view=view: found == before[view])
 
 
 async def test_lag_is_sampled_every_second_while_the_views_work(here: Here) -> None:
-    topic = here.topics.view("lag")
+    partition = TopicPartition(here.topics.view("lag"), 0)
     async with (
         here.views("views-1"),
         kafka.started(kafka.consumer(here.settings.bootstrap)) as reader,
     ):
-        reader.assign([partition := TopicPartition(topic, 0)])
+        reader.assign([partition])
         reader.seek(partition, 0)
         samples: list[LagSample] = []
         async with asyncio.timeout(BOUND_S):

@@ -1,5 +1,6 @@
 """Activity, audit and rejects as they are folded; and one thing that cannot be read does not stop the others."""
 
+import hashlib
 import random
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from clearing.core.reasons import Code
 from clearing.messages_views import AUDIT_START, ActivityView, AuditView, RejectView
+from clearing.topics.contract import contract_folder
 from clearing.views import metrics
 from clearing.views.fold import Change
 from clearing.views.fold_activity import MINUTE_MS, MINUTES_KEPT, Activity, Told
@@ -102,6 +104,17 @@ def test_the_audit_log_is_a_chain_that_anybody_can_check() -> None:
     assert entries[0].previous == AUDIT_START
     assert broken_link(entries) == ""
     assert broken_link(entries[3:], entries[2]) == ""
+
+
+@pytest.mark.parametrize("sample", ["audit_view", "audit_view.proposal"])
+def test_the_hash_of_an_entry_is_made_as_the_contract_says(sample: str) -> None:
+    """topics/README.md: by anybody, from the JSON alone."""
+    text = (contract_folder() / "samples" / f"{sample}.json").read_bytes()
+    sent = msgspec.json.format(text, indent=-1)
+    fields = msgspec.json.decode(sent)
+    blank = sent.replace(f'"hash":"{fields["hash"]}"'.encode(), b'"hash":""')
+    blank = blank.replace(f'"offset":{fields["offset"]}}}'.encode(), b'"offset":0}')
+    assert hashlib.sha256(blank).hexdigest() == fields["hash"]
 
 
 @pytest.mark.parametrize(
