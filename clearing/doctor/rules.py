@@ -156,7 +156,7 @@ def lag(stages: Sequence[StageLag]) -> list[Finding]:
             culprit = f", held back by {one.culprit}" if one.culprit else ""
             where = f"{one.stage} of {one.netting_set} ({one.topic}-{one.partition})"
             text = f"{where} is {one.status}: {one.records:,} records wait{culprit}"
-            findings.append(failed("lag", text, "clearing status; ops/runbooks/stalled.md"))
+            findings.append(failed("lag", text, "clearing status; ops/runbooks/alerts/Stalled.md"))
     if findings:
         return findings[:_SHOWN]
     oldest = max((one.seconds for one in stages if one.seconds is not None), default=0.0)

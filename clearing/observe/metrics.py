@@ -57,62 +57,83 @@ probe_seconds = Gauge(
 probe_lost = Gauge("clearing_probe_lost", "Probes that never came back since this process began")
 
 
+_Labels = tuple[str, ...]
+_Values = dict[_Labels, float]
+_shown: dict[Gauge, set[_Labels]] = {}
+
+
 def tell(sample: LagSample, positions: Iterable[Position]) -> None:
     """Show a sample, and the positions read with it (Sampler.positions).
 
     What is not known is NaN, never 0; what is gone is no longer shown.
     """
-    sampled_at.set(sample.at_ms / 1000)
     clock_skew.set(_or_nan(_seconds(sample.clock_skew_ms)))
-    for gauge in (stage_records, stage_seconds, stage_retention, stage_status, queued_payments):
-        gauge.clear()
-    stages: dict[tuple[str, str, str], list[StageLag]] = {}
-    for lag in sample.stages:
-        if lag.stage == "queue":
-            queued_payments.labels(lag.netting_set).set(_or_nan(lag.records))
-        else:
-            stages.setdefault((lag.stage, lag.group, lag.netting_set), []).append(lag)
-    for labels, lags in stages.items():
-        _stage(labels, lags)
-    for gauge in (outlook_verdict, outlook_drain, outlook_cutoff):
-        gauge.clear()
-    for one in sample.outlooks:
-        of = one.netting_set, one.asset
-        outlook_drain.labels(*of).set(_or_nan(one.drain_s))
-        if one.cutoff_in_s is not None:
-            outlook_cutoff.labels(*of).set(one.cutoff_in_s)
-        for verdict in _VERDICTS:
-            outlook_verdict.labels(*of, verdict).set(one.verdict == verdict)
+    _stages(sample)
+    _outlooks(sample)
+    _positions(positions)
     if sample.probe is not None:
         probe_seconds.set(_or_nan(_seconds(sample.probe.round_trip_ms)))
         probe_lost.set(sample.probe.lost)
-    _positions(positions)
+    sampled_at.set(sample.at_ms / 1000)
+
+
+def _show(gauge: Gauge, values: _Values) -> None:
+    """Set before anything is removed: whoever scrapes meanwhile misses nothing that is still there."""
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)
+    for gone in _shown.get(gauge, set()) - values.keys():
+        gauge.remove(*gone)
+    _shown[gauge] = set(values)
+
+
+def _stages(sample: LagSample) -> None:
+    stages: dict[_Labels, list[StageLag]] = {}
+    queues: _Values = {}
+    for lag in sample.stages:
+        if lag.stage == "queue":
+            queues[lag.netting_set,] = _or_nan(lag.records)
+        else:
+            stages.setdefault((lag.stage, lag.group, lag.netting_set), []).append(lag)
+    used = {of: [lag.retention_used for lag in lags] for of, lags in stages.items()}
+    kept = {of: [one for one in shares if one is not None] for of, shares in used.items()}
+    there = {of: {lag.status for lag in lags} for of, lags in stages.items()}
+    _show(queued_payments, queues)
+    _show(stage_records, {of: _sum(lag.records for lag in lags) for of, lags in stages.items()})
+    _show(stage_seconds, {of: _largest(lag.seconds for lag in lags) for of, lags in stages.items()})
+    # What is kept for ever uses up nothing.
+    _show(stage_retention, {of: max(shares) for of, shares in kept.items() if shares})
+    _show(
+        stage_status,
+        {(*of, status): float(status in there[of]) for of in stages for status in _STATUSES},
+    )
+
+
+def _outlooks(sample: LagSample) -> None:
+    told = {(one.netting_set, one.asset): one for one in sample.outlooks}
+    _show(outlook_drain, {of: _or_nan(one.drain_s) for of, one in told.items()})
+    _show(
+        outlook_cutoff, {of: _or_nan(one.cutoff_in_s) for of, one in told.items() if one.cutoff_ms}
+    )
+    _show(
+        outlook_verdict,
+        {
+            (*of, verdict): float(one.verdict == verdict)
+            for of, one in told.items()
+            for verdict in _VERDICTS
+        },
+    )
 
 
 def _positions(positions: Iterable[Position]) -> None:
-    """Show of all positions of an asset that they sum to zero, and how near the nearest is to its limit."""
-    net: dict[tuple[str, str], Decimal] = {}
-    used: dict[tuple[str, str], Decimal] = {}
+    """All positions of an asset sum to zero, and one of them is the nearest to its limit."""
+    net: dict[_Labels, Decimal] = {}
+    used: dict[_Labels, Decimal] = {}
     for one in positions:
         of = one.netting_set, one.asset
         net[of] = net.get(of, Decimal(0)) + Decimal(one.position)
         used[of] = max(used.get(of, Decimal(0)), _used(one))
     for gauge, values in ((position_net, net), (cap_used, used)):
-        gauge.clear()
-        for of, value in values.items():
-            gauge.labels(*of).set(float(value))
-
-
-def _stage(labels: tuple[str, str, str], lags: list[StageLag]) -> None:
-    known = [lag.records for lag in lags if lag.records is not None]
-    stage_records.labels(*labels).set(sum(known) if len(known) == len(lags) else float("nan"))
-    stage_seconds.labels(*labels).set(_largest(lag.seconds for lag in lags))
-    kept = [lag.retention_used for lag in lags if lag.retention_used is not None]
-    if kept:  # what is kept for ever uses up nothing
-        stage_retention.labels(*labels).set(max(kept))
-    there = {lag.status for lag in lags}
-    for status in _STATUSES:
-        stage_status.labels(*labels, status).set(status in there)
+        _show(gauge, {of: float(value) for of, value in values.items()})
 
 
 def _used(position: Position) -> Decimal:
@@ -124,6 +145,16 @@ def _used(position: Position) -> Decimal:
     if debit <= 0:
         return Decimal(0)
     return debit / limit if limit > 0 else Decimal(1)
+
+
+def _sum(values: Iterable[int | None]) -> float:
+    """NaN where one is not known."""
+    total = 0
+    for value in values:
+        if value is None:
+            return float("nan")
+        total += value
+    return total
 
 
 def _largest(values: Iterable[float | None]) -> float:
