@@ -16,6 +16,7 @@ from clearing.console.trial import AccountChange, Breach, Effects, copy_of, effe
 from clearing.core.ids import Remembered, hash_ids, id_hex, id_text
 from clearing.core.inputs import U64, PaymentRows, SourceSpan
 from clearing.core.money import show
+from clearing.core.outputs import CommandEvent
 from clearing.core.reasons import REASONS, Code
 from clearing.core.state import NettingSet
 from clearing.core.step import step
@@ -24,6 +25,7 @@ from clearing.intake.exact import record_hash
 from clearing.intake.packing import SourceRecord, pack_payments
 from clearing.live import Live
 from clearing.log import payments
+from clearing.log.records import EVENT_KEY, decode_event
 from clearing.reading import Reader
 
 ORIGIN_HEADER = "clearing-origin"
@@ -42,6 +44,7 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     offset: int
     value: bytes
+    hash: str
     origin: str
 
     @property
@@ -76,8 +79,8 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool
 
 
-async def original(reader: Reader, topic: str, offset: int, digest: str) -> Original:
-    """The record of a payments topic. Raises Gone where it is not kept any more, or is another."""
+async def original(reader: Reader, topic: str, offset: int, digest: str = "") -> Original:
+    """The record of a payments topic. Raises Gone where it is not kept any more, or its hash is not `digest`."""
     source = TopicPartition(topic, 0)
     if topic not in await reader.topics():
         raise Gone(f"the topic {topic} does not exist any more")
@@ -90,9 +93,12 @@ async def original(reader: Reader, topic: str, offset: int, digest: str) -> Orig
         for record in records:
             if record.offset == offset:
                 value = record.value or b""
-                if record_hash(value) != digest:
+                found = record_hash(value)
+                if digest not in ("", found):
                     raise Gone(f"{topic} offset {offset} holds other bytes than were rejected")
-                return Original(topic=topic, offset=offset, value=value, origin=_origin(record))
+                return Original(
+                    topic=topic, offset=offset, value=value, hash=found, origin=_origin(record)
+                )
     raise Gone(f"{topic} has no record at offset {offset}")
 
 
@@ -185,3 +191,15 @@ async def publish(producer: AIOKafkaProducer, source: Original) -> int:
             headers=[(ORIGIN_HEADER, source.place.encode())],
         )
     return stored.offset
+
+
+async def is_decided(reader: Reader, journal: str, partition: int, identity: str) -> bool:
+    """Whether the journal says that a Redrive of this id was done. Reads it from its beginning."""
+    async for records in reader.chunks(TopicPartition(journal, partition)):
+        for record in records:
+            if record.key != EVENT_KEY or identity.encode() not in (record.value or b""):
+                continue
+            event = decode_event(record.value or b"")
+            if isinstance(event, CommandEvent) and (event.id, event.status) == (identity, "DONE"):
+                return True
+    return False

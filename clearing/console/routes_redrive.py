@@ -193,7 +193,8 @@ async def published_again(desk: Desk, netting_set: str, command: Redrive) -> str
             offset = await publish(producer, source)
     except (Gone, KafkaError, TimeoutError, Refusal) as error:
         _log.error("redrive_not_published", topic=topic, offset=command.offset, error=repr(error))
-        again = f"clearing redrive {command.participant} {command.offset} --publish"
+        place = f"{command.participant} {command.offset} --netting-set {netting_set}"
+        again = f"clearing command redrive {place} --publish"
         return f"not published: {error}; to try again: {again}"
     _log.info("redriven", topic=topic, offset=command.offset, again_offset=offset)
     return f"published again as {topic} offset {offset}"
