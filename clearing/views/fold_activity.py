@@ -38,11 +38,14 @@ class Activity:
         self._newest_ms = max(self._minutes, default=0)
 
     def take(self, records: Iterable[Told]) -> list[Change]:
-        """Records in their order; the minutes they change, and those that are forgotten for them."""
+        """Records in their order; the minutes they change, and those that are forgotten for them.
+
+        A reader that was set back has some of them twice.
+        """
         changed: dict[int, _Minute] = {}
         for offset, said in records:
             minute_ms = said.time_ms // MINUTE_MS * MINUTE_MS
-            known = self._minutes.get(minute_ms)
+            known = changed.get(minute_ms) or self._minutes.get(minute_ms)
             if known is not None and offset <= known.offset:
                 continue
             if minute_ms <= self._newest_ms - MINUTES_KEPT * MINUTE_MS:
@@ -72,7 +75,7 @@ class _Minute:
         self._left = np.zeros(256, np.int64)  # of payments that waited
         self._repeated = 0
         self._first = self._last = -1  # log offsets
-        self._offset = -1
+        self.offset = -1
 
     def take(self, offset: int, said: Outcomes | Resolutions) -> None:
         if isinstance(said, Outcomes):
@@ -84,7 +87,7 @@ class _Minute:
         else:
             self._left += np.bincount([item.code for item in said.items], minlength=256)
         self._first = said.log_offset if self._first < 0 else self._first
-        self._last, self._offset = said.log_offset, offset
+        self._last, self.offset = said.log_offset, offset
 
     def onto(self, known: ActivityView | None, netting_set: str, minute_ms: int) -> ActivityView:
         before = known or ActivityView(
@@ -92,7 +95,7 @@ class _Minute:
             minute_ms=minute_ms,
             log_offset_first=self._first,
             log_offset_last=self._last,
-            offset=self._offset,
+            offset=self.offset,
         )
         codes, left = self._codes, self._left
         reasons = Counter(before.by_reason)
@@ -110,5 +113,5 @@ class _Minute:
             ended=before.ended + int(left[FIRST_REJECT:].sum()),
             by_reason=dict(sorted(reasons.items())),
             log_offset_last=self._last,
-            offset=self._offset,
+            offset=self.offset,
         )

@@ -58,7 +58,8 @@ def test_a_minute_counts_what_became_of_payments() -> None:
 
 @given(seed=st.integers(0, 10_000))
 def test_activity_is_the_same_however_it_is_cut_and_however_often_it_is_read(seed: int) -> None:
-    """Cut into other batches, and begun again from any place before, with what the topic holds."""
+    """Cut into other batches, begun again from any place before with what the topic holds, and with a reader that
+    is set back while a batch is collected."""
     chance = random.Random(seed)
     told = [
         Told(n, outcomes(n, chance.choices(MIXED, k=5), time_ms=START_MS + n * 10_000))
@@ -71,7 +72,8 @@ def test_activity_is_the_same_however_it_is_cut_and_however_often_it_is_read(see
             fold = Activity(SET, [one for one in held.values() if isinstance(one, ActivityView)])
             at = chance.randint(0, at)
         end = min(len(told), at + chance.randint(1, 9))
-        held |= values(fold.take(told[at:end]))
+        set_back = told[chance.randint(0, end) : end] if chance.random() < 0.3 else []
+        held |= values(fold.take([*told[at:end], *set_back]))
         at = end
     assert held == expected
 

@@ -172,7 +172,8 @@ def story() -> tuple[list[Event], list[SettlementBatch]]:
 
 @given(seed=st.integers(0, 10_000))
 def test_whatever_is_read_first_and_however_often_the_same_comes_out(seed: int) -> None:
-    """The two topics have no order between them; a restart goes back in each, to any place before."""
+    """The two topics have no order between them; a reader is set back in each, to any place before, and some of the
+    time what was folded is known from the topics alone."""
     journal, batches = story()
     expected = Folded()
     for offset, event in enumerate(journal):
@@ -186,7 +187,8 @@ def test_whatever_is_read_first_and_however_often_the_same_comes_out(seed: int) 
         topic = chance.choice(list(places))
         offset = places[topic]
         if chance.random() < 0.1:
-            folded.restart()
+            if chance.random() < 0.5:
+                folded.restart()
             places = {name: chance.randint(0, place) for name, place in places.items()}
         elif topic == "journal" and offset < len(journal):
             folded._apply(folded.fold.take_event(journal[offset], offset))
