@@ -4,6 +4,7 @@ From the nearest snapshot or checkpoint before, else from the first record; what
 what counts, and the outputs' chain is compared with its journal's. Read only. Bounded in work and in memory.
 """
 
+import secrets
 import time
 from bisect import bisect_right, insort
 from itertools import pairwise
@@ -75,6 +76,7 @@ class History:
         self._records_most = records_most
         self._every_s = checkpoint_every_s
         self._bytes_most = checkpoint_bytes
+        self._seed = secrets.randbits(64)
         self._last: Live | None = None
         self.checkpoints: list[Checkpoint] = []  # by place
 
@@ -98,7 +100,7 @@ class History:
         """
         said = await self._transaction(reader, probe, at_ms)
         if said is None:
-            return Live(Machine(self.netting_set))
+            return Live(Machine(self.netting_set, self._seed))
         live = self._nearest(said)
         try:
             await self._replay(reader, live, said.next_offset)
@@ -141,17 +143,17 @@ class History:
         known = checkpoint.next_offset if checkpoint else 0
         if last is not None and known <= last.machine.next_offset <= goal:
             return last
-        snapshot = self._store.newest("", goal, 0)
+        snapshot = self._store.newest("", goal, self._seed)
         if snapshot is not None and snapshot.next_offset > known:
             return Live(snapshot)
         if checkpoint is not None:
-            return Live(Machine.load(memoryview(checkpoint.data)))
-        return Live(Machine(self.netting_set))
+            return Live(Machine.load(memoryview(checkpoint.data), self._seed))
+        return Live(Machine(self.netting_set, self._seed))
 
     async def _from_the_first(self, reader: Reader, said: Transaction) -> Live:
         """What it began from was not of this log (F13): all of it again. Raises Halt where that is no better."""
         self.checkpoints.clear()
-        live = Live(Machine(self.netting_set))
+        live = Live(Machine(self.netting_set, self._seed))
         await self._replay(reader, live, said.next_offset)
         if live.machine.chain.hex() != said.chain:
             raise Halt(

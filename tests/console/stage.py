@@ -199,7 +199,7 @@ class Stage:
     def client(self, **options: Any) -> "Browser":
         web = {"index.html": WebFile(b"<!doctype html>", "text/html; charset=utf-8", '"1"')}
         app = from_loopback(shielded(self.desk, web))
-        return Browser(AsyncTestClient(app, base_url=ORIGIN, **options))  # pyright: ignore[reportArgumentType]  it is an ASGI application
+        return Browser(AsyncTestClient(app, base_url=ORIGIN, **options))
 
 
 def from_loopback(app: ASGIApp) -> ASGIApp:

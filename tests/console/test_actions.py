@@ -85,7 +85,7 @@ def test_a_dry_run_says_what_then_happens_and_changes_nothing(town: Town, kind: 
     found = preview(live, command)
     assert b"".join(snapshot.dump(live.state)) == before
     earlier = copy_of(live.state)
-    town.do(command)  # pyright: ignore[reportArgumentType]
+    town.do(command)
     state = live.state
     for change in found.accounts:
         p, a = state.participant_index[change.participant], state.asset_index[change.asset]
