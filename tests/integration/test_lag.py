@@ -15,6 +15,8 @@ from clearing.config import Settings
 from clearing.dev.postgres import EmbeddedPostgres
 from clearing.dev.services import supervised
 from clearing.dev.setup import prepare
+from clearing.doctor import examine
+from clearing.doctor.checks import CHECKS
 from clearing.messages import PaymentStatus, StatusMessage, StatusRecord
 from clearing.names import PROBE
 from clearing.observe import collect, metrics
@@ -131,6 +133,15 @@ async def test_there_and_back_and_netted_nowhere(settings: Settings, services: N
     report = await collect(settings)
     assert report.outlooks
     assert all(" window " in outlook.sentence for outlook in report.outlooks)
+    # The doctor asks a real broker for all of it; this one is alone, and lets everybody in.
+    findings = await examine(settings)
+    found = {(one.check, one.verdict) for one in findings}
+    assert {(one.check, one.text) for one in findings if one.text.startswith("cannot be")} == set()
+    assert {check for check, _ in found} == set(CHECKS)
+    assert {("brokers", "warn"), ("acls", "warn")} <= found
+    right = {"topics", "transactions", "lag", "disk", "ledger", "versions"}
+    assert right <= {check for check, verdict in found if verdict != "fail"}, findings
+    assert [one.fix for one in findings if one.check == "services"] == ["clearing views"]
 
 
 async def _answers(settings: Settings) -> AsyncIterator[PaymentStatus]:

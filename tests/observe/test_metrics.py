@@ -1,4 +1,4 @@
-"""What a sample says stands in the metrics: the worst of many partitions, NaN for what is not known, nothing stale."""
+"""What a sample says stands in the metrics: of many partitions the worst, NaN for the unknown, nothing stale."""
 
 import math
 
