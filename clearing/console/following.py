@@ -31,11 +31,12 @@ _log = structlog.get_logger()
 class Following:
     """The board's reader. `reached_s`: when Kafka last answered, on the monotonic clock; None: never yet.
 
-    missing: topics of the board that do not exist.
+    missing: topics of the board that do not exist. client: its name towards Kafka.
     """
 
-    def __init__(self, settings: Settings, board: Board) -> None:
+    def __init__(self, settings: Settings, board: Board, client: str = "clearing-console") -> None:
         self._settings = settings
+        self._client = client
         self._topics: Topics = settings.topics
         self._board = board
         self._next: dict[TopicPartition, int] = {}
@@ -51,7 +52,7 @@ class Following:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            reading = kafka.consumer(self._settings.bootstrap, client="clearing-console")
+            reading = kafka.consumer(self._settings.bootstrap, client=self._client)
             try:
                 async with kafka.started(reading):
                     await self._follow(reading)
