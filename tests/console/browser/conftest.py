@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.console.browser.fixture.server import Console, serve
+from tests.console.browser.fixture.console import Console
+from tests.console.browser.fixture.server import serve
 from tests.console.browser.looking import Look
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -1,12 +1,23 @@
 """What a test does with the console's page: open a place of it, and read what stands there."""
 
-from playwright.async_api import ConsoleMessage, Page, Request, expect
+from playwright.async_api import Page, Request, expect
 
-from tests.console.browser.fixture.server import Console
+from tests.console.browser.fixture.console import Console
 
 # Of a busy machine: a condition that holds at all holds well before.
 WITHIN_MS = 60_000
 expect.set_options(timeout=WITHIN_MS)
+
+
+def complaints_of(page: Page) -> list[str]:
+    """Grows with every error of a script and of the content security policy."""
+    found: list[str] = []
+    page.set_default_timeout(WITHIN_MS)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on(
+        "console", lambda message: found.append(message.text) if message.type == "error" else None
+    )
+    return found
 
 
 class Look:
@@ -19,16 +30,9 @@ class Look:
         self.page = page
         self.address = address
         self.console = console
-        self.complaints: list[str] = []
+        self.complaints = complaints_of(page)
         self.requests: list[str] = []
-        page.set_default_timeout(WITHIN_MS)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._said)
         page.on("request", self._asked)
-
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.complaints.append(message.text)
 
     def _asked(self, request: Request) -> None:
         self.requests.append(request.url.removeprefix(self.address))

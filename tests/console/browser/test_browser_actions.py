@@ -1,11 +1,17 @@
 """Actions in the browser, under four eyes (R33): what is looked at is what is sent, and nobody approves blindly."""
 
+from typing import Any
+
 from playwright.async_api import Request, expect
 
-from tests.console.browser.fixture.world import HASH, HOSTILE
+from tests.console.browser.fixture.names import HASH, HOSTILE
 from tests.console.browser.looking import Look
 
 WOULD = "What would it do?"
+
+
+def _body(request: Request) -> Any:
+    return request.post_data_json
 
 
 async def _looked_at(look: Look) -> None:
@@ -25,7 +31,7 @@ async def test_an_action_shows_first_what_it_would_do_and_is_then_proposed(look:
     preview = look.page.locator(".act .preview")
     await expect(preview).to_contain_text("53,000,000.00 → −22,000,000.00")
     await expect(preview.locator("code").first).to_contain_text("clearing command set-cap")
-    assert sent[0].post_data_json["fields"] == {
+    assert _body(sent[0])["fields"] == {
         "participant": "BAMBHKHH",
         "asset": "HKD",
         "net_debit_cap": "5000000.00",
@@ -35,8 +41,8 @@ async def test_an_action_shows_first_what_it_would_do_and_is_then_proposed(look:
         look.page.get_by_text("Proposed: somebody else has to approve it now")
     ).to_be_visible()
     assert sent[-1].url.endswith("/api/actions")
-    assert sent[-1].post_data_json["hash"] == HASH
-    assert sent[-1].post_data_json["command"]["net_debit_cap"] == "5000000.00"
+    assert _body(sent[-1])["hash"] == HASH
+    assert _body(sent[-1])["command"]["net_debit_cap"] == "5000000.00"
     assert all(request.headers["x-csrf-token"] == "token" for request in sent)
 
 

@@ -18,7 +18,8 @@ export function Lag() {
   const { query } = useRoute();
   const overview = useOverview();
   const history = useData("lag", { minutes: query.minutes ?? 15 }, { topic: "lag" });
-  const stages = overview.data?.stages ?? [];
+  // The overview joins the readers of a stage; the last sample has each of them.
+  const stages = history.data?.last?.stages ?? overview.data?.stages ?? [];
   return html`
     <${Head} title="Lag" sub="how far each reader is behind">
       <${Choice} label="Stage" name="stage" all="all stages" values=${[...new Set(stages.map((row) => row.stage))]} />
@@ -29,7 +30,7 @@ export function Lag() {
       <${Panel} wide="w6" title="Records unread" body><${History} data=${data} field="records" label="Unread records by stage" show=${count} /><//>
     </div>`}<//>
     <${Answered} answer=${overview}>${(data) => html`<${Panel} title="Readers" aside=${html`probe: ${data.probe?.round_trip_ms === null || !data.probe ? UNKNOWN : `${rate(data.probe.round_trip_ms)} ms`}`}>
-      <${Readers} rows=${(data.stages ?? []).filter((row) => !query.stage || row.stage === query.stage)} />
+      <${Readers} rows=${stages.filter((row) => !query.stage || row.stage === query.stage)} />
     <//>`}<//>`;
 }
 
