@@ -15,7 +15,7 @@ from clearing.config import Settings
 from clearing.failures import ExitCode, Failure
 from clearing.names import VIEW_NAMES, ViewName
 from clearing.reading import bounds
-from clearing.views.app import SESSION_TIMEOUT_S
+from clearing.views.faust_app import SESSION_TIMEOUT_S
 from clearing.views.worker import require_topics
 
 FOLDED: tuple[ViewName, ...] = tuple(view for view in VIEW_NAMES if view != "lag")

@@ -5,7 +5,7 @@ from functools import cache
 import prometheus_client
 
 from clearing import config
-from clearing.views.app import ViewsApp, build_app
+from clearing.views.faust_app import ViewsApp, build_app
 
 
 @cache
@@ -14,9 +14,13 @@ def app() -> ViewsApp:
     settings = config.load()
     made = build_app(settings)
 
-    def serve(*_: object, **__: object) -> None:
+    @cache  # Faust's command says twice that its worker begins
+    def serve() -> None:
         if settings.metrics_port >= 0:
             prometheus_client.start_http_server(settings.metrics_port, addr=settings.metrics_host)
 
-    made.on_worker_init.connect(serve)
+    @made.on_worker_init.connect
+    def begins(*_: object, **__: object) -> None:
+        serve()
+
     return made

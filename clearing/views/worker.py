@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 from clearing import kafka
 from clearing.config import Settings
 from clearing.names import VIEW_NAMES, Topics
-from clearing.views.app import ViewsApp, build_app
+from clearing.views.faust_app import ViewsApp, build_app
 from clearing.views.lag import OpenSampler, open_sampler
 
 STOP_TIMEOUT_S = 10.0
