@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
 from clearing.cli.session import Given, Session
 from clearing.failures import ExitCode, Failure
@@ -28,7 +28,7 @@ Somebody has to be able to log in first:
     help_format="markdown",
 )
 user = App(name="user", help="Who may log in to the console, and as what.", help_format="markdown")
-app.command(user, group=Group("Accounts", sort_key=2))
+app.command(user)
 
 Roles = Literal["viewer", "operator", "approver", "auditor"]
 File = Annotated[Path | None, Parameter(name="--accounts")]
