@@ -78,6 +78,7 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (USE, "follow", "follow:app"),
     (USE, "retry", "retry:retry"),
     (PROVE, "status", "status:status"),
+    (PROVE, "top", "top:top"),
     (PROVE, "doctor", "doctor:doctor"),
     (PROVE, "explain", "explain:explain"),
     (PROVE, "queue", "queue:queue"),
