@@ -130,8 +130,8 @@ def _netting_set(scene: Scene, name: str) -> NettingSetRow:
 
 def _services(scene: Scene) -> ServiceCounts | None:
     rows = heartbeats(scene)
-    if rows is None:
-        return None
+    if not rows:
+        return None  # nobody has ever said anything: that is not nobody
     on_time = [row for row in rows if not row.late]
     return ServiceCounts(
         ready=sum(row.state in ("ready", "starting") for row in on_time),
