@@ -52,10 +52,14 @@ cap_used = Gauge(
     _ASSET,
 )
 probe_seconds = Gauge(
-    "clearing_probe_round_trip_seconds", "Probe sent until its answer was read; NaN: it is lost"
+    "clearing_probe_round_trip_seconds",
+    "Probe sent until its answer was read; NaN: lost, or none yet",
 )
 probe_lost = Gauge("clearing_probe_lost", "Probes that never came back since this process began")
 
+
+clock_skew.set(float("nan"))
+probe_seconds.set(float("nan"))
 
 _Labels = tuple[str, ...]
 _Values = dict[_Labels, float]
@@ -75,6 +79,15 @@ def tell(sample: LagSample, positions: Iterable[Position]) -> None:
         probe_seconds.set(_or_nan(_seconds(sample.probe.round_trip_ms)))
         probe_lost.set(sample.probe.lost)
     sampled_at.set(sample.at_ms / 1000)
+
+
+def forget() -> None:
+    """Show nothing any more: whoever samples no longer would go on telling how things were."""
+    for gauge in list(_shown):
+        _show(gauge, {})
+    clock_skew.set(float("nan"))
+    probe_seconds.set(float("nan"))
+    probe_lost.set(0)
 
 
 def _show(gauge: Gauge, values: _Values) -> None:

@@ -15,6 +15,7 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.core.outputs import Position, WindowEvent
 from clearing.log.records import decode_event, decode_position
+from clearing.observe import metrics
 from clearing.observe.behaviour import Look, is_held_back
 from clearing.observe.ends import Ends, Extent
 from clearing.observe.gap import Gap, Worth, settlement_value
@@ -248,6 +249,7 @@ async def sampler(settings: Settings, *, probing: bool = False) -> AsyncIterator
     """A sampler with its clients, which are stopped at the end. probing: it sends probe payments too."""
     bootstrap = settings.bootstrap
     async with AsyncExitStack() as clients:
+        clients.callback(metrics.forget)
         admin = await clients.enter_async_context(kafka.administration(bootstrap))
         reading = kafka.consumer(bootstrap, client="clearing-lag", fetch_max_wait_ms=FETCH_WAIT_MS)
         probe = await clients.enter_async_context(kafka.started(prober(bootstrap)))

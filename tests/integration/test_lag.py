@@ -87,7 +87,7 @@ async def test_nobody_at_work_is_stopped_and_unknown_money_is_no_zero(settings: 
 
 @pytest.fixture
 async def services(settings: Settings, tmp_path: Path) -> AsyncIterator[None]:
-    counts = {"intake": 1, "engine": 1, "dispatch": 1}
+    counts = {"intake": 1, "engine": 1, "dispatch": 1, "sink": 1}
     async with supervised(settings, tmp_path, counts) as running:
         await running.ready()
         yield

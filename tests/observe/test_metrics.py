@@ -113,10 +113,16 @@ def test_a_sample_in_metrics() -> None:
     assert value("outlook_verdict", verdict="AT_RISK", **hkd) is None
     assert value("position_net", **hkd) is None
     assert value("clock_skew_seconds") == 0.003
+    metrics.forget()
+    assert value("stage_lag_records", stage="engine", **of) is None
+    for name in ("clock_skew_seconds", "probe_round_trip_seconds"):
+        unknown = value(name)
+        assert unknown is not None
+        assert math.isnan(unknown)
 
 
 def test_nothing_to_use_is_all_used() -> None:
     sample = LagSample(at_ms=1, clock_skew_ms=None)
     metrics.tell(sample, [position("A", "-5", prefunded="0"), position("B", "5")])
     assert value("position_cap_used_ratio", netting_set="m", asset="HKD") == 1
-    metrics.tell(sample, [])
+    metrics.forget()
