@@ -123,7 +123,7 @@ async def _send_regularly(
     """Until cancelled; with new clients after an error, less and less often while nothing comes of it."""
     again_s = AGAIN_S_FIRST
     while True:
-        producer = kafka.producer(settings.bootstrap, client=f"clearing-{service}-heartbeats")
+        producer = kafka.producer(settings.bootstrap, client=f"clearing-heartbeats-{service}")
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await producer.start()

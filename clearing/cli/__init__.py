@@ -25,10 +25,11 @@ Or step by step, each command in its own terminal or in the background:
     clearing dev up                   Kafka and PostgreSQL, embedded
     clearing scheme check my.toml     is my scheme right?
     clearing scheme load my.toml      make its topics, tell the engine
-    clearing intake                   the four services:
+    clearing intake                   the services:
     clearing engine
     clearing dispatch
     clearing sink --migrate
+    clearing views
     clearing publish payments.jsonl   send payments
     clearing status --watch           windows, positions, lag
     clearing verify                   prove that nothing was lost or doubled
@@ -85,6 +86,7 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (PROVE, "drill", "drill:drill"),
     (PROVE, "optimise", "optimise:optimise"),
     (PROVE, "verify", "verify:verify"),
+    (PROVE, "report", "report:app"),
     (PROVE, "simulate", "simulate:simulate"),
     (PROVE, "setoff", "setoff:setoff"),
     (PROVE, "replay", "replay:replay"),
