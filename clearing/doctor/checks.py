@@ -53,6 +53,7 @@ Check = Callable[[Given], Awaitable[list[Finding]]]
 
 
 async def brokers(given: Given) -> list[Finding]:
+    """Who answers, who leads, which replicas are in sync."""
     cluster = await given.admin.describe_cluster()
     found = [Broker(one["node_id"], one["host"], one["port"]) for one in cluster["brokers"]]
     listed: list[dict[str, Any]] = await given.admin.describe_topics()
@@ -72,6 +73,7 @@ async def brokers(given: Given) -> list[Finding]:
 
 
 async def topics(given: Given) -> list[Finding]:
+    """What `clearing topics plan` would change."""
     settings = given.settings
     directory = await read_directory(settings.bootstrap, settings.topics)
     plan = await plan_cluster(
@@ -81,6 +83,7 @@ async def topics(given: Given) -> list[Finding]:
 
 
 async def transactions(given: Given) -> list[Finding]:
+    """The brokers' settings, and transactions that nobody ends."""
     cluster = await given.admin.describe_cluster()
     ids = [one["node_id"] for one in cluster["brokers"]]
     configs = await _broker_configs(given.admin, ids[0])
@@ -112,6 +115,7 @@ async def acls(given: Given) -> list[Finding]:
 
 
 async def clocks(given: Given) -> list[Finding]:
+    """As the views' probe saw it last."""
     sample = await _latest_lag(given)
     return rules.clocks(sample.clock_skew_ms if sample else None)
 
@@ -128,6 +132,7 @@ async def lag(given: Given) -> list[Finding]:
 
 
 async def disks(given: Given) -> list[Finding]:
+    """The brokers' folders, and that of snapshots as seen from here."""
     cluster = await given.admin.describe_cluster()
     ids = [one["node_id"] for one in cluster["brokers"]]
     found = await broker_disks(given.admin, ids)
@@ -140,6 +145,7 @@ async def disks(given: Given) -> list[Finding]:
 
 
 async def ledger(given: Given) -> list[Finding]:
+    """Whether it answers, has our schema, and how far it has posted."""
     dsn = given.settings.dsn
     if not dsn:
         return [
@@ -160,11 +166,13 @@ async def ledger(given: Given) -> list[Finding]:
 
 
 async def services(given: Given) -> list[Finding]:
+    """Who lives by its heartbeat, and what has halted."""
     beats, halts = await _heartbeats(given), await _halts(given)
     return rules.services(beats, halts, int(time.time() * 1000))
 
 
 async def versions(given: Given) -> list[Finding]:
+    """Of all that live, and of this program."""
     now_ms = time.time() * 1000
     beats = await _heartbeats(given)
     late_ms = rules.HEARTBEAT_LATE_S * 1000

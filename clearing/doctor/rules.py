@@ -23,6 +23,7 @@ _SHOWN = 5
 
 
 def brokers(found: Sequence[Broker], controller: int) -> Finding:
+    """Fewer than three cannot lose one."""
     if controller < 0:
         return failed("brokers", "no controller is elected", "start the quorum of controllers")
     names = ", ".join(f"{one.id} at {one.host}:{one.port}" for one in found)
@@ -36,6 +37,7 @@ def brokers(found: Sequence[Broker], controller: int) -> Finding:
 
 
 def partitions(found: Iterable[Partition]) -> Finding:
+    """Of the installation's topics."""
     all_ = list(found)
     leaderless = [str(one) for one in all_ if one.leader < 0]
     if leaderless:
@@ -50,6 +52,7 @@ def partitions(found: Iterable[Partition]) -> Finding:
 
 
 def topics(plan: Plan) -> list[Finding]:
+    """A difference that would lose data is a failure."""
     findings = [
         failed("topics", text, "clearing topics plan; never by deleting") for text in plan.refusals
     ]
@@ -93,6 +96,7 @@ def transaction_settings(configs: Mapping[str, str], broker_count: int) -> list[
 
 
 def open_transactions(found: Sequence[OpenTransaction], bootstrap: str) -> Finding:
+    """F8: the oldest is named."""
     if not found:
         return passed("transactions", "none is open for too long")
     first = found[0]
@@ -168,6 +172,7 @@ def lag(stages: Sequence[StageLag]) -> list[Finding]:
 
 
 def disks(found: Iterable[Disk]) -> list[Finding]:
+    """Each by itself."""
     findings: list[Finding] = []
     for disk in found:
         share = disk.free_bytes / disk.total_bytes if disk.total_bytes else 0.0
@@ -187,6 +192,7 @@ def disks(found: Iterable[Disk]) -> list[Finding]:
 
 
 def services(beats: Sequence[Heartbeat], halts: Sequence[HaltRecord], now_ms: int) -> list[Finding]:
+    """What has halted, and which service nobody runs. now_ms: of this host's clock."""
     findings = [
         failed(
             "services",

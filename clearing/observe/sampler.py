@@ -32,7 +32,7 @@ from clearing.observe.staging import (
     stage_lag,
     told_sources,
 )
-from clearing.observe.standing import Ledger, Reader, standing
+from clearing.observe.standing import Ledger, Reader, Standing, standing
 from clearing.observe.transactions import open_transactions
 from clearing.observe.value import Means, value_of
 from clearing.observe.views import Latest
@@ -70,7 +70,7 @@ class Sampler:
         self._sources: list[TopicPartition] = []
         self._directory_at = -DIRECTORY_EVERY_S
         self._tracks: dict[Reader, Track] = {}
-        self._gaps: dict[TopicPartition, Gap] = {}
+        self._gaps: dict[Reader, Gap] = {}
         self._means: dict[str, Means] = {}
         self._learnt_at: dict[TopicPartition, tuple[float, int]] = {}
 
@@ -85,12 +85,7 @@ class Sampler:
         found = await self._behind(where.positions, extents)
         skew_ms = self._trip.clock_skew_ms if self._trip else None
         broker_ms = at_ms - (skew_ms or 0.0)
-        for reader, position in where.positions.items():
-            _, stable, end = extents[reader.partition]
-            members = where.members.get(reader.group)
-            look = Look(at_ms, position, found[reader].lag_records, stable, end, members)
-            self._tracks.setdefault(reader, Track()).window.add(look)
-        self._tracks = {reader: self._tracks[reader] for reader in where.positions}
+        self._remember(at_ms, where, extents, found)
         culprits = await self._culprits(at_ms)
         worths = await self._worths(where.positions, found, extents)
         retention_ms = await self._retention.of({one.partition.topic for one in where.positions})
@@ -118,6 +113,22 @@ class Sampler:
             outlooks=await self._outlooks(lags, worths, int(broker_ms)),
             probe=self._trip.latest if self._trip else None,
         )
+
+    def _remember(
+        self,
+        at_ms: int,
+        where: Standing,
+        extents: Mapping[TopicPartition, Extent],
+        found: Mapping[Reader, Backlog],
+    ) -> None:
+        """A look at each reader into its window; who is gone is forgotten."""
+        for reader, position in where.positions.items():
+            _, stable, end = extents[reader.partition]
+            members = where.members.get(reader.group)
+            look = Look(at_ms, position, found[reader].lag_records, stable, end, members)
+            self._tracks.setdefault(reader, Track()).window.add(look)
+        self._tracks = {reader: self._tracks[reader] for reader in where.positions}
+        self._gaps = {reader: gap for reader, gap in self._gaps.items() if reader in self._tracks}
 
     async def _look_up(self) -> None:
         """Netting sets and payments topics, every DIRECTORY_EVERY_S."""
@@ -180,11 +191,9 @@ class Sampler:
             end, records = extents[reader.partition].stable, found[reader].lag_records
             if reader.stage == "engine":
                 means = self._means.setdefault(names[reader.partition.partition], Means())
-                worths[reader] = await self._in_log(reader.partition, position, end, records, means)
+                worths[reader] = await self._in_log(reader, position, end, records, means)
             elif reader.stage == "sink":
-                gap = self._gaps.setdefault(
-                    reader.partition, Gap(reader.partition, settlement_value)
-                )
+                gap = self._gaps.setdefault(reader, Gap(reader.partition, settlement_value))
                 worths[reader] = await gap.look(self._reader, position, end, records)
         for reader in positions:
             if reader.stage == "intake" and (
@@ -198,9 +207,11 @@ class Sampler:
         return worths
 
     async def _in_log(
-        self, log: TopicPartition, position: int, end: int, records: int, means: Means
+        self, engine: Reader, position: int, end: int, records: int, means: Means
     ) -> Worth:
-        gap = self._gaps.setdefault(log, Gap(log, value_of))
+        """Learns what payments are worth from what it reads; when nothing waits, from the log's last record."""
+        log = engine.partition
+        gap = self._gaps.setdefault(engine, Gap(log, value_of))
         worth = await gap.look(self._reader, position, end, records)
         learnt = worth.learnt
         at, seen = self._learnt_at.get(log, (-LEARN_EVERY_S, 0))
