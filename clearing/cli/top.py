@@ -56,10 +56,11 @@ def top(
 
 async def _once(session: Session, page: str, needle: str, netting_set: str) -> None:
     from clearing.top.look import look, look_text
-    from clearing.top.source import live
+    from clearing.top.source import live, reach
 
+    await reach(session.settings)
     async with live(session.settings, netting_set) as (source, reading):
-        caught_up = asyncio.create_task(source.caught_up(session.settings.bootstrap))
+        caught_up = asyncio.create_task(source.caught_up())
         try:
             await asyncio.wait([caught_up, reading], return_when=asyncio.FIRST_COMPLETED)
             await (caught_up if caught_up.done() else reading)

@@ -73,7 +73,7 @@ def arranged(section: Section, needle: str = "", sorting: Sorting = AS_IT_IS) ->
         rows = _sorted(rows, column, is_reversed)
     elif is_reversed:
         rows.reverse()
-    empty = f"nothing here has {needle!r} in it" if needle and section.rows else section.empty
+    empty = f"nothing with {needle!r}" if needle and section.rows else section.empty
     more = section.more + max(0, len(rows) - ROWS_MOST)
     return Section(section.title, section.columns, rows[:ROWS_MOST], empty, more)
 

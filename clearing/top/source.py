@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
+from clearing import kafka
 from clearing.config import Settings
 from clearing.console.board import Board
 from clearing.console.following import Following
 from clearing.console.scene import Scene, live_scene
 from clearing.failures import ExitCode, Failure
 
+CLIENT = "clearing-top"
 CATCH_UP_TIMEOUT_S = 20.0
 
 
@@ -62,7 +64,7 @@ class Live:
         there = ", ".join(sorted(self._board.directory)) or "none yet"
         return f"there is no netting set {self._wanted!r}: {there}"
 
-    async def caught_up(self, bootstrap: str) -> None:
+    async def caught_up(self) -> None:
         """When all that was there has been read once. Raises Failure without Kafka, or without that netting set.
 
         An installation without a netting set is never done: what there is after a while is all there is.
@@ -72,11 +74,16 @@ class Live:
                 await self._following.is_caught_up.wait()
         except TimeoutError as error:
             if self._following.reached_s is None:
-                hint = "clearing dev up (a local one), or --bootstrap HOST:PORT (yours)"
-                said = f"cannot reach Kafka at {bootstrap}"
-                raise Failure(said, hint, ExitCode.UNREACHABLE) from error
+                said = f"Kafka says nothing for {CATCH_UP_TIMEOUT_S:g} s"
+                raise Failure(said, "clearing doctor", ExitCode.UNREACHABLE) from error
         if self._wanted and self._wanted not in self._board.directory:
             raise Failure(self._no_such(), "clearing top", ExitCode.USAGE)
+
+
+async def reach(settings: Settings) -> None:
+    """Raises KafkaConnectionError at once where no Kafka is; a reader would try again and again."""
+    async with kafka.started(kafka.consumer(settings.bootstrap, client=CLIENT)):
+        pass
 
 
 @asynccontextmanager
@@ -85,7 +92,7 @@ async def live(
 ) -> AsyncIterator[tuple[Live, asyncio.Task[None]]]:
     """A source, and the task that keeps it up: it ends with the context, or before with an error nobody foresaw."""
     board = Board(settings.topics)
-    following = Following(settings, board, "clearing-top")
+    following = Following(settings, board, CLIENT)
     reading = asyncio.create_task(following.run())
     try:
         yield Live(board, following, wanted), reading

@@ -20,6 +20,8 @@ _UP, _DOWN = "▲", "▼"
 class Sheet(DataTable[Text]):
     """The rows of a section. What has changed is changed in place: cursor and scrolling stay where they are."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Details")]
+
     def __init__(self) -> None:
         super().__init__(cursor_type="row", cell_padding=1, show_cursor=False)
         self.section: Section | None = None
