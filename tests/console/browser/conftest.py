@@ -24,6 +24,11 @@ def chromium() -> str | None:
     return named or next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
+def switches() -> list[str]:
+    """Chromium's sandbox does not start as root, where many build machines run."""
+    return [] if os.geteuid() else ["--no-sandbox"]
+
+
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
@@ -31,9 +36,7 @@ async def browser() -> AsyncIterator[Browser]:
         if not Path(path).exists():
             assert os.environ.get("CLEARING_REQUIRE_BROWSER") != "1", "no Chromium was found"
             pytest.skip("no Chromium here: apt-get install chromium, or set CLEARING_CHROMIUM")
-        # Chromium's sandbox does not start as root, where many build machines run.
-        sandbox = [] if os.geteuid() else ["--no-sandbox"]
-        started = await playwright.chromium.launch(executable_path=path, args=sandbox)
+        started = await playwright.chromium.launch(executable_path=path, args=switches())
         yield started
         await started.close()
 

@@ -1,8 +1,9 @@
 """What a test does with the console's page: open a place of it, and read what stands there."""
 
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Browser, Page, Request, expect
 
 from tests.console.browser.fixture.console import Console
+from tests.console.stage import PASSWORD
 
 # Of a busy machine: a condition that holds at all holds well before.
 WITHIN_MS = 60_000
@@ -18,6 +19,18 @@ def complaints_of(page: Page) -> list[str]:
         "console", lambda message: found.append(message.text) if message.type == "error" else None
     )
     return found
+
+
+async def entered(browser: Browser, address: str, name: str) -> Page:
+    """A browser of somebody who has logged in."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    page = await context.new_page()
+    await page.goto(address)
+    await page.get_by_label("Name").fill(name)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.locator(".age [role=status]")).to_have_text("Live")
+    return page
 
 
 class Look:

@@ -13,8 +13,8 @@ from playwright.async_api import Browser, Page, expect
 from clearing.console.access import Front
 from clearing.console.app import shielded
 from clearing.console.files import read_files
-from tests.console.browser.looking import complaints_of
-from tests.console.stage import PASSWORD, Stage
+from tests.console.browser.looking import complaints_of, entered
+from tests.console.stage import Stage
 from tests.explain.town import A, Town, uuid
 
 PLACES = [
@@ -65,18 +65,6 @@ async def real(town: Town, tmp_path: Path) -> AsyncIterator[str]:
     await serving
 
 
-async def _entered(browser: Browser, address: str, name: str) -> Page:
-    """A browser of somebody who has logged in."""
-    context = await browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
-    page = await context.new_page()
-    await page.goto(address)
-    await page.get_by_label("Name").fill(name)
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
-    await expect(page.locator(".age [role=status]")).to_have_text("Live")
-    return page
-
-
 async def _go(page: Page, address: str, place: str) -> None:
     await page.goto(f"{address}/#/{place}")
     await expect(page.get_by_text("Reading …")).to_have_count(0)
@@ -86,7 +74,7 @@ async def _go(page: Page, address: str, place: str) -> None:
 
 async def test_every_page_shows_what_the_real_server_says(browser: Browser, real: str) -> None:
     """Live and as of a moment: no script fails, nothing is refused, no claim of a proof is open."""
-    page = await _entered(browser, real, "alice")
+    page = await entered(browser, real, "alice")
     complaints = complaints_of(page)
     for place in PLACES:
         await _go(page, real, place)
@@ -104,7 +92,7 @@ async def test_every_page_shows_what_the_real_server_says(browser: Browser, real
 
 async def test_two_people_change_a_cap(browser: Browser, real: str) -> None:
     """R33: one looks and proposes, another looks and approves; both are in the audit log."""
-    alice, bob = await _entered(browser, real, "alice"), await _entered(browser, real, "bob")
+    alice, bob = await entered(browser, real, "alice"), await entered(browser, real, "bob")
     complaints = [complaints_of(alice), complaints_of(bob)]
     await _go(alice, real, f"actions?kind=set_cap&participant={A}&asset=HKD")
     await alice.get_by_role("textbox", name="Net debit cap").fill("7")

@@ -63,7 +63,7 @@ function NewAction() {
   const { query } = useRoute();
   const catalogue = useData("actions", {});
   const asset = useData("positions", {}, { topic: null });
-  return html`<${Answered} answer=${catalogue}>${(data) => {
+  return html`<${Answered} answer=${catalogue} notes=${false}>${(data) => {
     const action = data.actions.find((each) => each.kind === query.kind) ?? null;
     return html`<div class="grid">
       <${Panel} wide="w4" title="New action" label="Kinds of action"><${Kinds} actions=${data.actions} chosen=${action} /><//>

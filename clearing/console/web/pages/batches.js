@@ -7,7 +7,7 @@ import { go, here, href, useRoute } from "../lib/route.js";
 import { Diverge } from "../parts/bar.js";
 import { Choice } from "../parts/choice.js";
 import { countColumn, Id, moneyColumn, nettingSetColumn, ParticipantLink, PaymentLink, stateColumn, textColumn, timeColumn, When } from "../parts/columns.js";
-import { Answered, Head, Panel } from "../parts/say.js";
+import { Answered, Head, Notes, Panel } from "../parts/say.js";
 import { State } from "../parts/state.js";
 import { Table } from "../parts/table.js";
 import { assetsOf } from "./windows.js";
@@ -56,10 +56,11 @@ export function Batch({ netting_set, sequence }) {
   const { query } = useRoute();
   const from = Number(query.entry ?? 0);
   const answer = useData(`batches/${encodeURIComponent(netting_set)}/${encodeURIComponent(sequence)}`, { entry: from || null, netting_set: null }, { topic: "batches" });
-  return html`<${Answered} answer=${answer}>${({ batch, view, entries_total, proof }) => html`
+  return html`<${Answered} answer=${answer} notes=${false}>${({ batch, view, entries_total, proof }, envelope) => html`
     <${Head} title=${`Batch ${count(batch.sequence)} of ${batch.netting_set}`} sub=${html`${batch.asset}${batch.window ? ` window ${count(batch.window)}` : ""} · ${batch.kind} · ${batch.ledger}`}>
       <${Neighbours} netting_set=${netting_set} sequence=${batch.sequence} />
     <//>
+    <${Notes} envelope=${envelope} />
     <${Panel} title="What it settles" aside=${view && html`<${State} name=${view.state} />`} body><${Facts} batch=${batch} view=${view} /><//>
     <${Panel} title="Proof" aside=${proof.ok ? html`<${State} name="good" text="all claims hold" />` : html`<${State} name="bad" text="a claim does not hold" />`} body>
       <ul class="checks">${[...proof.checks, ...recomputed(batch, entries_total)].map((check) => html`<li key=${check.claim}>

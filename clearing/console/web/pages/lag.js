@@ -29,7 +29,7 @@ export function Lag() {
       <${Panel} wide="w6" title="Seconds behind, the oldest unread record" body><${History} data=${data} field="seconds" label="Seconds behind by stage" show=${duration} /><//>
       <${Panel} wide="w6" title="Records unread" body><${History} data=${data} field="records" label="Unread records by stage" show=${count} /><//>
     </div>`}<//>
-    <${Answered} answer=${overview}>${(data) => html`<${Panel} title="Readers" aside=${html`probe: ${data.probe?.round_trip_ms === null || !data.probe ? UNKNOWN : `${rate(data.probe.round_trip_ms)} ms`}`}>
+    <${Answered} answer=${overview} notes=${false}>${(data) => html`<${Panel} title="Readers" aside=${html`probe: ${data.probe?.round_trip_ms === null || !data.probe ? UNKNOWN : `${rate(data.probe.round_trip_ms)} ms`}`}>
       <${Readers} rows=${stages.filter((row) => !query.stage || row.stage === query.stage)} />
     <//>`}<//>`;
 }

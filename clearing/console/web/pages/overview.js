@@ -6,13 +6,14 @@ import { html } from "../lib/html.js";
 import { live } from "../lib/live.js";
 import { atOf, href, useRoute } from "../lib/route.js";
 import { useStore } from "../lib/store.js";
-import { clock, useNow } from "../lib/time.js";
+import { clock } from "../lib/time.js";
 import { Chart } from "../parts/chart.js";
 import { Race } from "../parts/bar.js";
 import { countColumn, textColumn } from "../parts/columns.js";
-import { Answered, Panel } from "../parts/say.js";
+import { Answered, Notes, Panel } from "../parts/say.js";
 import { levelOf, Shape, State } from "../parts/state.js";
 import { Table } from "../parts/table.js";
+import { useMoment } from "../parts/ticking.js";
 import { Halts } from "./halts.js";
 import { WindowTable } from "./windows.js";
 
@@ -27,8 +28,9 @@ export function useOverview() {
 
 export function Overview() {
   const answer = useOverview();
-  return html`<${Answered} answer=${answer}>${(data) => html`
+  return html`<${Answered} answer=${answer} notes=${false}>${(data, envelope) => html`
     <${Answer} data=${data} />
+    <${Notes} envelope=${envelope} />
     <${Halts} halts=${data.halts} />
     <${Pipeline} stages=${data.stages} />
     <${Panel} title="Backlog against cut-off"><${Outlooks} outlooks=${data.outlooks} /><//>
@@ -90,9 +92,9 @@ function Pipeline({ stages }) {
 }
 
 function Outlooks({ outlooks }) {
-  const now = useNow();
   const { query } = useRoute();
-  const left = (row) => (row.cutoff_ms === null ? null : atOf(query) !== null || now === null ? row.cutoff_in_s : (row.cutoff_ms - now) / 1000);
+  const moment = useMoment();
+  const left = (row) => (row.cutoff_ms === null || moment === null ? null : (row.cutoff_ms - moment) / 1000);
   return html`<${Table} caption="What waits for each open window, and whether it gets in" rows=${outlooks ?? []} keyOf=${(row) => `${row.netting_set} ${row.asset}`}
     empty="Not known for this moment." level=${(row) => ({ warn: "warn", bad: "bad" })[levelOf(row.verdict)] ?? null}
     columns=${[
@@ -136,7 +138,7 @@ function Sets({ rows }) {
 
 function Activity() {
   const answer = useData("activity", { minutes: 60 }, { topic: "activity" });
-  return html`<${Answered} answer=${answer}>${(data) => {
+  return html`<${Answered} answer=${answer} notes=${false}>${(data) => {
     const minutes = new Map();
     for (const row of data.activity) {
       const sum = minutes.get(row.minute_ms) ?? { accepted: 0, queued: 0, refused: 0 };

@@ -6,7 +6,7 @@ import { html } from "../lib/html.js";
 import { href } from "../lib/route.js";
 import { iso, stamp } from "../lib/time.js";
 import { ParticipantLink, PaymentLink, When } from "../parts/columns.js";
-import { Answered, Head, Panel } from "../parts/say.js";
+import { Answered, Head, Notes, Panel } from "../parts/say.js";
 import { Shape, State } from "../parts/state.js";
 import { Table } from "../parts/table.js";
 import { Waits } from "../parts/waits.js";
@@ -16,8 +16,9 @@ const STATUSES = { RCVD: "received, not come to yet", PDNG: "waits", ACSP: "acce
 
 export function Payment({ parts }) {
   const answer = useData(`payments/${encodeURIComponent(parts[0] ?? "")}`);
-  return html`<${Answered} answer=${answer}>${({ story }) => html`
+  return html`<${Answered} answer=${answer} notes=${false}>${({ story }, envelope) => html`
     <${Head} title=${`Payment ${story.id}`} sub=${html`<${State} name=${story.status} text=${`${story.status}: ${STATUSES[story.status] ?? ""}`} />`}><button onClick=${answer.reload}>Read again</button><//>
+    <${Notes} envelope=${envelope} />
     <${Panel} title="What it says" aside=${`netting set ${story.netting_set} · read to log offset ${count(story.read_to)}`} body><${Said} row=${story.row} /><//>
     <div class="grid">
       <${Panel} wide="w8" title="Its life" body><ol class="life">${events(story).map((event, n) => html`<${Event} key=${n} event=${event} />`)}</ol><//>

@@ -2,14 +2,14 @@
 
 import { may } from "../lib/api.js";
 import { useData } from "../lib/data.js";
-import { amounts, count, duration, money, plural, words } from "../lib/format.js";
+import { amounts, count, money, plural, words } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { href, useRoute } from "../lib/route.js";
-import { useNow } from "../lib/time.js";
 import { Choice } from "../parts/choice.js";
 import { ParticipantLink, PaymentLink, When } from "../parts/columns.js";
 import { Answered, Head, Panel, Say } from "../parts/say.js";
 import { Table } from "../parts/table.js";
+import { Since } from "../parts/ticking.js";
 import { Waits } from "../parts/waits.js";
 import { assetsOf } from "./windows.js";
 
@@ -51,7 +51,7 @@ function Deadlock({ deadlock, netting_set }) {
       ${deadlock.circles.map((circle) => html`<p key=${circle.join()}>${[...circle, circle[0]].join(" → ")}</p>`)}
     </div>
     <div class="grid">
-      <div class="w8"><${Waits} waits=${waits} /></div>
+      <div class="w8">${waits.length ? html`<${Waits} waits=${waits} />` : html`<p class="empty">Nobody waits for anybody else: what waits elsewhere would not bring it.</p>`}</div>
       <div class="w4">
         <${Table} caption="For everything to leave at once, each would need" rows=${deadlock.free_all} keyOf=${(row) => `${row.participant} ${row.asset}`} empty="Liquidity alone does not free everything."
           columns=${[
@@ -61,7 +61,7 @@ function Deadlock({ deadlock, netting_set }) {
           ]} />
       </div>
     </div>
-    <${Table} caption="Who waits for whom" rows=${waits} keyOf=${(row) => `${row.participant} ${row.asset} ${row.waits_for} ${row.in_asset} ${row.why}`} param="waits"
+    ${waits.length > 0 && html`<${Table} caption="Who waits for whom" rows=${waits} keyOf=${(row) => `${row.participant} ${row.asset} ${row.waits_for} ${row.in_asset} ${row.why}`} param="waits"
       columns=${[
         { name: "participant", label: "Waits", head: true, cell: (row) => html`<${ParticipantLink} name=${row.participant} />`, by: (row) => row.participant },
         { name: "asset", label: "In", cell: (row) => row.asset },
@@ -69,14 +69,13 @@ function Deadlock({ deadlock, netting_set }) {
         { name: "in_asset", label: "In", cell: (row) => row.in_asset },
         { name: "amount", label: "Which would bring", num: true, cell: (row) => money(row.amount), by: (row) => row.amount },
         { name: "why", label: "Because", cell: (row) => WHY[row.why] ?? row.why },
-      ]} />
+      ]} />`}
   <//>`;
 }
 
 const WHY = { money: "its payments bring the money", limit: "its payments give the limit back", group: "legs of the same link wait there" };
 
 function Queue({ queue, incomplete }) {
-  const now = useNow();
   const title = html`${queue.participant} · ${queue.asset}`;
   const aside = incomplete
     ? html`legs of their links are missing · <b>${money(queue.value)}</b>`
@@ -88,7 +87,7 @@ function Queue({ queue, incomplete }) {
       { name: "creditor", label: "To", cell: (row) => html`<${ParticipantLink} name=${row.creditor} />` },
       { name: "amount", label: "Amount", num: true, cell: (row) => money(row.amount) },
       { name: "priority", label: "Priority", cell: (row) => row.priority },
-      { name: "since", label: "Waits for", num: true, cell: (row) => (row.since_ms && now ? duration((now - row.since_ms) / 1000) : null) },
+      { name: "since", label: "Waits for", num: true, cell: (row) => html`<${Since} ms=${row.since_ms} />` },
       { name: "expires", label: "Expires", cell: (row) => (row.expires_at_ms ? html`<${When} ms=${row.expires_at_ms} />` : "never") },
       { name: "bound", label: "What keeps it", wrap: true, cell: (row) => html`<${Bound} row=${row} asset=${queue.asset} />` },
     ]} />

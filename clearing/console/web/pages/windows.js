@@ -1,16 +1,17 @@
 // Windows: what closes when, and how far each has come at its ledgers (R4, R23).
 
 import { useData } from "../lib/data.js";
-import { count, countdown, duration, isUnknown, UNKNOWN, words } from "../lib/format.js";
+import { count, duration, isUnknown, UNKNOWN, words } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { may } from "../lib/api.js";
 import { atOf, go, here, href, useRoute } from "../lib/route.js";
-import { clock, iso, useNow } from "../lib/time.js";
+import { clock } from "../lib/time.js";
 import { countColumn, moneyColumn, nettingSetColumn, stateColumn, timeColumn } from "../parts/columns.js";
 import { Choice } from "../parts/choice.js";
 import { Answered, Head, Panel } from "../parts/say.js";
 import { State } from "../parts/state.js";
 import { Table } from "../parts/table.js";
+import { Until } from "../parts/ticking.js";
 
 const STATES = ["OPEN", "PROCESSING", "CLOSED", "PENDING_SETTLEMENT", "SETTLED", "FAILED", "ABORTED"];
 
@@ -37,15 +38,13 @@ export const assetsOf = (rows, chosen) => [...new Set([...(rows ?? []).map((row)
 
 export function WindowTable({ rows, empty = "None." }) {
   const { query } = useRoute();
-  const now = useNow();
   const past = atOf(query) !== null;
-  const left = (row) => (isUnknown(row.cutoff_ms) ? null : past || now === null ? row.cutoff_in_s : (row.cutoff_ms - now) / 1000);
   const some = (name) => rows.some((row) => !isUnknown(row[name]));
   const columns = [
     ...nettingSetColumn(query),
     { name: "window", label: "Window", head: true, cell: (row) => html`<a class="row-link" href=${target(row)}>${row.asset} ${count(row.window)}</a>`, by: (row) => `${row.asset} ${String(row.window).padStart(12, "0")}` },
     stateColumn("state", "State"),
-    ...(rows.some((row) => row.state === "OPEN") || !rows.length ? [{ name: "closes", label: "Closes in", num: true, by: (row) => (row.state === "OPEN" ? row.cutoff_ms : null), cell: (row) => (row.state !== "OPEN" ? null : isUnknown(row.cutoff_ms) ? html`<span class="muted">by command</span>` : html`<span title=${`${clock(row.cutoff_ms)} ${iso(row.cutoff_ms)}`}>${countdown(left(row))}</span>`) }] : []),
+    ...(rows.some((row) => row.state === "OPEN") || !rows.length ? [{ name: "closes", label: "Closes in", num: true, by: (row) => (row.state === "OPEN" ? row.cutoff_ms : null), cell: (row) => (row.state !== "OPEN" ? null : isUnknown(row.cutoff_ms) ? html`<span class="muted">by command</span>` : html`<${Until} ms=${row.cutoff_ms} />`) }] : []),
     timeColumn("opened_at_ms", "Opened"),
     ...(some("closed_at_ms") ? [timeColumn("closed_at_ms", "Closed")] : []),
     ...(some("payments") ? [countColumn("payments", "Payments"), moneyColumn("gross", "Gross")] : []),

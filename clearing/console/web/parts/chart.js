@@ -19,7 +19,7 @@ function axis(extra) {
   };
 }
 
-function options(lines, width, height, show) {
+function options(lines, width, height, show, few) {
   return {
     width,
     height,
@@ -35,7 +35,7 @@ function options(lines, width, height, show) {
         stroke: colour(line.colour),
         width: 1.6,
         dash: DASHES[line.dash ?? n % DASHES.length],
-        points: { show: false },
+        points: { show: few, size: 5 },
         spanGaps: false,
         value: (_, value) => (value === null || value === undefined ? UNKNOWN : show(value)),
       })),
@@ -55,7 +55,7 @@ export function Chart({ label, times_ms, lines, height = 170, show = count }) {
   useLayoutEffect(() => {
     const element = box.current;
     const width = () => Math.max(200, element.clientWidth);
-    const drawn = new uPlot(options(lines, width(), height, show), data, element);
+    const drawn = new uPlot(options(lines, width(), height, show, times_ms.length < 3), data, element);
     const watch = new ResizeObserver(() => drawn.setSize({ width: width(), height }));
     watch.observe(element);
     chart.current = drawn;
@@ -63,7 +63,7 @@ export function Chart({ label, times_ms, lines, height = 170, show = count }) {
       watch.disconnect();
       drawn.destroy();
     };
-  }, [colours, zoneName, shape, height]);
+  }, [colours, zoneName, shape, height, times_ms.length < 3]);
 
   useLayoutEffect(() => chart.current.setData(data));
 

@@ -21,7 +21,8 @@ export const Id = ({ id, length = 12 }) => html`<code title=${id || undefined}>$
 
 export const PaymentLink = ({ id }) => html`<a class="row-link mono" href=${href(["payment", id])} title=${id}>${brief(id, 13)}</a>`;
 
-export const ParticipantLink = ({ name }) => html`<a href=${href(["participants", name])}>${name}</a>`;
+/** Accounts of the scheme itself ($FUNDING) are nobody's page. */
+export const ParticipantLink = ({ name }) => (name.startsWith("$") ? name : html`<a href=${href(["participants", name])}>${name}</a>`);
 
 /** The netting set of a row, where more than one is shown. */
 export const nettingSetColumn = (query) => (query.netting_set ? [] : [textColumn("netting_set", "Set")]);

@@ -2,7 +2,7 @@
 
 import { may, post } from "../lib/api.js";
 import { count, money, plural } from "../lib/format.js";
-import { html } from "../lib/html.js";
+import { html, useRef, useState } from "../lib/html.js";
 import { Cli } from "./cli.js";
 import { Dialog } from "./dialog.js";
 import { Outcome, useSending } from "./outcome.js";
@@ -12,20 +12,30 @@ import { State } from "./state.js";
 import { Table } from "./table.js";
 
 export function Redrive({ netting_set, answer, close }) {
+  const open = useRef(new Map()); // offset → proposes that one; those that are sent have left
+  const [busy, setBusy] = useState(false);
+  async function all() {
+    setBusy(true);
+    for (const propose of [...open.current.values()]) await propose();
+    setBusy(false);
+  }
   return html`<${Dialog} title="Read rejected inputs again" close=${close}>
     <p>${plural(answer.readable, "input")} can be read now, ${count(answer.still_unreadable)} still cannot. The same bytes are published again to the bank's topic, marked with where they come from, once somebody else has approved it.</p>
-    ${answer.previews.map((one) => html`<${One} key=${one.offset} netting_set=${netting_set} one=${one} />`)}
-    <div class="buttons"><button onClick=${close}>Close</button></div>
+    ${answer.previews.map((one) => html`<${One} key=${one.offset} netting_set=${netting_set} one=${one} open=${open.current} />`)}
+    <div class="buttons">${may("act") && answer.previews.length > 1 && html`<button class="primary" disabled=${busy} onClick=${all}>Propose all that can be read</button>`}<button onClick=${close}>Close</button></div>
   <//>`;
 }
 
-function One({ netting_set, one }) {
+function One({ netting_set, one, open }) {
   const sending = useSending();
   const propose = () => sending.send(() => post("actions", { netting_set, command: one.command, hash: one.hash }));
   const useful = one.redrivable && one.rows.some((row) => row.readable);
+  const pending = may("act") && useful && !sending.busy && sending.result === null;
+  if (pending) open.set(one.offset, propose);
+  else open.delete(one.offset);
   return html`<section class="panel" aria-label=${`Input ${one.source_offset}`}>
     <header><h2>${one.participant ?? "–"} · offset ${count(one.source_offset)} · ${count(one.bytes)} bytes</h2>
-      <div class="aside">${may("act") && html`<button class="primary" disabled=${!useful || sending.busy || sending.result !== null} onClick=${propose}>Propose it</button>`}</div>
+      <div class="aside">${may("act") && html`<button class="primary" disabled=${!pending} onClick=${propose}>Propose it</button>`}</div>
     </header>
     <div class="body preview">
       ${!one.redrivable && html`<${Say} level="warn">${one.why_not}<//>`}

@@ -20,13 +20,22 @@ export function Failure({ error }) {
   <//>`;
 }
 
-/** Notes and errors of an answer, and its content once there is any. Older content stays, dimmed, meanwhile. */
-export function Answered({ answer, children }) {
+/** What the server notes beside an answer. */
+export function Notes({ envelope }) {
+  return html`
+    ${envelope?.stale && html`<${Say} level="bad">The topics cannot be read now: this is the last that was known.<//>`}
+    ${envelope?.notes?.map((note) => html`<${Say} key=${note}>${note}<//>`)}`;
+}
+
+/**
+ * Notes and errors of an answer, and its content once there is any. Older content stays, dimmed, meanwhile.
+ * notes: false where the content says them itself, below its head, or another answer of the page does.
+ */
+export function Answered({ answer, notes = true, children }) {
   const { envelope, data, error, waiting } = answer;
   return html`
     <${Failure} error=${error} />
-    ${envelope?.stale && html`<${Say} level="bad">The topics cannot be read now: this is the last that was known.<//>`}
-    ${envelope?.notes?.map((note) => html`<${Say} level="calm" key=${note}>${note}<//>`)}
+    ${notes && html`<${Notes} envelope=${envelope} />`}
     ${data
       ? html`<div class=${waiting ? "is-old" : ""} aria-busy=${waiting ? "true" : "false"}>${children(data, envelope)}</div>`
       : waiting && !error && html`<p class="empty" role="status">Reading …</p>`}
