@@ -22,14 +22,17 @@ export function money(decimal) {
 
 const UNITS = [[12, "tn"], [9, "bn"], [6, "m"]];
 
-/** "1234567890.00" → "1.23 bn"; below a million all of it. Digits are cut, not rounded up. */
+/** "1234567890.00" → "1.23 bn", "480216.000000" → "480,216". Digits are cut, not rounded up; nothing becomes 0. */
 export function short(decimal) {
   if (isUnknown(decimal)) return UNKNOWN;
   const it = parts(decimal);
   if (!it) return String(decimal);
   const whole = it.whole.replace(/^0+(?=\d)/, "");
   const unit = UNITS.find(([zeros]) => whole.length > zeros);
-  if (!unit) return money(decimal);
+  if (!unit) {
+    const fraction = whole.length > 3 ? "" : it.fraction.slice(0, 2);
+    return whole === "0" && /^0*$/.test(fraction) && !isZero(decimal) ? money(decimal) : it.sign + grouped(whole) + (fraction && `.${fraction}`);
+  }
   const head = whole.slice(0, -unit[0]);
   const tail = whole.slice(-unit[0]).slice(0, Math.max(0, 3 - head.length)).replace(/0+$/, "");
   return `${it.sign}${grouped(head)}${tail && `.${tail}`} ${unit[1]}`;

@@ -46,8 +46,12 @@ function History({ data, field, label, show }) {
 
 const BAD = new Set(["STALLED", "STOPPED", "REWOUND", "HUNG_TXN"]);
 
-function Readers({ rows }) {
+const urgency = (row) => (BAD.has(row.status) ? 2 : row.status === "OK" ? 0 : 1);
+
+/** Those that are in trouble first, then those with most to read. */
+function Readers({ rows: given }) {
   const { query } = useRoute();
+  const rows = [...given].sort((a, b) => urgency(b) - urgency(a) || (b.records ?? -1) - (a.records ?? -1));
   return html`<${Table} caption="Readers and how far they are behind" rows=${rows} param="sort" keyOf=${(row) => `${row.stage} ${row.group} ${row.topic} ${row.partition} ${row.bank} ${row.netting_set}`}
     empty="No sample of the lag is there." level=${(row) => (BAD.has(row.status) ? "bad" : row.status === "SLOW" ? "warn" : null)} columns=${[
       { name: "stage", label: "Stage", head: true, cell: (row) => row.stage, by: (row) => row.stage },
@@ -57,7 +61,7 @@ function Readers({ rows }) {
       { name: "status", label: "Status", cell: (row) => html`<${State} name=${row.status} text=${row.status.replace("_", " ")} />`, by: (row) => row.status },
       countColumn("records", "Records"),
       { name: "seconds", label: "Oldest waits", num: true, cell: (row) => duration(row.seconds), by: (row) => row.seconds },
-      { name: "money", label: "Money waiting", num: true, cell: (row) => (row.records === null ? null : `${row.money_is_estimate && Object.keys(row.money).length ? "≈ " : ""}${amounts(row.money)}`) },
+      { name: "money", label: "Money waiting", num: true, wrap: true, cell: (row) => (row.records === null ? null : `${row.money_is_estimate && Object.keys(row.money).length ? "≈ " : ""}${amounts(row.money)}`) },
       { name: "velocity", label: "Reads/s", num: true, cell: (row) => rate(row.velocity_per_s), by: (row) => row.velocity_per_s },
       { name: "drain", label: "Drains in", num: true, cell: (row) => duration(row.drain_s), by: (row) => row.drain_s },
       { name: "retention", label: "Retention used", num: true, cell: (row) => percent(row.retention_used), by: (row) => row.retention_used, title: "Share of the retention time that the oldest unread record has used up" },

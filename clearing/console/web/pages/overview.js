@@ -86,7 +86,7 @@ function Pipeline({ stages }) {
       <h2><a href=${href(["lag"], { stage: each.stage })}>${each.stage}</a><${State} name=${each.status} text=${each.status.replace("_", " ")} /></h2>
       <div class="big">${each.stage === "queue" ? amounts(each.worst.money) : duration(each.seconds)} <small>${each.stage === "queue" ? "waiting" : "behind"}</small></div>
       <p>${plural(each.records, each.stage === "queue" ? "payment" : "record")}${each.stage !== "queue" && Object.keys(each.worst.money).length ? html` · ${each.worst.money_is_estimate ? "≈ " : ""}${amounts(each.worst.money)}` : ""}</p>
-      <p>${each.velocity === null ? UNKNOWN : count(each.velocity)}/s${each.records ? ` · drains in ${duration(each.drain_s)}` : ""}</p>
+      <p>${each.velocity === null ? UNKNOWN : count(each.velocity)}/s${each.records && (each.status === "OK" || each.status === "SLOW") ? ` · drains in ${duration(each.drain_s)}` : ""}</p>
     </li>`)}
   </ol><//>`;
 }
@@ -115,7 +115,7 @@ function Around({ data }) {
     <div><dt title="A payment of no value, from a bank's topic to its status and back">Probe, whole way round</dt><dd>${milliseconds(probe?.round_trip_ms)}</dd></div>
     <div><dt>Probes lost</dt><dd>${probe ? html`<span class=${probe.lost ? "bad-text strong" : ""}>${count(probe.lost)}</span>` : UNKNOWN}</dd></div>
     <div><dt>Last probe sent</dt><dd>${clock(probe?.sent_at_ms)}</dd></div>
-    <div><dt>Clock skew to broker</dt><dd>${data.clock_skew_ms === null ? UNKNOWN : `${data.clock_skew_ms.toFixed(1)} ms`}</dd></div>
+    <div><dt>Clock skew to broker</dt><dd>${data.clock_skew_ms === null ? UNKNOWN : `${data.clock_skew_ms.toFixed(1).replace("-", "−")} ms`}</dd></div>
     <div><dt><a href=${href(["services"])}>Services ready</a></dt><dd>${count(services?.ready)}</dd></div>
     <div><dt>Late, halted, stopping</dt><dd class=${services && services.late + services.halted ? "bad-text strong" : ""}>${services ? `${services.late}, ${services.halted}, ${services.stopping}` : UNKNOWN}</dd></div>
   </dl>`;

@@ -27,7 +27,7 @@ function options(lines, width, height, show, few) {
     legend: { live: true },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.08] } },
     tzDate: zone.get() === "UTC" ? (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : undefined,
-    axes: [axis({ size: 28, space: 70, values: (_, ticks, __, ___, step) => ticks.map((s) => tick(s * 1000, step < 60)) }), axis({ size: 54, values: (_, ticks) => ticks.map(show) })],
+    axes: [axis({ size: 28, space: 70, values: (_, ticks, __, ___, step) => ticks.map((s) => tick(s * 1000, step < 60)) }), axis({ size: 76, values: (_, ticks) => ticks.map(show) })],
     series: [
       { label: "at", value: (_, seconds) => (seconds === null ? UNKNOWN : stamp(seconds * 1000)) },
       ...lines.map((line, n) => ({
