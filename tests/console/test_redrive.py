@@ -157,8 +157,8 @@ async def test_what_could_not_be_published_is_published_later(
 async def test_what_was_redriven_is_not_redriven_again(stage: Stage, alice: Browser) -> None:
     """A loop: what is still unreadable is rejected anew, with its origin."""
     rejected_once(stage, stage.town.order(92, A, B, 1))
-    records = stage.town.lists.partitions[TopicPartition(TOPIC, 0)]
-    records[-1] = WithHeaders(*records[-1], [(ORIGIN_HEADER, f"{TOPIC}@5".encode())])  # pyright: ignore[reportArgumentType]  a record, and more
+    records: list[Any] = stage.town.lists.partitions[TopicPartition(TOPIC, 0)]
+    records[-1] = WithHeaders(*records[-1], [(ORIGIN_HEADER, f"{TOPIC}@5".encode())])
     (one,) = (await previewed(alice, 77))["previews"]
     assert (one["redrivable"], one["command"]) == (False, None)
     assert one["why_not"] == f"it was redriven from {TOPIC}@5 itself: once is enough"

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -53,7 +53,7 @@ async def served(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
         assert running.cancelled(), running.exception()
 
 
-async def events(client: httpx.AsyncClient) -> AsyncIterator[tuple[str, object]]:
+async def events(client: httpx.AsyncClient) -> AsyncGenerator[tuple[str, object], None]:
     """Of the stream: names and data."""
     name = ""
     async with client.stream("GET", "/api/stream") as reply:
