@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_format: str = "auto"  # auto | json | console
     log_level: str = "info"
     metrics_port: int = 0  # 0: any free port, -1: none
+    # Seconds between two probes of no value that `clearing views` sends round (ops/adr/0019-probe.md). 0: none.
+    probe_every_s: float = 5.0
     metrics_host: str = "127.0.0.1"  # 0.0.0.0: to be scraped from other hosts
 
     @property

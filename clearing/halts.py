@@ -8,7 +8,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 
 import msgspec
@@ -20,6 +21,7 @@ from prometheus_client import Gauge
 from clearing import kafka
 from clearing.config import Settings
 from clearing.core.faults import Halt, HaltKind
+from clearing.heartbeats import vitals
 from clearing.messages import HaltRecord
 from clearing.runbooks import next_command, retry_command, runbook
 
@@ -170,7 +172,7 @@ class Halts:
         )
         self.warn(record, tried_again=not waits)
         if waits:
-            with self._gauge(record).track_inprogress():
+            with self._standing_still(key, record):
                 await self._until_retried(partition, key, record)
 
     def warn(self, record: HaltRecord, *, tried_again: bool) -> None:
@@ -185,12 +187,20 @@ class Halts:
         unforeseen = halt.kind in (HaltKind.BUG, HaltKind.INVARIANT)
         _log.critical("halted", **_facts(record), exc_info=error if unforeseen else None)
         self._met_here.add(key)
-        with self._gauge(record).track_inprogress():
+        with self._standing_still(key, record):
             await self._tell(partition, key, record)
             await self._until_retried(partition, key, record)
 
-    def _gauge(self, record: HaltRecord) -> Gauge:
-        return halted.labels(self.service, record.netting_set, record.kind.value)
+    @contextmanager
+    def _standing_still(self, key: bytes, record: HaltRecord) -> Iterator[None]:
+        """Metric and heartbeat say so meanwhile."""
+        gauge = halted.labels(self.service, record.netting_set, record.kind.value)
+        vitals.stands_still(key)
+        try:
+            with gauge.track_inprogress():
+                yield
+        finally:
+            vitals.goes_on(key)
 
     def record(self, netting_set: str, key: bytes, halt: Halt) -> HaltRecord:
         """The record of a halt, counted on from the one that stands. It stands from now on."""

@@ -5,14 +5,20 @@ gaps can be checked per source and the sender is known by where a record came fr
 """
 
 import re
+import typing
 from dataclasses import dataclass
+from typing import Literal
 
 PARTICIPANT = re.compile(
     r"[A-Z0-9][A-Z0-9_-]{1,34}", re.ASCII
 )  # a BIC fits; no dot: it separates topic names
 ASSET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,34}", re.ASCII)
 NETTING_SET = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+PROBE = "PROBE"  # who sends probes; registered nowhere (ops/adr/0019-probe.md)
 FUNDING_ACCOUNT = "$FUNDING"  # counter account of prefunding; no participant can have this name
+
+ViewName = Literal["windows", "batches", "activity", "rejects", "audit", "lag"]
+VIEW_NAMES: tuple[ViewName, ...] = typing.get_args(ViewName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,15 @@ class Topics:
         return f"{self.prefix}halts"
 
     @property
+    def heartbeats(self) -> str:
+        """Compacted by process: which services live. Nothing of money depends on it."""
+        return f"{self.prefix}heartbeats"
+
+    def view(self, name: ViewName) -> str:
+        """What clearing.views writes: views.windows, …; rebuilt at will."""
+        return f"{self.prefix}views.{name}"
+
+    @property
     def commands(self) -> str:
         return f"{self.prefix}commands"
 
@@ -83,7 +98,8 @@ class Topics:
         """Whether a topic of the cluster is one of this installation's."""
         shared = {self.log, self.outcomes, self.settlements, self.positions, self.windows}
         shared |= {self.rejected, self.journal, self.halts, self.commands, self.confirmations}
-        if topic in shared | {self.netting_sets} or self.parse_payments(topic) is not None:
+        shared |= {self.netting_sets, self.heartbeats, *map(self.view, VIEW_NAMES)}
+        if topic in shared or self.parse_payments(topic) is not None:
             return True
         name = topic.removeprefix(f"{self.prefix}status.")
         return name != topic and PARTICIPANT.fullmatch(name) is not None

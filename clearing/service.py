@@ -1,4 +1,4 @@
-"""One service as a process: event loop, logs, metrics endpoint, signals, exit code.
+"""One service as a process: event loop, logs, metrics endpoint, heartbeats, signals, exit code.
 
 A service is a coroutine `run(settings, ready)` that works until it is cancelled and cleans up behind
 itself. All that belongs to the process and not to the service is here; nothing of it is in the services.
@@ -19,6 +19,7 @@ import uvloop
 from clearing import __version__, kafka
 from clearing.config import ConfigError, Settings
 from clearing.failures import ExitCode, explain
+from clearing.heartbeats import beating, vitals
 
 Service = Callable[[Settings, Callable[[], None]], Awaitable[None]]
 
@@ -95,6 +96,7 @@ async def _until_stopped(name: str, service: Service, settings: Settings) -> sig
         if received:
             os._exit(128 + which)
         received.append(which)
+        vitals.is_stopping = True
         log.info("stopping", signal=which.name)
         task.cancel()
 
@@ -104,10 +106,12 @@ async def _until_stopped(name: str, service: Service, settings: Settings) -> sig
 
     def ready() -> None:
         _UP.labels(name).set(1)
+        vitals.is_ready = True
         log.info("ready")
 
     try:
-        await service(settings, ready)
+        async with beating(name, settings):
+            await service(settings, ready)
     except asyncio.CancelledError:
         if not received:
             raise

@@ -25,10 +25,11 @@ Or step by step, each command in its own terminal or in the background:
     clearing dev up                   Kafka and PostgreSQL, embedded
     clearing scheme check my.toml     is my scheme right?
     clearing scheme load my.toml      make its topics, tell the engine
-    clearing intake                   the four services:
+    clearing intake                   the services:
     clearing engine
     clearing dispatch
     clearing sink --migrate
+    clearing views
     clearing publish payments.jsonl   send payments
     clearing status --watch           windows, positions, lag
     clearing verify                   prove that nothing was lost or doubled
@@ -71,16 +72,21 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (SERVE, "engine", "services:engine"),
     (SERVE, "dispatch", "services:dispatch"),
     (SERVE, "sink", "services:sink"),
+    (SERVE, "views", "views:views"),
+    (SERVE, "console", "console:app"),
     (USE, "publish", "publish:publish"),
     (USE, "command", "command:app"),
     (USE, "follow", "follow:app"),
     (USE, "retry", "retry:retry"),
     (PROVE, "status", "status:status"),
+    (PROVE, "top", "top:top"),
+    (PROVE, "doctor", "doctor:doctor"),
     (PROVE, "explain", "explain:explain"),
     (PROVE, "queue", "queue:queue"),
     (PROVE, "drill", "drill:drill"),
     (PROVE, "optimise", "optimise:optimise"),
     (PROVE, "verify", "verify:verify"),
+    (PROVE, "report", "report:app"),
     (PROVE, "simulate", "simulate:simulate"),
     (PROVE, "setoff", "setoff:setoff"),
     (PROVE, "replay", "replay:replay"),

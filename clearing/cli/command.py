@@ -10,6 +10,7 @@ from clearing.cli import (
     command_approvals,
     command_limits,
     command_participants,
+    command_redrive,
     command_windows,
 )
 
@@ -62,6 +63,7 @@ _COMMANDS = (
             command_windows.settle_window,
             command_windows.abort_window,
             command_windows.release,
+            command_redrive.redrive,
         ),
     ),
     (

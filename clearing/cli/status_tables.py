@@ -1,5 +1,6 @@
 """Tables of a StatusReport for people."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,9 +13,18 @@ from clearing.cli.status_parts import clock, table_of
 from clearing.cli.status_waiting import waiting_tables
 from clearing.core.outputs import Position
 from clearing.observe import Lag, StatusReport
+from clearing.observe.outlook import worst
+from clearing.views.model import Verdict
 
 POSITIONS_SHOWN = 40
 _LATE_S = 5.0
+_COLOURS: dict[Verdict, str] = {
+    "ON_TIME": "bold green",
+    "AT_RISK": "bold yellow",
+    "WILL_MISS": "bold red",
+    "NO_CUTOFF": "bold",
+    "UNKNOWN": "bold yellow",
+}
 
 
 def tables(report: StatusReport) -> RenderableType:
@@ -24,6 +34,7 @@ def tables(report: StatusReport) -> RenderableType:
         (f"{report.bootstrap}  {at}  ", "dim"), (sets or "no netting set yet", "bold")
     )
     return Group(
+        *_outlook(report),
         head,
         *halt_tables(report),
         _services(report),
@@ -32,6 +43,13 @@ def tables(report: StatusReport) -> RenderableType:
         _positions(report),
         *waiting_tables(report),
     )
+
+
+def _outlook(report: StatusReport) -> Iterator[Text]:
+    """The first question, whether we make the cut-off, in one sentence: that of the worst."""
+    found = worst(report.outlooks)
+    if found is not None:
+        yield Text(f"{found.netting_set}: {found.sentence}", _COLOURS[found.verdict])
 
 
 def _services(report: StatusReport) -> Table:

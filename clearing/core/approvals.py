@@ -13,10 +13,12 @@ from clearing.core.commands import (
     CloseWindow,
     Command,
     Propose,
+    Redrive,
     SetCalendar,
     SetCutoffs,
     SetStatus,
     Withdraw,
+    redrive_id,
 )
 from clearing.core.outputs import Outputs, ProposalEvent
 from clearing.core.state import NettingSet
@@ -63,6 +65,14 @@ def approved(state: NettingSet, command: Approve) -> Command | str:
     if proposal.by == command.by:
         return "nobody approves their own proposal"
     return proposal.command
+
+
+def redrive(state: NettingSet, command: Redrive, offset: int, out: Outputs) -> str | None:
+    """That it is decided, and by whom; its id keeps it from being decided twice (R33)."""
+    if command.participant not in state.participant_index:
+        return f"participant {command.participant} is not registered"
+    identity = redrive_id(command.participant, command.offset)
+    return None if command.id == identity else f"the id of this command is {identity}"
 
 
 def close(

@@ -169,6 +169,23 @@ class ReleaseQueued(Command, frozen=True, tag_field="type", tag="release_queued"
     payments: list[str]
 
 
+class Redrive(Command, frozen=True, tag_field="type", tag="redrive"):
+    """Have a record that could not be read published once more, byte for byte, to its participant's topic (R33).
+
+    offset: of the record in the participant's payments topic; hash: of its bytes, as `rejected` says it. The log
+    holds who decided that; it moves no money. The id is redrive_id(): so the same record is redriven once at most.
+    """
+
+    participant: str
+    offset: int
+    hash: str
+
+
+def redrive_id(participant: str, offset: int) -> str:
+    """The one id that a Redrive of this record may have."""
+    return f"redrive:{participant}:{offset}"
+
+
 class RequireApproval(Command, frozen=True, tag_field="type", tag="require_approval"):
     """From here on limits, resume, default, settle and abort need four eyes (R33), or no longer do."""
 
@@ -230,6 +247,7 @@ Proposable = (
     | SettleWindow
     | AbortWindow
     | ReleaseQueued
+    | Redrive
     | RequireApproval
 )
 

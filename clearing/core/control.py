@@ -19,7 +19,14 @@ from clearing.core.account_commands import (
     set_short_limit,
     set_valuation,
 )
-from clearing.core.approvals import approved, close, content_hash, needs_approval, propose
+from clearing.core.approvals import (
+    approved,
+    close,
+    content_hash,
+    needs_approval,
+    propose,
+    redrive,
+)
 from clearing.core.batches import again, batch_id, nets, seal
 from clearing.core.commands import (
     AbortWindow,
@@ -29,6 +36,7 @@ from clearing.core.commands import (
     Fund,
     OpenAccount,
     Propose,
+    Redrive,
     RegisterAsset,
     RegisterPair,
     RegisterParticipant,
@@ -432,6 +440,7 @@ _COMMANDS: dict[type[Command], Callable[[NettingSet, Any, int, Outputs], str | N
     SettleWindow: _settle_window,
     AbortWindow: _abort_window,
     ReleaseQueued: _release_queued,
+    Redrive: redrive,
     RequireApproval: _require_approval,
     Propose: propose,
     Approve: _approve,

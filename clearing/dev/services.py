@@ -21,8 +21,9 @@ from clearing.dev.process import POLL_S, Child, ServerError, spawn, tail
 from clearing.dev.tasks import task_group
 from clearing.failures import ExitCode
 
-ROLES = ("intake", "engine", "dispatch", "sink")
-COUNTS: Mapping[str, int] = {"intake": 2, "engine": 1, "dispatch": 1, "sink": 1}
+ROLES = ("intake", "engine", "dispatch", "sink")  # the data path, in its order
+SERVICES = (*ROLES, "views")
+COUNTS: Mapping[str, int] = {"intake": 2, "engine": 1, "dispatch": 1, "sink": 1, "views": 1}
 
 POLL_MS = 1_000
 STOP_TIMEOUT_MS = 15_000
@@ -118,7 +119,7 @@ class Services:
     def start(self, *names: str) -> None:
         """Start services (role-number); they come up in the background, see `ready`."""
         for name in names:
-            assert name.partition("-")[0] in ROLES, f"{name} names no service"
+            assert name.partition("-")[0] in SERVICES, f"{name} names no service"
             assert name not in self._keepers, f"{name} runs already"
             service = self._launch(name)
             self._services[name] = service
@@ -155,7 +156,7 @@ class Services:
         chosen = [self._services[name] for name in names or self.names if name in self._keepers]
         for service in chosen:
             service.wanted = False
-        for role in ROLES:
+        for role in SERVICES:
             async with task_group() as stopping:
                 for service in chosen:
                     if service.role == role and service.child.running:
@@ -218,7 +219,7 @@ async def supervised(
         services = Services(settings, folder, group, command, failures_max)
         try:
             services.start(
-                *(f"{role}-{n + 1}" for role in ROLES for n in range(counts.get(role, 0)))
+                *(f"{role}-{n + 1}" for role in SERVICES for n in range(counts.get(role, 0)))
             )
             yield services
         finally:

@@ -63,6 +63,7 @@ async def servers(
             dsn=dsn or embedded.dsn,
             topic_prefix=f"{run}." if bootstrap else "",
             snapshots=str(folder / "snapshots"),
+            probe_every_s=0,  # every message of a run is planned and counted
         )
         try:
             yield Servers(settings, embedded, run)

@@ -30,6 +30,7 @@ from clearing.dispatch.lane import Lane
 from clearing.dispatch.outbox import Outbox
 from clearing.dispatch.told import StatusTopics
 from clearing.halts import Halts
+from clearing.heartbeats import vitals
 from clearing.scheme.directory import read_directory
 
 SESSION_TIMEOUT_MS = 6_000
@@ -159,6 +160,8 @@ class _Dispatch(ConsumerRebalanceListener):
                 age_s = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
                 metrics.lag_records.labels(lane.netting_set).set(records)
                 metrics.lag_seconds.labels(lane.netting_set).set(age_s)
+                if (reached := lane.committable()) is not None:
+                    vitals.reached(lane.netting_set, reached)
 
     async def _to_begin(self) -> list[TopicPartition]:
         """Assigned partitions without a lane that hold something: most have no netting set yet and cost nothing."""
@@ -181,6 +184,8 @@ class _Dispatch(ConsumerRebalanceListener):
                 await self._commit()
         except (KafkaError, TimeoutError) as error:
             _log.warning("handed_over_untold", error=repr(error))
+        for lane in self._lanes.values():
+            vitals.leaves(lane.netting_set)
         self._lanes.clear()
         self._committed.clear()
 

@@ -34,6 +34,7 @@ from clearing.engine.snapshots import SnapshotStore, snapshot_name
 from clearing.engine.telemetry import count
 from clearing.engine.ticker import Ticker
 from clearing.halts import as_halt
+from clearing.heartbeats import vitals
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
 from clearing.names import Topics
 
@@ -111,6 +112,7 @@ class Processor:
                 _log.warning("doubt", netting_set=self.netting_set, error=repr(error))
             finally:
                 metrics.owned.labels(self.netting_set).set(0)
+                vitals.leaves(self.netting_set)
             retry_s = RETRY_S_FIRST if self._sequence > sequence + 1 else retry_s
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, RETRY_S_MAX)
@@ -140,6 +142,12 @@ class Processor:
             metrics.recoveries.labels(self.netting_set).inc()
             metrics.recovery_seconds.labels(self.netting_set).set(time.monotonic() - began)
             metrics.owned.labels(self.netting_set).set(1)
+            assert producer._txn_manager is not None, "a producer with a transactional id has one"
+            vitals.serves(
+                self.netting_set,
+                epoch=producer._txn_manager.producer_epoch,
+                next_offset=machine.next_offset,
+            )
             self._passed(machine.next_offset)
             _log.info(
                 "serving",
@@ -225,6 +233,7 @@ class Processor:
                 stored = await self._transact(producer, machine, outputs, ownership)
                 ownership.check(stored)
                 self._passed(machine.next_offset)
+                vitals.reached(self.netting_set, machine.next_offset)
                 count(self.netting_set, machine, outputs, len(records))
                 end = reader.highwater(self.log) or machine.next_offset
                 metrics.lag_records.labels(self.netting_set).set(max(0, end - machine.next_offset))

@@ -17,6 +17,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartiti
 from clearing import failpoints, kafka
 from clearing.config import Settings
 from clearing.halts import RETRY_POLL_S
+from clearing.heartbeats import vitals
 from clearing.intake import metrics
 from clearing.intake.directory import Directory
 from clearing.intake.halting import SourceHalts
@@ -234,6 +235,7 @@ class _Session(ConsumerRebalanceListener):
                 on_stopped=self._on_stopped,
             )
             self._lanes[number] = lane
+            vitals.serves(name)
             self._start_task(self._run_lane(lane))
         return self._lanes[number]
 
@@ -251,6 +253,7 @@ class _Session(ConsumerRebalanceListener):
             self._consumer.pause(*sources & self._consumer.assignment())
             await self._halts.lane_stands_still(lane.name, number, error)
             del self._lanes[number]
+            vitals.leaves(lane.name)
             for source in lane.sources:  # anew from what the log has
                 self._start_task(self._start(source.partition))
         finally:
@@ -299,6 +302,7 @@ class _Session(ConsumerRebalanceListener):
         for lane in self._lanes.values():  # another worker's to measure from here on
             metrics.lag_records.labels(lane.name).set(0)
             metrics.lag_seconds.labels(lane.name).set(0)
+            vitals.leaves(lane.name)
         self._lanes.clear()
         self._stopped.clear()
 

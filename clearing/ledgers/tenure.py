@@ -21,6 +21,7 @@ from clearing.config import Settings
 from clearing.core.commands import Confirmation
 from clearing.core.faults import Halt, HaltKind
 from clearing.failures import Failure
+from clearing.heartbeats import vitals
 from clearing.ledgers import metrics
 from clearing.ledgers.chain import BatchRecord, LedgerRecord, Progress, read
 from clearing.ledgers.ledger import (
@@ -103,6 +104,7 @@ class Tenure:
         finally:
             self.ended_s = time.monotonic()
             metrics.owned.labels(*self._labels).set(0)
+            vitals.leaves(self.source.netting_set)
             metrics.epoch.labels(*self._labels).set(0)
 
     async def _session(self) -> None:
@@ -115,6 +117,9 @@ class Tenure:
             self._held, self.position = progress.epoch, progress.next_offset
             metrics.epoch.labels(*self._labels).set(progress.epoch)
             metrics.owned.labels(*self._labels).set(1)
+            vitals.serves(
+                self.source.netting_set, epoch=progress.epoch, next_offset=progress.next_offset
+            )
             self._log.info("owned", epoch=progress.epoch, next_offset=progress.next_offset)
             failpoints.at("sink.owned")
 
@@ -270,6 +275,7 @@ class Tenure:
         now_s = time.time()
         self.position = await reader.position(self._partition)
         self._passed(self.position)
+        vitals.reached(self.source.netting_set, self.position)
         end = reader.last_stable_offset(self._partition)
         lag = max(0, (end or 0) - self.position)
         metrics.lag_records.labels(*self._labels).set(lag)

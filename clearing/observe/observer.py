@@ -1,5 +1,6 @@
 """Looks at an installation from outside: topics, groups and, where it is given, the ledger. Decides nothing."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -20,12 +21,15 @@ from clearing.observe.journal import Journal
 from clearing.observe.lag import lags
 from clearing.observe.probe import prober
 from clearing.observe.report import OpenWindow, StatusReport
+from clearing.observe.sampler import Sampler, decode_window, sampler
 from clearing.observe.transactions import open_transactions
 from clearing.observe.views import UNREADABLE_KEPT, Latest
 from clearing.reading import Partitions
 from clearing.scheme.directory import read_directory
+from clearing.views.model import Outlook
 
 JOURNAL_TAIL_RECORDS = 5_000
+SECOND_LOOK_S = 1.0
 
 
 class Observer:
@@ -37,13 +41,15 @@ class Observer:
         reader: Partitions,
         probe: AIOKafkaConsumer,
         client: AIOKafkaAdminClient,
+        sampler: Sampler,
     ) -> None:
         self._settings = settings
         self._reader = reader
         self._probe = probe
         self._client = client
+        self._sampler = sampler
         topics = settings.topics
-        self._windows: Latest[WindowEvent] = Latest(topics.windows, _window)
+        self._windows: Latest[WindowEvent] = Latest(topics.windows, decode_window)
         self._positions = Latest(topics.positions, decode_position)
         self._halts = Latest(topics.halts, decode_halt)
         self._unreadable: deque[str] = deque(maxlen=UNREADABLE_KEPT)
@@ -80,7 +86,16 @@ class Observer:
             halts=halts,
             unreadable=[*(said for view in views for said in view.unreadable), *self._unreadable],
             open_transactions=await open_transactions(self._client, settings.topics, at_ms),
+            outlooks=await self._outlooks(),
         )
+
+    async def _outlooks(self) -> list[Outlook]:
+        """How fast something drains shows only from two looks: the first takes both, if anything waits."""
+        outlooks = (await self._sampler.sample()).outlooks
+        if any(one.verdict == "UNKNOWN" for one in outlooks):
+            await asyncio.sleep(SECOND_LOOK_S)
+            outlooks = (await self._sampler.sample()).outlooks
+        return outlooks
 
     async def _read_journal(self, partitions: list[int]) -> None:
         """Events since the last look; at the first one only those of the journal's tail."""
@@ -98,12 +113,6 @@ class Observer:
                         where = f"{journal.topic}-{number} offset {record.offset}"
                         self._unreadable.append(f"{where} cannot be read: {error}")
             self._journal_next[number] = max(start, end)
-
-
-def _window(value: bytes) -> WindowEvent:
-    event = decode_event(value)
-    assert isinstance(event, WindowEvent), "the topic `windows` holds nothing else"
-    return event
 
 
 def _open(event: WindowEvent, at_ms: int) -> OpenWindow:
@@ -127,7 +136,8 @@ async def observer(settings: Settings) -> AsyncIterator[Observer]:
         probing = prober(settings.bootstrap)
         reader = Partitions(await clients.enter_async_context(kafka.started(reading)))
         probe = await clients.enter_async_context(kafka.started(probing))
-        yield Observer(settings, reader, probe, client)
+        sampling = await clients.enter_async_context(sampler(settings))
+        yield Observer(settings, reader, probe, client, sampling)
 
 
 async def collect(settings: Settings) -> StatusReport:

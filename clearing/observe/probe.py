@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from clearing import kafka
-from clearing.reading import bounds
+from clearing.reading import Bounds, bounds
 
 PROBE_TIMEOUT_S = 5.0
 _FETCH_BYTES = (
@@ -39,14 +39,17 @@ NOTHING = Backlog(0, None)
 
 
 async def backlogs(
-    consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int]
+    consumer: AIOKafkaConsumer,
+    positions: dict[TopicPartition, int],
+    limits: Bounds | None = None,
 ) -> dict[TopicPartition, Backlog]:
     """Backlog behind each position, the next offset to be read. The consumer is read_committed, of no group.
 
     A position below what is kept counts from the first record that is there. Where the broker gives no record
-    within PROBE_TIMEOUT_S the difference of offsets is told, and the age is unknown.
+    within PROBE_TIMEOUT_S the difference of offsets is told, and the age is unknown. limits: first offset and last
+    stable one of each partition, where they are known already.
     """
-    limits = await bounds(consumer, positions)
+    limits = limits or await bounds(consumer, positions)
     result = dict.fromkeys(positions, NOTHING)
     waiting: dict[TopicPartition, int] = {}
     for partition, position in positions.items():

@@ -11,6 +11,7 @@ from clearing.core.outputs import (
 )
 from clearing.messages import HaltRecord
 from clearing.observe.transactions import OpenTransaction
+from clearing.views.model import Outlook
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,8 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     deadlocks: the latest of each asset in which payments wait now. shortfalls: newest first. proposals: open ones.
     halts: what has stopped and waits for a person. unreadable: records that are none of ours, a sentence each.
-    open_transactions: those that hold up whoever reads what they write to, oldest first.
+    open_transactions: those that hold up whoever reads what they write to, oldest first. outlooks: of every open
+    window, whether it gets in what waits for it.
     What is from the journal (deadlocks to proposals, `ended`) is from its last records only.
     """
 
@@ -78,3 +80,4 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     halts: list[HaltRecord] = []
     unreadable: list[str] = []
     open_transactions: list[OpenTransaction] = []
+    outlooks: list[Outlook] = []

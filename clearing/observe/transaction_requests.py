@@ -20,24 +20,24 @@ from aiokafka.protocol.types import (
 _Text = CompactString("utf-8")
 
 
-class _Answer(Response):
+class Answer(Response):
     """aiokafka declares these as properties, and sets them as this does."""
 
     API_KEY: Any = -1
     API_VERSION: Any = 0
 
 
-class _Flexible(RequestStruct):
+class Flexible(RequestStruct):
     """What the requests below have in common."""
 
     FLEXIBLE_VERSION = True
     API_KEY = -1
     API_VERSION = 0
-    RESPONSE_TYPE = _Answer
+    RESPONSE_TYPE = Answer
     SCHEMA = Schema()
 
 
-class DescribeProducersResponse_v0(_Answer):  # noqa: N801  named as aiokafka names them
+class DescribeProducersResponse_v0(Answer):  # noqa: N801  named as aiokafka names them
     API_KEY = 61
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
@@ -73,7 +73,7 @@ class DescribeProducersResponse_v0(_Answer):  # noqa: N801  named as aiokafka na
     )
 
 
-class DescribeProducersRequest_v0(_Flexible):  # noqa: N801
+class DescribeProducersRequest_v0(Flexible):  # noqa: N801
     API_KEY = 61
     RESPONSE_TYPE = DescribeProducersResponse_v0
     SCHEMA = Schema(
@@ -97,7 +97,7 @@ class DescribeProducersRequest(Request[DescribeProducersRequest_v0]):
         return request_struct_class(self._topics, {})
 
 
-class ListTransactionsResponse_v0(_Answer):  # noqa: N801
+class ListTransactionsResponse_v0(Answer):  # noqa: N801
     API_KEY = 66
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
@@ -116,7 +116,7 @@ class ListTransactionsResponse_v0(_Answer):  # noqa: N801
     )
 
 
-class ListTransactionsRequest_v0(_Flexible):  # noqa: N801
+class ListTransactionsRequest_v0(Flexible):  # noqa: N801
     API_KEY = 66
     RESPONSE_TYPE = ListTransactionsResponse_v0
     SCHEMA = Schema(
@@ -136,7 +136,7 @@ class ListTransactionsRequest(Request[ListTransactionsRequest_v0]):
         return request_struct_class([], self._producer_ids, {})
 
 
-class DescribeTransactionsResponse_v0(_Answer):  # noqa: N801
+class DescribeTransactionsResponse_v0(Answer):  # noqa: N801
     API_KEY = 65
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
@@ -165,7 +165,7 @@ class DescribeTransactionsResponse_v0(_Answer):  # noqa: N801
     )
 
 
-class DescribeTransactionsRequest_v0(_Flexible):  # noqa: N801
+class DescribeTransactionsRequest_v0(Flexible):  # noqa: N801
     API_KEY = 65
     RESPONSE_TYPE = DescribeTransactionsResponse_v0
     SCHEMA = Schema(("transactional_ids", CompactArray(_Text)), ("tags", TaggedFields))

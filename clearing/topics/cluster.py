@@ -20,7 +20,7 @@ from aiokafka.errors import (
 )
 
 from clearing.kafka import administration, consumer, started
-from clearing.names import Topics
+from clearing.names import PROBE, Topics
 from clearing.topics.contract import Contract, Wanted, read_contract, wanted_topics
 from clearing.topics.plan import AddPartitions, Change, Create, Existing, Plan, SetConfigs, plan
 
@@ -100,7 +100,7 @@ async def _plan(
             f"{topics.payments(netting_set, participant)}: not in the scheme; it stays"
             for netting_set, participants in owned.items()
             for participant in participants
-            if participant not in members.get(netting_set, ())
+            if participant != PROBE and participant not in members.get(netting_set, ())
         ]
     return result
 

@@ -14,6 +14,7 @@ from clearing.core.commands import (
     Confirmation,
     Fund,
     OpenAccount,
+    Redrive,
     RegisterPair,
     ReleaseQueued,
     SetBilateralLimit,
@@ -59,6 +60,18 @@ from clearing.messages import (
     Return,
     TokenTransfer,
     Withdrawal,
+)
+from clearing.messages_views import (
+    ActivityView,
+    AuditView,
+    BankShare,
+    BatchView,
+    Heartbeat,
+    Outlook,
+    RejectView,
+    Served,
+    StageLag,
+    WindowView,
 )
 from clearing.names import ASSET, NETTING_SET, PARTICIPANT
 
@@ -233,6 +246,7 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
     SettleWindow: {"window": _from(1)},
     AbortWindow: {"window": _from(1)},
     ReleaseQueued: {"payments": _list_of(_ID, 1)},
+    Redrive: {"hash": _XXH3_128, "offset": _from(0)},
     Approve: {"proposal": _COMMAND_ID},
     Withdraw: {"proposal": _COMMAND_ID},
     Confirmation: {"short": _amounts_of(_NAME)},
@@ -335,6 +349,48 @@ BY_TYPE: dict[type, dict[str, Constraint]] = {
     },
     CancellationAnswer: {"request": _ID, "from": _NAME, "reason": _or_empty(_GIVEN_REASON)},
     FinalRecord: {"window": _from(1)},
+    Served: {"epoch": _from(0), "next_offset": _from(0)},
+    Heartbeat: {"version": {}},
+    WindowView: {
+        "state": {"enum": [state.value for state in WindowState]},
+        "batch": _or_empty(_SHA256_START),
+        "hash": _or_empty(_SHA256),
+        "window": _from(1),
+        "sequence": _from(1),
+    },
+    BatchView: {
+        # Of a batch of which only the answer is known so far (sequence 0) all but the id is empty.
+        "id": _SHA256_START,
+        "asset": _or_empty(_ASSET),
+        "ledger": _text(f"(?:{NETTING_SET.pattern})?"),
+        "version": _from(0),
+        "hash": _or_empty(_SHA256),
+        "previous": _or_empty(_SHA256),
+        "linked": _list_of(_SHA256_START),
+        "offset": _from(-1),
+    },
+    ActivityView: {
+        name: _from(0)
+        for name in (
+            "accepted",
+            "queued",
+            "refused",
+            "repeated",
+            "instructions",
+            "released",
+            "ended",
+        )
+    },
+    RejectView: {"offset": _from(0)},
+    AuditView: {
+        "id": _COMMAND_ID,
+        "number": _from(1),
+        "content_hash": _or_empty(_SHA256),
+        "previous": _SHA256,
+    },
+    StageLag: {"records": _from(0), "bank": _or_empty(_NAME)},
+    BankShare: {"bank": _NAME, "share": _from(0, 1)},
+    Outlook: {"window": _from(1)},
 }
 
 # Over whole objects of a type, …

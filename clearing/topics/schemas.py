@@ -40,6 +40,15 @@ from clearing.messages import (
     StatusRecord,
     TokenTransfer,
 )
+from clearing.messages_views import (
+    ActivityView,
+    AuditView,
+    BatchView,
+    Heartbeat,
+    LagSample,
+    RejectView,
+    WindowView,
+)
 from clearing.topics import constraints
 from clearing.topics.asyncapi import asyncapi
 from clearing.topics.contract import contract_folder, read_contract
@@ -73,6 +82,13 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "final": FinalRecord,
     "directory_entry": DirectoryEntry,
     "halt_record": HaltRecord,
+    "heartbeat": Heartbeat,
+    "window_view": WindowView,
+    "batch_view": BatchView,
+    "activity_view": ActivityView,
+    "reject_view": RejectView,
+    "audit_view": AuditView,
+    "lag_sample": LagSample,
 }
 
 

@@ -19,6 +19,7 @@ from clearing.core.commands import (
     Fund,
     OpenAccount,
     Propose,
+    Redrive,
     RegisterAsset,
     RegisterPair,
     RegisterParticipant,
@@ -58,6 +59,7 @@ TWO_PEOPLE = (
     SettleWindow,
     AbortWindow,
     ReleaseQueued,
+    Redrive,
     RequireApproval,
 )
 

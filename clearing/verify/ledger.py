@@ -57,6 +57,16 @@ class Posting:
     entries: dict[int, Line] = field(default_factory=dict[int, Line])
 
 
+class TakesBooks(Protocol):
+    """What books are read into, a batch at a time in the order of posting."""
+
+    sequences: dict[str, int]
+    balances: dict[Account, int]
+
+    def take(self, posting: Posting) -> None: ...
+    def move(self, account: Account, amount: int, balance: int) -> None: ...
+
+
 @dataclass(slots=True)
 class LedgerBooks:
     """Everything a ledger database holds of one netting set.
@@ -76,7 +86,7 @@ class LedgerBooks:
     def move(self, account: Account, amount: int, balance: int) -> None:
         self.running.append((account, amount, balance))
 
-    async def into(self, comparison: "LedgerComparison") -> None:
+    async def into(self, comparison: TakesBooks) -> None:
         """Everything, to be compared."""
         comparison.sequences, comparison.balances = self.sequences, self.balances
         for posting in self.postings:
@@ -91,7 +101,7 @@ class PostgresBooks:
     def __init__(self, dsn: str, netting_set: str) -> None:
         self._dsn, self._netting_set = dsn, netting_set
 
-    async def into(self, comparison: "LedgerComparison") -> None:
+    async def into(self, comparison: TakesBooks) -> None:
         """A batch at a time: a ledger may have more entries than there is memory."""
         connection = await connect(self._dsn)
         try:
@@ -101,7 +111,7 @@ class PostgresBooks:
 
 
 class BooksToRead(Protocol):
-    async def into(self, comparison: "LedgerComparison") -> None: ...
+    async def into(self, comparison: TakesBooks) -> None: ...
 
 
 async def connect(dsn: str) -> asyncpg.Connection:
@@ -131,9 +141,7 @@ _ENTRIES = (
 _BATCHES_AT_ONCE, _ENTRIES_AT_ONCE = 500, 10_000
 
 
-async def _read_into(
-    into: "LedgerBooks | LedgerComparison", connection: asyncpg.Connection, netting_set: str
-) -> None:
+async def _read_into(into: TakesBooks, connection: asyncpg.Connection, netting_set: str) -> None:
     """One snapshot: batches with their entries, in the order in which they were posted."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for row in await connection.fetch(

@@ -13,6 +13,7 @@ from clearing.core.outputs import (
     WaitsFor,
 )
 from clearing.observe import StatusReport
+from clearing.views.model import Outlook, Verdict
 
 
 def position(participant: str, position: str, queued_payments: int = 0) -> Position:
@@ -53,6 +54,27 @@ def shown(what: StatusReport) -> list[str]:
     console.print(tables(what))
     assert isinstance(console.file, io.StringIO)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def test_the_first_line_is_the_answer() -> None:
+    """Of all open windows the one that is worst off."""
+    verdicts: list[tuple[str, Verdict]] = [("CNH", "ON_TIME"), ("HKD", "WILL_MISS")]
+    calm, late = (
+        Outlook(
+            netting_set="hk",
+            asset=asset,
+            window=7,
+            cutoff_ms=1,
+            cutoff_in_s=1.0,
+            backlog_records=0,
+            drain_s=0.0,
+            verdict=verdict,
+            sentence=f"{asset} window 7 closes in 1 s: {verdict}.",
+        )
+        for asset, verdict in verdicts
+    )
+    assert shown(report(outlooks=[calm, late]))[0] == "hk: HKD window 7 closes in 1 s: WILL_MISS."
+    assert shown(report())[0].startswith("localhost:9092")
 
 
 def test_accounts_that_wait_come_first_with_what_waits() -> None:

@@ -15,6 +15,7 @@ from clearing.core.commands import (
     Fund,
     OpenAccount,
     Propose,
+    Redrive,
     RegisterAsset,
     RegisterPair,
     RegisterParticipant,
@@ -336,6 +337,12 @@ def _release_queued(books: Books, asked: ReleaseQueued) -> bool:
     return True
 
 
+def _redrive(books: Books, asked: Redrive) -> bool:
+    """R33: decided once for a record: its id says which."""
+    known = asked.participant in books.status
+    return known and asked.id == f"redrive:{asked.participant}:{asked.offset}"
+
+
 def _require_approval(books: Books, asked: RequireApproval) -> bool:
     books.four_eyes = asked.required
     return True
@@ -361,6 +368,7 @@ _DO: dict[type[Command], Callable[[Books, Any], bool]] = {
     SettleWindow: _settle_window,
     AbortWindow: _abort_window,
     ReleaseQueued: _release_queued,
+    Redrive: _redrive,
     RequireApproval: _require_approval,
     Propose: _propose,
     Approve: _approve,

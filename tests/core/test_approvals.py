@@ -19,6 +19,7 @@ from clearing.core.commands import (
     OpenAccount,
     Proposable,
     Propose,
+    Redrive,
     RegisterAsset,
     RegisterPair,
     RegisterParticipant,
@@ -69,6 +70,7 @@ NEEDS_TWO: list[Any] = [
     op(SettleWindow, asset="HKD", window=1),
     op(AbortWindow, asset="HKD", window=1),
     op(ReleaseQueued, payments=[]),
+    op(Redrive, participant=A, offset=7, hash="0" * 32),
     op(RequireApproval, required=False),
 ]
 # What stops money, and time, must never wait.

@@ -53,7 +53,7 @@ def until_at_work(process: subprocess.Popen[str]) -> list[int]:
     for line in process.stderr:
         if WORK in line and "published 0," not in line:
             children = psutil.Process(process.pid).children(recursive=True)
-            assert len(children) >= 7, "Kafka, PostgreSQL and five services"
+            assert len(children) >= 8, "Kafka, PostgreSQL and six services"
             return [child.pid for child in children]
     raise AssertionError(f"the demo ended with {process.wait()} before it was at work")
 

@@ -51,7 +51,9 @@ async def test_up_serves_until_down_and_keeps_its_data(folder: Path) -> None:
 async def test_up_with_a_scheme_runs_the_services(folder: Path) -> None:
     scheme = Path(up.__file__).with_name("demo.toml")
     state = await up.up_detached(quiet, folder, scheme=scheme)
-    assert list(state.services) == ["intake-1", "intake-2", "engine-1", "dispatch-1", "sink-1"]
+    assert list(state.services) == [
+        "intake-1", "intake-2", "engine-1", "dispatch-1", "sink-1", "views-1",
+    ]  # fmt: skip
     assert any("clearing status" in line for line in up.introduction(state))
     assert await up.down(quiet, folder) is True
     assert all(wait_gone(pid) for pid in state.services.values())

@@ -61,7 +61,7 @@ async def test_apply_makes_what_is_listed_and_then_nothing_is_left(
 ) -> None:
     done = await apply_plan(bootstrap, topics, MEMBERS, contract=contract)
     assert {type(change) for change in done.changes} == {Create}
-    assert len(done.changes) == 11 + 2 + 2  # one for each member: payments and status
+    assert len(done.changes) == 18 + 2 + 2  # one for each member: payments and status
     assert not await plan_cluster(bootstrap, topics, MEMBERS, contract=contract)
     partitions, configs = await described(bootstrap, topics.log)
     assert partitions == 2
@@ -113,7 +113,7 @@ async def test_more_netting_sets_get_more_partitions(
     await apply_plan(bootstrap, topics, {}, contract=contract)
     await send(bootstrap, topics.log, b"before")
     done = await apply_plan(bootstrap, topics, {}, netting_sets=3, contract=contract)
-    assert len(done.changes) == 10
+    assert len(done.changes) == 15
     assert all(isinstance(change, AddPartitions) for change in done.changes)
     assert (await described(bootstrap, topics.log))[0] == 3
     # Without the third netting set the partitions stay, and a note says so.

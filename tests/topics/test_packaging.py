@@ -37,4 +37,4 @@ def test_a_wheel_has_it_inside(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert shown.stdout.split() == [str(installed / "topics" / "contract"), "13"]
+    assert shown.stdout.split() == [str(installed / "topics" / "contract"), "20"]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from clearing.kafka import MAX_RECORD_BYTES
-from clearing.names import Topics
+from clearing.names import VIEW_NAMES, Topics
 from clearing.topics.contract import Contract, TopicSpec, Wanted, read_contract, wanted_topics
 from clearing.topics.plan import AddPartitions, Create, Existing, SetConfigs, plan
 
@@ -187,7 +187,7 @@ def test_the_list_holds_every_topic_the_software_names() -> None:
     listed = {
         topic.kind: topic.name for topic in wanted_topics(CONTRACT, names, {"hk": ["BANKA"]}, 0, 1)
     }
-    assert listed == fixed | {
+    assert listed == fixed | {f"views_{view}": names.view(view) for view in VIEW_NAMES} | {
         "payments": names.payments("hk", "BANKA"),
         "status": names.status("BANKA"),
     }
@@ -201,7 +201,8 @@ def test_the_list_keeps_what_the_design_needs() -> None:
     ]  # fmt: skip
     assert all(topics[kind].retention_days == "unlimited" for kind in topics if topics[kind].keep)
     assert {kind for kind, spec in topics.items() if spec.compacted} == {
-        "windows", "positions", "netting_sets", "halts",
+        "windows", "positions", "netting_sets", "halts", "heartbeats", "views_windows", "views_batches",
+        "views_activity", "views_rejects", "views_audit",
     }  # fmt: skip
     from_outside = ["payments", "commands", "confirmations"]
     assert all(topics[kind].codec == "uncompressed" for kind in from_outside)
