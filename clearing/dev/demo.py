@@ -16,12 +16,13 @@ import msgspec
 from clearing.config import Settings
 from clearing.dev.banks import Banks
 from clearing.dev.blows import Kill, one_blow_each
+from clearing.dev.console import PEOPLE, demo_console
 from clearing.dev.drill import Drill
 from clearing.dev.folders import RunFolder, run_folder
 from clearing.dev.proof import differences, prove
 from clearing.dev.scenes import CASH, FAILING, play
 from clearing.dev.screen import Screen, latency
-from clearing.dev.services import Services, supervised
+from clearing.dev.services import COUNTS, Services, supervised
 from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
 from clearing.dev.tasks import task_group
 from clearing.dev.workload import MIXED, streams
@@ -144,10 +145,20 @@ async def installed(
     async with servers(folder, screen.note, *user, keep=options.keep) as made:
         screen.note(f"topics, scheme and ledger ({made.settings.bootstrap})")
         scheme = renamed(read_scheme(SCHEME), made.run)
-        partitions = await prepare(made.settings, scheme, by="demo")
-        async with supervised(made.settings, folder / "services") as services:
+        console = demo_console(folder)
+        partitions, _ = await asyncio.gather(
+            prepare(made.settings, scheme, by="demo"), console.admit()
+        )
+        counts = {**COUNTS, "console": 1}
+        async with supervised(
+            made.settings, folder / "services", counts, command=console.command
+        ) as services:
             screen.note(f"starting {', '.join(services.names)}")
             await services.ready()
+            people = " or ".join(PEOPLE)
+            screen.note(
+                f"console: {console.address}   log in as {people}, password {console.password}"
+            )
             yield scheme, partitions, services
 
 

@@ -22,7 +22,7 @@ from clearing.dev.tasks import task_group
 from clearing.failures import ExitCode
 
 ROLES = ("intake", "engine", "dispatch", "sink")  # the data path, in its order
-SERVICES = (*ROLES, "views")
+SERVICES = (*ROLES, "views", "console")
 COUNTS: Mapping[str, int] = {"intake": 2, "engine": 1, "dispatch": 1, "sink": 1, "views": 1}
 
 POLL_MS = 1_000
