@@ -7,10 +7,10 @@ from clearing.top.sheet import GLYPHS, STYLES, UNKNOWN, Tone
 
 _KEYS = (
     (" ".join(page.key for page in PAGES), ", ".join(page.name for page in PAGES)),
-    ("↑ ↓ ← →", "move and scroll; Page up, Page down, Home, End; Tab: the next table"),
+    ("↑ ↓ ← →", "move; Page up, Page down, Home, End; Tab: the next table"),
     ("Enter", "everything about the row, also what was too long for it"),
     ("/", "filter as you type; Enter keeps it, Esc shows all again"),
-    ("s S", "sort by the next column, by the one before; after the last: most urgent first"),
+    ("s S", "sort by the next column, the one before; last: most urgent first"),
     ("r", "turn the order round"),
     ("p", "pause: hold on to what is shown, and go on"),
     ("q", "quit (Ctrl-C too)"),
