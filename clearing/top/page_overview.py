@@ -41,7 +41,7 @@ _STAGES = [
 ]
 
 
-def overview(scene: Scene) -> list[Section]:
+def overview(scene: Scene, _: int) -> list[Section]:
     seen = overview_of(scene)
     unsampled = "nothing samples the lag: clearing views"
     return [

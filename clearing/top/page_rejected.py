@@ -29,7 +29,7 @@ _REJECTS = [
 ]
 
 
-def rejected(scene: Scene) -> list[Section]:
+def rejected(scene: Scene, _: int) -> list[Section]:
     page = rejects(scene, limit=_ROWS_MOST)
     reasons = activity(scene, MINUTES).reasons
     refused = sum(reasons.values())

@@ -103,7 +103,7 @@ def test_without_a_netting_set_the_next_command_is_told() -> None:
 def test_a_page_has_its_sections_with_and_without_values(page: object) -> None:
     assert isinstance(page, tuple)
     for town in (Town(), busy()):
-        sections = page.build(town.scene())  # pyright: ignore[reportAttributeAccessIssue]
+        sections = page.build(town.scene(), 10)  # pyright: ignore[reportAttributeAccessIssue]
         assert len(sections) == page.sections  # pyright: ignore[reportAttributeAccessIssue]
         for section in sections:
             assert all(len(row.cells) == len(section.columns) for row in section.rows)
@@ -247,6 +247,23 @@ def test_a_filter_finds_in_cells_and_details_in_whatever_case() -> None:
 def test_a_section_is_bounded_and_counts_the_rest() -> None:
     found = arranged(section(*map(float, range(ROWS_MOST + 7))))
     assert (len(found.rows), found.more) == (ROWS_MOST, 7)
+
+
+def test_a_long_page_makes_the_rows_it_shows_unless_all_are_looked_through() -> None:
+    town = busy()
+    for number in range(30):
+        row = replace(POSITION, participant=f"BANK{number:04}", queued="1.00", queued_payments=1)
+        town.put(TOPICS.positions, row)
+    for page, rows in (("positions", 34), ("queues", 31)):
+        main = look(town.scene(), page, most=10).sections[-1]
+        assert (len(main.rows), main.more) == (10, rows - 10)
+        main = look(town.scene(), page, "BANK0029", most=10).sections[-1]
+        assert [row.cells[0].text for row in main.rows] == ["BANK0029"]
+        main = look(town.scene(), page, "", Sorting(0, True), most=10).sections[-1]
+        assert (len(main.rows), main.more) == (10, rows - 10)
+    assert look(town.scene(), "positions", "", Sorting(0), most=2).sections[-1].rows[0].key == (
+        "hk|HKD|AURAHKHH"
+    )
 
 
 @pytest.mark.parametrize("page", NAMES)
