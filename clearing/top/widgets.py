@@ -99,7 +99,7 @@ class Panel(Vertical):
     def show(self, section: Section, sorting: Sorting) -> None:
         title = Text(section.title, "bold")
         if not section.rows:
-            title.append(f": {plain(section.empty)}", "not bold")
+            title.append(f"  {plain(section.empty)}", "not bold")
         if section.more:
             title.append(f"  ({section.more:,} more: / finds them)", "not bold dim")
         self._title.update(title)

@@ -82,6 +82,8 @@ def test_without_views_it_says_what_to_run() -> None:
     )
     assert "data –" in lines(town)[1]
     assert "! the views have never run here: clearing views" in lines(town)
+    assert "hk – – – – – – –" in lines(town), "what views would count is unknown, not none"
+    assert "not known: the views tell it (clearing views)" in lines(town, "rejected")
 
 
 def test_while_it_reads_it_knows_nothing_yet() -> None:
