@@ -22,8 +22,8 @@ def require_approval(
 ) -> ExitCode:
     """Have a second person approve what matters from here on, or no longer.
 
-    Needs it: limits, funding, registering, resume, default, close, settle, abort, release and redrive. Does not: suspend,
-    close-window and schedules. Switching it off needs it, too.
+    Needs it: limits, funding, registering, resume, default, close, settle, abort, release and redrive. Does not:
+    suspend, close-window and schedules. Switching it off needs it, too.
 
         clearing command require-approval on --netting-set hk
         clearing command require-approval off --propose

@@ -11,6 +11,8 @@ from clearing.failures import ExitCode, Failure
 if TYPE_CHECKING:
     from clearing.top.app import Top
 
+ONCE_MOST = 10_000  # rows
+
 Page = Literal["overview", "windows", "positions", "queues", "rejected", "services", "halts"]
 
 
@@ -66,7 +68,7 @@ async def _once(session: Session, page: str, needle: str, netting_set: str) -> N
             await (caught_up if caught_up.done() else reading)
         finally:
             caught_up.cancel()
-        session.show(look(source.scene(), page, needle), look_text)
+        session.show(look(source.scene(), page, needle, most=ONCE_MOST), look_text)
 
 
 async def _screen(

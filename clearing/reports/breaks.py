@@ -56,7 +56,8 @@ class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
         counts = f"{self.batches:,} batches, {self.windows:,} windows, {self.confirmed:,} confirmed"
         if self.under_way:
             counts += f", {self.under_way:,} under way"
-        answer = books if self.ok else f"{len(self.breaks):,} breaks"
+        broken = len(self.breaks)
+        answer = books if self.ok else f"{broken:,} break{'s' if broken > 1 else ''}"
         return f"{self.netting_set}: {answer}; {counts}"
 
 

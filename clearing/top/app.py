@@ -17,7 +17,7 @@ from clearing.top.cells import clock
 from clearing.top.headline import first_line, status_line
 from clearing.top.keys import HELP
 from clearing.top.look import Look, look
-from clearing.top.pages import NAMES, PAGES, page_of
+from clearing.top.pages import NAMES, PAGES
 from clearing.top.sheet import AS_IT_IS, GLYPHS, STYLES, Sorting, plain
 from clearing.top.source import Source
 from clearing.top.widgets import Card, Panel, Sheet, details_text
@@ -163,7 +163,7 @@ class Top(App[None]):
 
     def action_sort(self, step: int) -> None:
         """By the next column; after the last one as the page has it."""
-        columns = len(page_of(self._page).build(self._scene)[-1].columns) if self._scene else 0
+        columns = len(self._look.sections[-1].columns) if self._look else 0
         chosen, is_reversed = self._sortings[self._page]
         number = (0 if chosen is None else chosen + 1) + step
         number %= columns + 1

@@ -6,12 +6,12 @@ from clearing.top.pages import PAGES
 from clearing.top.sheet import GLYPHS, STYLES, UNKNOWN, Tone
 
 _KEYS = (
-    (" ".join(page.key for page in PAGES), ", ".join(page.name for page in PAGES)),
-    ("↑ ↓ ← →", "move and scroll; Page up, Page down, Home, End; Tab: the next table"),
+    (" ".join(page.key for page in PAGES), "the pages, as they are named above"),
+    ("↑ ↓ ← →", "move; Page up, Page down, Home, End; Tab: the next table"),
     ("Enter", "everything about the row, also what was too long for it"),
     ("/", "filter as you type; Enter keeps it, Esc shows all again"),
-    ("s S", "sort by the next column, by the one before; after the last: most urgent first"),
-    ("r", "turn the order round"),
+    ("s S", "sort by the next column, or the one before"),
+    ("r", "turn the order round (without a column: most urgent first)"),
     ("p", "pause: hold on to what is shown, and go on"),
     ("q", "quit (Ctrl-C too)"),
 )

@@ -10,7 +10,18 @@ from rich.text import Text
 from clearing.console.scene import Scene
 from clearing.top.headline import Headline, first_line, headline, status_line
 from clearing.top.pages import page_of
-from clearing.top.sheet import AS_IT_IS, STYLES, Cell, Column, Section, Sorting, arranged, plain
+from clearing.top.sheet import (
+    AS_IT_IS,
+    EVERY_ROW,
+    ROWS_MOST,
+    STYLES,
+    Cell,
+    Column,
+    Section,
+    Sorting,
+    arranged,
+    plain,
+)
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -27,12 +38,16 @@ def look(
     needle: str = "",
     sorting: Sorting | None = None,
     *,
+    most: int = ROWS_MOST,
     is_reading: bool = False,
 ) -> Look:
-    """needle, sorting: see `arranged`; the main section is the one sorted. Raises ArithmeticError (no amount)."""
-    *others, main = page_of(page).build(scene)
-    sections = [arranged(each, needle) for each in others]
-    sections.append(arranged(main, needle, sorting or AS_IT_IS))
+    """needle, sorting, most: see `arranged`; the main section is sorted. Raises ArithmeticError (no amount)."""
+    sorting = sorting or AS_IT_IS
+    # Of a page of many thousands only those rows are made that are shown, unless all have to be looked through.
+    made = EVERY_ROW if needle or sorting != AS_IT_IS else most
+    *others, main = page_of(page).build(scene, made)
+    sections = [arranged(each, needle, most=most) for each in others]
+    sections.append(arranged(main, needle, sorting, most))
     return Look(headline(scene, is_reading=is_reading), page, sections)
 
 

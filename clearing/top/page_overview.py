@@ -41,9 +41,15 @@ _STAGES = [
 ]
 
 
-def overview(scene: Scene) -> list[Section]:
+def views_tell(scene: Scene) -> bool:
+    """Whether there are, or were, views: if not, that they tell nothing means nothing."""
+    return bool(scene.lag or scene.windows or scene.activity)
+
+
+def overview(scene: Scene, _: int) -> list[Section]:
     seen = overview_of(scene)
     unsampled = "nothing samples the lag: clearing views"
+    are_told = views_tell(scene)
     return [
         Section(
             "Will we make the cut-off?",
@@ -54,7 +60,7 @@ def overview(scene: Scene) -> list[Section]:
         Section(
             "Netting sets",
             _SETS,
-            [_netting_set(each) for each in seen.netting_sets],
+            [_netting_set(each, are_told) for each in seen.netting_sets],
             "no netting set yet: clearing scheme load SCHEME",
         ),
         Section("Stages", _STAGES, [_stage(each) for each in seen.stages], unsampled),
@@ -87,7 +93,8 @@ def _outlook(one: Outlook) -> Row:
     )
 
 
-def _netting_set(row: NettingSetRow) -> Row:
+def _netting_set(row: NettingSetRow, are_told: bool) -> Row:
+    """are_told: by views. What they would count is unknown without them, and not none."""
     return Row(
         row.netting_set,
         [
@@ -97,8 +104,8 @@ def _netting_set(row: NettingSetRow) -> Row:
             cells.number(row.queued_payments, "warn"),
             cells.moneys(row.queued, most=1) if row.queued_payments else cells.amount(None),
             cells.number(row.near_cap, "warn"),
-            cells.number(row.rejected_last_hour, "warn"),
-            cells.number(row.proposals, "warn"),
+            cells.number(row.rejected_last_hour if are_told else None, "warn"),
+            cells.number(row.proposals if are_told else None, "warn"),
         ],
         {
             "log": f"{row.log_offset:,}" if row.log_offset is not None else "",

@@ -40,11 +40,12 @@ _QUEUES = [
 _NO_POSITIONS = "no position is known yet"
 
 
-def positions(scene: Scene) -> list[Section]:
+def positions(scene: Scene, most: int) -> list[Section]:
     rows = [(used(row), row) for row in scene.positions]
     rows.sort(key=lambda each: (-(each[0] if each[0] is not None else -1.0), _place(each[1])))
-    told = [_position(share, row) for share, row in rows]
-    return [Section("Positions against caps", _POSITIONS, told, _NO_POSITIONS)]
+    told = [_position(share, row) for share, row in rows[:most]]
+    more = max(0, len(rows) - most)
+    return [Section("Positions against caps", _POSITIONS, told, _NO_POSITIONS, more)]
 
 
 def _place(row: Position) -> tuple[str, str, str]:
@@ -80,7 +81,7 @@ def _account(row: Position) -> dict[str, str]:
     }
 
 
-def queues(scene: Scene) -> list[Section]:
+def queues(scene: Scene, most: int) -> list[Section]:
     waiting = [row for row in scene.positions if row.queued_payments]
     totals: defaultdict[tuple[str, str], list[Position]] = defaultdict(list)
     for row in waiting:
@@ -98,8 +99,9 @@ def queues(scene: Scene) -> list[Section]:
         Section(
             "By account (who waits for whom: clearing queue)",
             _QUEUES,
-            [_queue(row, sums[row.netting_set, row.asset]) for row in waiting],
+            [_queue(row, sums[row.netting_set, row.asset]) for row in waiting[:most]],
             empty,
+            more=max(0, len(waiting) - most),
         ),
     ]
 

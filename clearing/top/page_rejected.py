@@ -7,6 +7,7 @@ from clearing.console.rejects import rejects
 from clearing.console.rows import RejectGroup, RejectRow
 from clearing.console.scene import Scene
 from clearing.top import cells
+from clearing.top.page_overview import views_tell
 from clearing.top.sheet import Column, Row, Section
 
 MINUTES = 120
@@ -29,10 +30,11 @@ _REJECTS = [
 ]
 
 
-def rejected(scene: Scene) -> list[Section]:
+def rejected(scene: Scene, _: int) -> list[Section]:
     page = rejects(scene, limit=_ROWS_MOST)
     reasons = activity(scene, MINUTES).reasons
     refused = sum(reasons.values())
+    empty = "none" if views_tell(scene) else "not known: the views tell it (clearing views)"
     return [
         Section(
             f"Payments refused or ended in the last {MINUTES // 60} h, by reason",
@@ -42,16 +44,16 @@ def rejected(scene: Scene) -> list[Section]:
                 for reason, n in reasons.items()
                 if n
             ],
-            "none",
+            empty,
         ),
         Section(
-            "Inputs that could not be read, by reason", _GROUPS, [*map(_group, page.groups)], "none"
+            "Inputs that could not be read, by reason", _GROUPS, [*map(_group, page.groups)], empty
         ),
         Section(
             "The latest of them (once more: clearing command redrive)",
             _REJECTS,
             [*map(_reject, page.rejected)],
-            "none is known",
+            empty,
             more=max(0, len(scene.rejects) - _ROWS_MOST),
         ),
     ]

@@ -31,7 +31,7 @@ _HALTS = [
 _BAD = {"bad": 0, "warn": 1}
 
 
-def services(scene: Scene) -> list[Section]:
+def services(scene: Scene, _: int) -> list[Section]:
     rows = heartbeats(scene) or []
     told = sorted((_service(row, scene.now_ms) for row in rows), key=_urgency)
     empty = "no service has said that it lives: clearing engine, clearing intake, …"
@@ -77,7 +77,7 @@ def _served(name: str, one: Served) -> str:
     return f"{name}{epoch}{at}"
 
 
-def halts(scene: Scene) -> list[Section]:
+def halts(scene: Scene, _: int) -> list[Section]:
     known = scene.netting_sets
     rows = [row for row in scene.halts or [] if row.netting_set in known]
     rows.sort(key=lambda row: (row.state != "HALTED", row.netting_set, row.service))

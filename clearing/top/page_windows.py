@@ -24,10 +24,18 @@ _WORST: tuple[Tone, ...] = ("bad", "warn", "", "good", "dim")
 _SHORT = {"PENDING_SETTLEMENT": "PENDING"}
 
 
-def windows(scene: Scene) -> list[Section]:
+def windows(scene: Scene, most: int) -> list[Section]:
     rows = sorted((window_row(each, scene.at_ms) for each in scene.windows), key=_urgency)
     empty = "no window is known: the views tell them (clearing views)"
-    return [Section("Windows", _COLUMNS, [_row(each) for each in rows], empty)]
+    return [
+        Section(
+            "Windows",
+            _COLUMNS,
+            [_row(each) for each in rows[:most]],
+            empty,
+            max(0, len(rows) - most),
+        )
+    ]
 
 
 def _urgency(row: WindowRow) -> tuple[int, float, str]:

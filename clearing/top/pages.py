@@ -13,12 +13,15 @@ from clearing.top.sheet import Section
 
 
 class Page(NamedTuple):
-    """sections: how many `build` gives, always; the last is the main one."""
+    """build: sections of a scene; a page that may be very long makes so many rows only, and counts the rest.
+
+    sections: how many it gives, always; the last is the main one.
+    """
 
     key: str
     name: str
     sections: int
-    build: Callable[[Scene], list[Section]]
+    build: Callable[[Scene, int], list[Section]]
 
 
 PAGES = (

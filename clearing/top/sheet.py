@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 UNKNOWN = "–"
-ROWS_MOST = 500  # of a section: more are counted, a filter finds them
+EVERY_ROW = 1 << 30
+ROWS_MOST = 200  # of a section on a screen: more are counted, a filter finds them
 
 Tone = Literal["", "good", "warn", "bad", "dim"]
 # A tone is told by its glyph too: there may be no colour, or an eye that does not tell them apart.
@@ -65,8 +66,10 @@ class Sorting(NamedTuple):
 AS_IT_IS = Sorting()
 
 
-def arranged(section: Section, needle: str = "", sorting: Sorting = AS_IT_IS) -> Section:
-    """Rows in which `needle` stands somewhere, in whatever case, sorted, and at most ROWS_MOST."""
+def arranged(
+    section: Section, needle: str = "", sorting: Sorting = AS_IT_IS, most: int = ROWS_MOST
+) -> Section:
+    """Rows in which `needle` stands somewhere, in whatever case, sorted, and at most `most`."""
     rows = [row for row in section.rows if _has(row, needle.casefold())]
     column, is_reversed = sorting
     if column is not None and column < len(section.columns):
@@ -74,8 +77,8 @@ def arranged(section: Section, needle: str = "", sorting: Sorting = AS_IT_IS) ->
     elif is_reversed:
         rows.reverse()
     empty = f"nothing with {needle!r}" if needle and section.rows else section.empty
-    more = section.more + max(0, len(rows) - ROWS_MOST)
-    return Section(section.title, section.columns, rows[:ROWS_MOST], empty, more)
+    more = section.more + max(0, len(rows) - most)
+    return Section(section.title, section.columns, rows[:most], empty, more)
 
 
 def _has(row: Row, needle: str) -> bool:

@@ -72,8 +72,10 @@ class Sheet(DataTable[Text]):
     def _change(self, at: int, old: list[Cell], new: Row, section: Section) -> None:
         texts = self._texts(new, section)
         for column, (was, cell) in enumerate(zip(old, new.cells, strict=True)):
-            if was != cell:
-                self.update_cell_at(Coordinate(at, column), texts[column], update_width=True)
+            if (was.text, was.tone) != (cell.text, cell.tone):
+                # Columns grow and do not shrink: measuring them all again takes seconds on a long page.
+                grows = len(cell.text) > len(was.text)
+                self.update_cell_at(Coordinate(at, column), texts[column], update_width=grows)
 
     def _texts(self, row: Row, section: Section) -> list[Text]:
         texts = [as_text(cell) for cell in row.cells]
@@ -97,7 +99,7 @@ class Panel(Vertical):
     def show(self, section: Section, sorting: Sorting) -> None:
         title = Text(section.title, "bold")
         if not section.rows:
-            title.append(f": {plain(section.empty)}", "not bold")
+            title.append(f"  {plain(section.empty)}", "not bold")
         if section.more:
             title.append(f"  ({section.more:,} more: / finds them)", "not bold dim")
         self._title.update(title)

@@ -197,7 +197,7 @@ class Stage:
         return [event for event in events if isinstance(event, CommandEvent)]
 
     def client(self, **options: Any) -> "Browser":
-        web = {"index.html": WebFile(b"<!doctype html>", "text/html; charset=utf-8", '"1"')}
+        web = {"index.html": WebFile(b"<!doctype html>", "text/html", '"1"')}
         app = from_loopback(shielded(self.desk, web))
         return Browser(AsyncTestClient(app, base_url=ORIGIN, **options))
 

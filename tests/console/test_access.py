@@ -261,6 +261,7 @@ async def test_only_the_pages_own_files_are_given_out(stage: Stage) -> None:
     async with stage.client() as browser:
         first = await browser.get("/")
         assert (first.status_code, first.text) == (200, "<!doctype html>")
+        assert first.headers["content-type"] == "text/html; charset=utf-8"
         again = await browser.client.get("/", headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.text) == (304, "")
         for path in ("/web/accounts.json", "/web/..%2Fapp.py", "/web//etc/passwd"):

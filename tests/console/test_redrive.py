@@ -158,7 +158,8 @@ async def test_what_was_redriven_is_not_redriven_again(stage: Stage, alice: Brow
     """A loop: what is still unreadable is rejected anew, with its origin."""
     rejected_once(stage, stage.town.order(92, A, B, 1))
     records: list[Any] = stage.town.lists.partitions[TopicPartition(TOPIC, 0)]
-    records[-1] = WithHeaders(*records[-1], [(ORIGIN_HEADER, f"{TOPIC}@5".encode())])
+    last, origin = records[-1], [(ORIGIN_HEADER, f"{TOPIC}@5".encode())]
+    records[-1] = WithHeaders(last.offset, last.timestamp, last.key, last.value, origin)
     (one,) = (await previewed(alice, 77))["previews"]
     assert (one["redrivable"], one["command"]) == (False, None)
     assert one["why_not"] == f"it was redriven from {TOPIC}@5 itself: once is enough"
