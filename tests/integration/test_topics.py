@@ -118,7 +118,7 @@ async def test_more_netting_sets_get_more_partitions(
     assert (await described(bootstrap, topics.log))[0] == 3
     # Without the third netting set the partitions stay, and a note says so.
     less = await plan_cluster(bootstrap, topics, {}, contract=contract)
-    assert (less.changes, less.refusals, len(less.notes)) == ([], [], 10)
+    assert (less.changes, less.refusals, len(less.notes)) == ([], [], 15)
 
 
 async def test_a_refusal_keeps_everything_as_it_is(
