@@ -93,9 +93,8 @@ def test_events(events: list[Event], told: list[tuple[str, str]]) -> None:
 
 @pytest.mark.parametrize("time_ms", [DAY.from_ms - 1, DAY.to_ms])
 def test_of_another_day(time_ms: int) -> None:
-    other = WindowEvent(
-        **AT | {"time_ms": time_ms}, asset="HKD", window=3, version=1, state="FAILED"
-    )
+    at: dict[str, Any] = {**AT, "time_ms": time_ms}
+    other = WindowEvent(**at, asset="HKD", window=3, version=1, state="FAILED")
     assert found(other) == []
 
 
