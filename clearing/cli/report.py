@@ -58,10 +58,13 @@ def day(
         Folder for the files, made if it is not there. Files of the same day are replaced. JSON needs none.
     """
     from clearing.cli.places import netting_sets
+    from clearing.names import PARTICIPANT
     from clearing.reports import of_participant
     from clearing.reports.run import day_reports
 
     wanted = _day(date, timezone)
+    if participant and not PARTICIPANT.fullmatch(participant):
+        raise Failure(f"{participant!r} is no participant's name", code=ExitCode.USAGE)
     if output is None and format_ in ("csv", "parquet"):
         raise Failure(
             f"{format_} is more than one file: where to?", "--output FOLDER", code=ExitCode.USAGE

@@ -161,7 +161,8 @@ def _cell(field: str, value: object, timezone: str) -> str:
     if field == "at_ms" or field.endswith("_at_ms"):
         return in_zone(int(str(value)), timezone).partition("T")[2][:12]
     if field.endswith("_ms"):
-        return duration(int(str(value)) / 1000)
+        ms = int(str(value))
+        return f"{ms} ms" if ms < 1000 else duration(ms / 1000)
     if isinstance(value, int):
         return f"{value:,}"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))

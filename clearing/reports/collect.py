@@ -90,7 +90,7 @@ class DayCollector:
         fold = DayFold(self.netting_set, day, await self._scales(), self._topics)
         if said is not None:
             await self._read_journal(fold, said)
-            await self._read_settlements(fold)
+            await self._read_settlements(fold, said)
             await self._read_rows(fold, said)
             await self._read_rejected(fold)
             await self._look_at_waiting(fold, said)
@@ -135,8 +135,8 @@ class DayCollector:
                     return  # committed after we began: not of the same moment as the rest
                 fold.take_event(event)
 
-    async def _read_settlements(self, fold: DayFold) -> None:
-        topic, last_ms = self._topics.settlements, fold.windows.last_ms
+    async def _read_settlements(self, fold: DayFold, said: Transaction) -> None:
+        topic, last_ms = self._topics.settlements, min(fold.windows.last_ms, said.time_ms)
         async for record, at_ms in self._since(topic, fold.day.from_ms, closed_at_ms):
             if at_ms > last_ms:
                 return

@@ -5,7 +5,7 @@ What is younger than the grace is under way and no break.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clearing.core.money import parse, show
 from clearing.core.outputs import ConfirmationEvent, Event, SettlementBatch, WindowEvent
@@ -25,7 +25,7 @@ class _Window:
 
 @dataclass(slots=True)
 class _Booked:
-    """What is remembered of a posting."""
+    """A posting, without its entries."""
 
     posting: Posting
     times: int = 1
@@ -99,8 +99,7 @@ class Reconciliation:
         batch = self._batches.get(posting.id)
         if batch is not None:
             self._compare_money(batch, posting)
-            posting.entries = {}
-        self._posted[posting.id] = _Booked(posting)
+        self._posted[posting.id] = _Booked(replace(posting, entries={}))
 
     def move(self, account: Account, amount: int, balance: int) -> None:
         """Balances are not reconciled here: `clearing verify` holds each against its entries."""

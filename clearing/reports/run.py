@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 
 from clearing.asof import History
 from clearing.config import Settings
-from clearing.core.outputs import SettlementBatch
+from clearing.core.outputs import SettlementBatch, WindowEvent
 from clearing.engine.snapshots import SnapshotStore
 from clearing.explain.topics import prober
 from clearing.log.records import EVENT_KEY, decode_event, decode_settlement
@@ -95,8 +95,8 @@ async def reconcile_topics(
 ) -> Reconciled:
     """One netting set: where settlements end first, then the journal, settlements to there, the ledger.
 
-    So that each book that is read later knows of all that the ones before have. Entries of batches wait in a
-    temporary file, the rest is a few hundred bytes a batch.
+    So that each book that is read later knows of all that the ones before have. Entries of batches and windows wait
+    in a temporary file, the rest is a few hundred bytes a batch.
     """
     found, shelf = Reconciliation(netting_set, now_ms, grace_ms), Shelf()
     journal, settlements = (
@@ -106,7 +106,8 @@ async def reconcile_topics(
     async for records in reader.chunks(journal):
         for record in records:
             if record.key == EVENT_KEY:
-                found.take_event(decode_event(record.value or b""))
+                event = decode_event(record.value or b"")
+                found.take_event(shelf.lines(event) if isinstance(event, WindowEvent) else event)
         tell(f"{netting_set}, journal to offset {records[-1].offset + 1:,}")
     found.settlements_end = end
     async for records in reader.chunks(settlements, first, end):

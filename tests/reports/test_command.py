@@ -24,6 +24,7 @@ from tests.verify.world import World
         (["--format", "csv"], "--output FOLDER"),
         (["--format", "parquet"], "--output FOLDER"),
         (["--format", "pdf"], "csv"),
+        (["--participant", "../ALPHA"], "'../ALPHA' is no participant's name"),
     ],
 )
 def test_wrong_usage(run: Runner, arguments: list[str], said: str) -> None:

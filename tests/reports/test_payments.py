@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clearing.core.inputs import Kind, PaymentRows, SourceSpan
-from clearing.core.outputs import Outcomes
+from clearing.core.outputs import Outcomes, Resolution, Resolutions
 from clearing.core.reasons import Code
 from clearing.names import PROBE
 from clearing.reports.payments import Payments, Reason, money
@@ -107,6 +107,23 @@ def test_what_was_read_before_is_not_counted_and_repeats_have_no_effect() -> Non
     )
     assert found.tallies["ALPHA", "HKD"].sent.number == 1
     assert found.tallies["ALPHA", ""].repeated == 1
+
+
+def test_a_partial_delivery_goes_on_waiting_and_is_not_forgotten() -> None:  # R22
+    """The longest wait is that of the rest."""
+    found = folded(("ALPHA", "ALPHA", "BRAVO", "HKD", 5, 0, Code.QUEUED))
+    for time_ms, amount, how in ((3_000, "2.00", "PARTIAL"), (9_000, "3.00", "SINGLE")):
+        item = Resolution(
+            id="p", code=Code.ACCEPTED, kind=Kind.PAYMENT, debtor="ALPHA", creditor="BRAVO", asset="HKD",
+            amount=amount, log_offset=7, row=0, source=("payments.hk.ALPHA", 0, 0, -1), how=how,
+        )  # fmt: skip
+        said = Resolutions(netting_set="hk", log_offset=8, time_ms=time_ms, items=[item])
+        assert found.unknown_entries(said) == set()
+        found.take_resolutions(said)
+    tally = found.tallies["ALPHA", "HKD"]
+    assert (tally.queued.number, tally.released.number, tally.longest_wait_ms) == (1, 2, 8_000)
+    assert found.unknown_waits == 0
+    assert found.unknown_entries(said) == {7}, "it waits no more"
 
 
 def test_instructions_are_no_payments() -> None:

@@ -1,5 +1,6 @@
 """Every kind of break is found and explained in one sentence; what is right is not."""
 
+import dataclasses
 from collections.abc import Callable
 
 import msgspec
@@ -146,6 +147,17 @@ async def test_the_ledger_has_what_nobody_sent(world: World) -> None:
         ("missing", "ledger"),
     }
     assert any("the ledger has it, and nobody sent it" in text for *_, text in found)
+
+
+async def test_what_the_ledger_did_since_is_left_for_next_time(world: World) -> None:
+    """It goes on while we read: what stands behind the settlements that were read is not missing in them."""
+    end = world.ends[TopicPartition(world.topics.settlements, 0)]
+    world.books.postings.append(
+        dataclasses.replace(world.books.postings[-1], id="f" * 32, source_offset=end)
+    )
+    assert texts(await reconciled(world)) == []
+    world.books.postings[-1].source_offset = end - 1
+    assert [kind for kind, *_ in texts(await reconciled(world))] == ["missing"]
 
 
 async def test_missing_in_the_journal(world: World) -> None:

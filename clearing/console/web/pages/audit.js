@@ -62,5 +62,5 @@ function contentOf(text) {
     return text;
   }
   const { type, id, by, ...rest } = command;
-  return [type, ...Object.values(rest).map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value)))].join(" ");
+  return [type, ...Object.values(rest).filter((value) => value !== null).map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value)))].join(" ");
 }

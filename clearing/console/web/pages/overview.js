@@ -86,7 +86,7 @@ function Pipeline({ stages }) {
       <h2><a href=${href(["lag"], { stage: each.stage })}>${each.stage}</a><${State} name=${each.status} text=${each.status.replace("_", " ")} /></h2>
       <div class="big">${each.stage === "queue" ? amounts(each.worst.money) : duration(each.seconds)} <small>${each.stage === "queue" ? "waiting" : "behind"}</small></div>
       <p>${plural(each.records, each.stage === "queue" ? "payment" : "record")}${each.stage !== "queue" && Object.keys(each.worst.money).length ? html` · ${each.worst.money_is_estimate ? "≈ " : ""}${amounts(each.worst.money)}` : ""}</p>
-      <p>${each.velocity === null ? UNKNOWN : count(each.velocity)}/s${each.records && (each.status === "OK" || each.status === "SLOW") ? ` · drains in ${duration(each.drain_s)}` : ""}</p>
+      ${each.stage !== "queue" && html`<p>${each.velocity === null ? UNKNOWN : count(each.velocity)}/s${each.records && (each.status === "OK" || each.status === "SLOW") ? ` · drains in ${duration(each.drain_s)}` : ""}</p>`}
     </li>`)}
   </ol><//>`;
 }

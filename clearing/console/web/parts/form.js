@@ -38,7 +38,9 @@ export function valueOf(field, text) {
 export function Form({ action, accounts, busy, look, changed }) {
   const { query } = useRoute();
   const sets = session.get().netting_sets;
-  const [netting_set, setNettingSet] = useState(query.netting_set ?? sets[0] ?? "");
+  const [chosen, setNettingSet] = useState(null);
+  const named = accounts.find((row) => row.participant === query.participant && (!query.asset || row.asset === query.asset));
+  const netting_set = chosen ?? query.netting_set ?? named?.netting_set ?? sets[0] ?? "";
   const [error, setError] = useState("");
   const here = accounts.filter((row) => row.netting_set === netting_set);
 
