@@ -82,13 +82,14 @@ def outlook(window: WindowEvent, before: Sequence[Before], now_ms: int) -> Outlo
 
 
 def worst(outlooks: Iterable[Outlook]) -> Outlook | None:
-    """The one an operator has to see first: what misses, then what is at risk, then the next cut-off."""
+    """The one an operator has to see first: what misses, then what is at risk, then the next cut-off; of several at
+    the same moment the one behind which most records wait."""
     return min(outlooks, key=_urgency, default=None)
 
 
-def _urgency(one: Outlook) -> tuple[int, float, str, str]:
-    left_s = float("inf") if one.cutoff_in_s is None else one.cutoff_in_s
-    return _WORST[one.verdict], left_s, one.netting_set, one.asset
+def _urgency(one: Outlook) -> tuple[int, float, int, str, str]:
+    left_s = float("inf") if one.cutoff_in_s is None else round(one.cutoff_in_s, 1)
+    return _WORST[one.verdict], left_s, -(one.backlog_records or 0), one.netting_set, one.asset
 
 
 def _concerns(one: Before, asset: str) -> bool:

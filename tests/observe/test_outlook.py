@@ -187,3 +187,13 @@ def test_the_worst_is_said_first() -> None:
         "NO_CUTOFF None",
     ]
     assert worst([]) is None
+
+
+def test_of_two_at_the_same_moment_the_one_with_the_larger_backlog_is_said() -> None:
+    idle, busy = (
+        outlook(window(100), [NOTHING], NOW_MS),
+        outlook(window(100), [before(ALL, 1)], NOW_MS),
+    )
+    assert (idle.verdict, busy.verdict) == ("ON_TIME", "ON_TIME")
+    assert (busy.backlog_records or 0) > 0
+    assert worst([idle, busy]) == worst([busy, idle]) == busy
