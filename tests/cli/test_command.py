@@ -220,7 +220,7 @@ def test_every_command_is_there() -> None:
     assert set(NAMES) == {
         "suspend", "resume", "default", "close", "fund", "reserve", "set-cap", "set-limit",
         "set-short-limit", "set-valuation", "set-collateral", "set-pool", "close-window",
-        "settle-window", "abort-window", "release", "proposals", "approve", "withdraw",
+        "settle-window", "abort-window", "release", "proposals", "approve", "withdraw", "redrive",
         "require-approval",
     }  # fmt: skip
 
