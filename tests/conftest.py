@@ -81,6 +81,7 @@ async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embed
     """A running broker; its topics stay until the end of the run: use `topic_prefix`."""
     async with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as server:
         yield server
+        await server.kill()  # in order it would close thousands of files first
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from clearing import kafka
-from clearing.dev import drill as drill_module
 from clearing.dev.drill import Drill, DrillFailed, run_drill
 from clearing.dev.records import Fields, line_of
 from clearing.dev.services import supervised
@@ -17,18 +16,15 @@ from tests.faults.harness import scheme, settings_of
 
 
 async def test_a_stage_that_does_not_work_is_named(
-    bootstrap: str,
-    fresh_dsn: str,
-    topic_prefix: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    bootstrap: str, fresh_dsn: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(drill_module, "STALL_S", 3.0)
     settings, declared = settings_of(bootstrap, fresh_dsn, topic_prefix, tmp_path), scheme()
     partitions = await prepare(settings, declared, by="test")
     async with supervised(settings, tmp_path / "services", {"intake": 1}) as services:
         await services.ready()
-        drill = Drill(settings, declared, partitions, services, payments=500, seed=1, mix=PLAIN)
+        drill = Drill(
+            settings, declared, partitions, services, payments=500, seed=1, mix=PLAIN, stall_s=8
+        )
         with pytest.raises(DrillFailed, match=r"published 500, yet to do: intake 0, engine 500"):
             await run_drill(drill)
 
