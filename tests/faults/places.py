@@ -67,13 +67,17 @@ def chains(role: str) -> list[Chain]:
 
 
 class Killer:
-    """Kills services of a drill that runs behind a proxy. killed: places by role, as often as it happened."""
+    """Kills services of a drill that runs behind a proxy. killed: places by role, as often as it happened.
+
+    pids: of the processes that died, by role: fewer, where two places were come by at the same moment.
+    """
 
     def __init__(self, drill: Drill, points: Points, proxy: KafkaProxy) -> None:
         self.drill = drill
         self.points = points
         self.proxy = proxy
         self.killed: dict[str, list[Place]] = {role: [] for role in PLACES}
+        self.pids: dict[str, set[int]] = {role: set() for role in PLACES}
 
     async def strike(self, role: str, chain: Chain) -> None:
         """Have processes of a role die at all places of a chain, and wait until they have."""
@@ -96,6 +100,7 @@ class Killer:
         services = self.drill.services
         assert any(pid in services[name].pids for name in services.of(role)), (pid, place)
         self.killed[role].append(place)
+        self.pids[role].add(pid)
 
     async def _kill(self, role: str, place: Place) -> int:
         if isinstance(place, Wire):
