@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 from aiokafka import TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from clearing.core.outputs import SettlementBatch
 from clearing.log.records import decode_settlement
@@ -44,7 +45,15 @@ class Gap:
         self._next = 0
 
     async def look(self, reader: Reader, position: int, end: int, records: int) -> Worth:
-        """What the `records` from `position` to `end` are worth. A position that went back begins anew."""
+        """What the `records` from `position` to `end` are worth. A position that went back begins anew; of records
+        that are gone nobody knows it."""
+        try:
+            return await self._look(reader, position, end, records)
+        except OffsetOutOfRangeError:
+            self._kept.clear()
+            return Worth({}, False, records, [])
+
+    async def _look(self, reader: Reader, position: int, end: int, records: int) -> Worth:
         if position < self._at:
             self._kept.clear()
         self._at = position
@@ -60,8 +69,12 @@ class Gap:
         return Worth(_scaled(money, 1 + share), True, 0, learnt)
 
     async def newest(self, reader: Reader, end: int) -> list[Value]:
-        """What the last record before `end` holds: to know the worth of payments when nothing waits."""
-        return [value for _, value in await self._decoded(reader, max(0, end - 1), end, 1)]
+        """What the last record before `end` holds, if it is there: to know the worth of payments when nothing
+        waits."""
+        try:
+            return [value for _, value in await self._decoded(reader, max(0, end - 1), end, 1)]
+        except OffsetOutOfRangeError:  # retention has passed it
+            return []
 
     async def _read_on(self, reader: Reader, end: int) -> list[Value]:
         room = min(LOOK_RECORDS, KEPT_RECORDS - len(self._kept))

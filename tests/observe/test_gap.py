@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
-from clearing.observe.gap import LOOK_RECORDS, Gap
+from clearing.observe.gap import LOOK_RECORDS, Gap, Worth
 from clearing.observe.value import Value
 from clearing.reading import Bounds
 
@@ -93,3 +94,20 @@ async def test_the_newest_tells_what_payments_are_worth() -> None:
         {"HKD": {"ALPHA": Decimal(30)}}
     ]
     assert await gap.newest(Lists({}), 0) == []
+
+
+async def test_what_retention_has_passed_is_worth_nobody_knows_what() -> None:
+    """F14: who looks at lag is not to fail when records are gone; their reader halts, and says so."""
+
+    class Gone(Lists):
+        async def chunks(
+            self, partition: TopicPartition, start: int | None = None, end: int | None = None
+        ) -> AsyncIterator[Sequence[Record]]:
+            raise OffsetOutOfRangeError({partition: start})
+            yield []
+
+    gone, gap = Gone({}), Gap(LOG, worth)
+    assert await gap.look(gone, 3, 6, 3) == Worth({}, False, 3, [])
+    assert await gap.newest(gone, 6) == []
+    found = await gap.look(Lists({6: b"10"}), 6, 7, 1)
+    assert found.money == {"HKD": {"ALPHA": Decimal(10)}}
