@@ -23,7 +23,15 @@ from clearing.dev.drill import close_windows
 from clearing.dev.folders import run_folder
 from clearing.dev.proof import differences, prove
 from clearing.dev.services import Services, supervised
-from clearing.dev.setup import Servers, prepare, read_scheme, renamed, servers, stop_on_terminate
+from clearing.dev.setup import (
+    Servers,
+    in_force,
+    prepare,
+    read_scheme,
+    renamed,
+    servers,
+    stop_on_terminate,
+)
 from clearing.dev.tally import Tally
 from clearing.dev.tasks import task_group
 from clearing.dev.watch import Watch
@@ -304,6 +312,9 @@ async def bench(options: Options, note: Note) -> AsyncIterator[Bench]:
         services = await stack.enter_async_context(
             supervised(made.settings, folder / "services", {})
         )
+        services.start("intake-1", "engine-1")
+        await in_force(made.settings, partitions)
+        await services.stop("intake-1", "engine-1")
         admin = await stack.enter_async_context(kafka.administration(made.settings.bootstrap))
         answers = kafka.consumer(made.settings.bootstrap, client="loadtest-confirmations")
         await stack.enter_async_context(kafka.started(answers))

@@ -27,7 +27,7 @@ from clearing.dev.points import Points
 from clearing.dev.postgres import EmbeddedPostgres
 from clearing.dev.screen import Screen
 from clearing.dev.services import supervised
-from clearing.dev.setup import prepare, read_scheme, stop_on_terminate
+from clearing.dev.setup import in_force, prepare, read_scheme, stop_on_terminate
 from clearing.dev.workload import MIXED, SIMPLE
 from clearing.failures import ExitCode, explain
 from loadtests.aside import ProxyAside
@@ -132,6 +132,7 @@ async def _stormy(
         failures_max=FAILURES_MAX,
     ) as services:
         await services.ready()
+        await in_force(settings, partitions)
         drill = Drill(
             settings,
             scheme,

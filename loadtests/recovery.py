@@ -31,7 +31,7 @@ from clearing.dev.folders import run_folder
 from clearing.dev.records import Fields, line_of
 from clearing.dev.screen import Screen
 from clearing.dev.services import Services, supervised
-from clearing.dev.setup import prepare, read_scheme, servers, stop_on_terminate
+from clearing.dev.setup import in_force, prepare, read_scheme, servers, stop_on_terminate
 from clearing.dev.tasks import task_group
 from clearing.dev.watch import Watch
 from clearing.dev.workload import PLAIN, Stream, streams
@@ -202,6 +202,7 @@ async def run(options: Options, screen: Screen) -> Recovered:
             partitions = await prepare(settings, scheme, by="recovery")
             async with supervised(settings, folder.path / "services", COUNTS) as services:
                 await services.ready()
+                await in_force(settings, partitions)
                 scales = {name: asset.spec.scale for name, asset in scheme.assets.items()}
                 watch = Watch(settings.bootstrap, settings.topics, [*partitions.values()], scales)
                 made_streams = streams(

@@ -23,7 +23,7 @@ from clearing.dev.proof import differences, prove
 from clearing.dev.scenes import CASH, FAILING, play
 from clearing.dev.screen import Screen, latency
 from clearing.dev.services import COUNTS, Services, supervised
-from clearing.dev.setup import prepare, read_scheme, renamed, servers, stop_on_terminate
+from clearing.dev.setup import in_force, prepare, read_scheme, renamed, servers, stop_on_terminate
 from clearing.dev.tasks import task_group
 from clearing.dev.workload import MIXED, streams
 from clearing.scheme.model import Scheme
@@ -155,6 +155,7 @@ async def installed(
         ) as services:
             screen.note(f"starting {', '.join(services.names)}")
             await services.ready()
+            await in_force(made.settings, partitions)
             people = " or ".join(PEOPLE)
             screen.note(
                 f"console: {console.address}   log in as {people}, password {console.password}"

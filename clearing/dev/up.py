@@ -22,7 +22,7 @@ from clearing.config import Settings
 from clearing.dev.cache import cache_dir
 from clearing.dev.process import ServerError, tail
 from clearing.dev.services import supervised
-from clearing.dev.setup import prepare, read_scheme, stop_on_terminate
+from clearing.dev.setup import in_force, prepare, read_scheme, stop_on_terminate
 from clearing.dev.stack import EmbeddedStack
 from clearing.failures import ExitCode, Failure
 
@@ -105,10 +105,11 @@ async def up(note: Note, folder: Path, *, scheme: Path | None = None, fresh: boo
         )
         pids: dict[str, int] = {}
         if declared is not None:
-            await prepare(settings, declared, by="dev")
+            partitions = await prepare(settings, declared, by="dev")
             services = await stack.enter_async_context(supervised(settings, folder / "services"))
             note(f"starting {', '.join(services.names)}")
             await services.ready()
+            await in_force(settings, partitions)
             pids = {name: services.pid(name) for name in services.names}
         state = DevState(
             pid=os.getpid(),

@@ -16,7 +16,7 @@ from clearing.config import Settings
 from clearing.dev.blows import random_blows
 from clearing.dev.drill import Drill, Drilled, run_drill
 from clearing.dev.services import Command, Services, service_command, supervised
-from clearing.dev.setup import prepare
+from clearing.dev.setup import in_force, prepare
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
 
@@ -110,6 +110,7 @@ async def drilled(
     told = proxied or settings
     async with supervised(told, folder / "services", counts, command=command) as services:
         await services.ready()
+        await in_force(told, partitions)
         drill = Drill(
             settings,
             declared,

@@ -21,7 +21,7 @@ from clearing.config import Settings
 from clearing.core.commands import CloseWindow
 from clearing.core.inputs import ControlItem, SourceSpan
 from clearing.dev.services import Services, environment, supervised
-from clearing.dev.setup import prepare
+from clearing.dev.setup import in_force, prepare
 from clearing.live import last_transaction
 from clearing.log import control
 from clearing.messages import HaltRecord
@@ -139,6 +139,7 @@ async def hall(settings: Settings, folder: Path) -> AsyncIterator[Hall]:
         observer(settings) as one,
     ):
         await services.ready()
+        await in_force(settings, numbers)
         yield Hall(settings, services, one, numbers)
 
 

@@ -26,7 +26,7 @@ from clearing.config import Settings
 from clearing.core.commands import CloseWindow, Command, Fund, SetCap
 from clearing.core.outputs import CommandEvent, Event, Resolution, SettlementBatch
 from clearing.dev.services import Services, supervised
-from clearing.dev.setup import prepare
+from clearing.dev.setup import in_force, prepare
 from clearing.log.records import (
     EVENT_KEY,
     RESOLUTION_KEY,
@@ -74,6 +74,7 @@ async def installed(
     counts = {"intake": 1, "engine": 1, "dispatch": 1, "sink": 1}
     async with supervised(settings, folder, counts) as services:
         await services.ready()
+        await in_force(settings, netting_sets)
         yield Installation(settings, services, netting_sets, now.astimezone(ZoneInfo(zone)).date())
 
 

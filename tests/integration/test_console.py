@@ -20,6 +20,7 @@ from clearing.console.accounts import Accounts
 from clearing.console.redrive import ORIGIN_HEADER
 from clearing.console.serve import run
 from clearing.dev.services import supervised
+from clearing.dev.setup import in_force
 from clearing.failures import ExitCode
 from tests.console.stage import CHEAP, PASSWORD, PEOPLE
 from tests.integration.test_cli import Installation
@@ -114,6 +115,7 @@ async def people(
         services.start("intake-1", "engine-1", "views-1")
         address = await stack.enter_async_context(console(settings, folder))
         await services.ready()
+        await in_force(settings, loaded.data["netting_sets"])
         await _pays(settings)
 
         async def person(name: str) -> Person:

@@ -10,7 +10,7 @@ from clearing import kafka
 from clearing.dev.drill import Drill, DrillFailed, run_drill
 from clearing.dev.records import Fields, line_of
 from clearing.dev.services import supervised
-from clearing.dev.setup import prepare
+from clearing.dev.setup import in_force, prepare
 from clearing.dev.workload import PLAIN
 from tests.faults.harness import scheme, settings_of
 
@@ -37,6 +37,7 @@ async def test_a_payment_that_nobody_planned_is_found(
     counts = {"intake": 1, "engine": 1, "dispatch": 1, "sink": 1}
     async with supervised(settings, tmp_path / "services", counts) as services:
         await services.ready()
+        await in_force(settings, partitions)
         drill = Drill(
             settings, declared, partitions, services, payments=2_000, seed=1, mix=PLAIN, blows=()
         )

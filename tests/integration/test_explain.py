@@ -16,7 +16,7 @@ import pytest
 from clearing.config import Settings
 from clearing.dev.postgres import EmbeddedPostgres
 from clearing.dev.services import supervised
-from clearing.dev.setup import prepare
+from clearing.dev.setup import in_force, prepare
 from clearing.failures import ExitCode
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
@@ -69,10 +69,11 @@ async def clearing(
     scheme = parse(SCHEME)
     assert isinstance(scheme, Scheme), scheme
     try:
-        await prepare(settings, scheme, by="test")
+        partitions = await prepare(settings, scheme, by="test")
         counts = {"intake": 1, "engine": 1, "sink": 1}
         async with supervised(settings, folder / "services", counts) as services:
             await services.ready()
+            await in_force(settings, partitions)
             yield Installation(settings, folder, services)
     finally:
         await admin.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")

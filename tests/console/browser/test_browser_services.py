@@ -16,6 +16,7 @@ from playwright.async_api import Browser, Page, expect
 from clearing import kafka
 from clearing.config import Settings
 from clearing.dev.services import Services, supervised
+from clearing.dev.setup import in_force
 from clearing.failures import ExitCode
 from tests.console.browser.looking import complaints_of, entered
 from tests.integration.test_cli import Installation
@@ -75,6 +76,7 @@ async def running(bootstrap: str, tmp_path: Path) -> AsyncIterator[tuple[str, Se
         services.start("intake-1", "engine-1", "views-1")
         address = await stack.enter_async_context(console(settings, tmp_path))
         await services.ready()
+        await in_force(settings, loaded.data["netting_sets"])
         paying = asyncio.create_task(_pay_on(settings))
         yield address, services
         paying.cancel()
