@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -34,19 +35,24 @@ def program(body: str, *, debug: bool = False) -> list[str]:
     return [sys.executable, "-c", _PROGRAM.format(body=indented, debug=debug)]
 
 
-def events(stream: Iterable[bytes]) -> Iterator[dict[str, object]]:
+def events(stream: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """What the process says of itself. At any moment its heartbeats may find that there is no broker."""
     for line in map(json.loads, stream):
         if "logger" not in line and line["event"] != "heartbeat_not_sent":
             yield line
 
 
+def last_of(stderr: bytes) -> dict[str, Any]:
+    *_, last = events(stderr.splitlines())
+    return last
+
+
 @contextmanager
-def started(body: str) -> Iterator[tuple[subprocess.Popen[bytes], list[dict[str, object]]]]:
+def started(body: str) -> Iterator[tuple[subprocess.Popen[bytes], list[dict[str, Any]]]]:
     """The process once it is ready, and what it has logged until then."""
     process = subprocess.Popen(program(body), stderr=subprocess.PIPE)
     assert process.stderr is not None
-    lines: list[dict[str, object]] = []
+    lines: list[dict[str, Any]] = []
     try:
         for line in events(process.stderr):
             lines.append(line)
@@ -125,7 +131,7 @@ def test_metrics_are_served_at_the_port_that_is_logged() -> None:
 def test_a_service_that_ends_by_itself_is_done() -> None:
     ended = subprocess.run(program("ready()"), capture_output=True, timeout=TIMEOUT_S, check=False)
     assert ended.returncode == ExitCode.OK
-    assert json.loads(ended.stderr.splitlines()[-1])["event"] == "stopped"
+    assert last_of(ended.stderr)["event"] == "stopped"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +169,7 @@ def test_a_service_that_ends_by_itself_is_done() -> None:
 def test_an_error_is_one_line_and_an_exit_code(raising: str, code: ExitCode, error: str) -> None:
     ended = subprocess.run(program(raising), capture_output=True, timeout=TIMEOUT_S, check=False)
     assert ended.returncode == code
-    last = json.loads(ended.stderr.splitlines()[-1])
+    last = last_of(ended.stderr)
     assert (last["event"], last["error"], last["exit_code"]) == ("failed", error, code)
     assert b"Traceback" not in ended.stderr
 
@@ -171,7 +177,7 @@ def test_an_error_is_one_line_and_an_exit_code(raising: str, code: ExitCode, err
 def test_debug_shows_where_it_came_from() -> None:
     command = program("raise ValueError('why')", debug=True)
     ended = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
-    frames = json.loads(ended.stderr.splitlines()[-1])["exception"]
+    frames = last_of(ended.stderr)["exception"]
     assert frames[0]["exc_type"] == "ValueError"
 
 
@@ -184,16 +190,15 @@ def test_a_port_that_is_taken_is_said() -> None:
             [sys.executable, "-c", text], capture_output=True, timeout=TIMEOUT_S, check=False
         )
     assert ended.returncode == ExitCode.USAGE
-    assert "Address already in use" in json.loads(ended.stderr.splitlines()[-1])["error"]
+    assert "Address already in use" in last_of(ended.stderr)["error"]
 
 
 def test_log_lines_of_libraries_are_json_too() -> None:
     body = "import logging\nlogging.getLogger('aiokafka').error('something')\nready()"
     ended = subprocess.run(program(body), capture_output=True, timeout=TIMEOUT_S, check=False)
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert {"event": "something", "logger": "aiokafka", "service": "test"}.items() <= lines[
-        1
-    ].items()
+    wanted = {"event": "something", "logger": "aiokafka", "service": "test"}
+    assert any(wanted.items() <= line.items() for line in lines)
 
 
 def test_the_exit_codes_are_distinct_and_documented() -> None:
