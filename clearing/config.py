@@ -30,6 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     topic_prefix: str = ""
     snapshots: str = ""
     snapshot_every_s: float = 60.0
+    # Whether an engine keeps warm copies of the netting sets that others serve, to take over within a second: each
+    # costs as much memory and CPU again.
+    standby: bool = False
     # Name of this process among its peers: restarted under it, it goes on at once.
     instance: str = ""
     log_format: str = "auto"  # auto | json | console

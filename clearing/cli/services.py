@@ -29,22 +29,27 @@ def intake(*, metrics_port: MetricsPort = None, session: Given) -> ExitCode:
     return run_service("intake", run, settings, debug=session.options.debug)
 
 
-def engine(*, metrics_port: MetricsPort = None, session: Given) -> ExitCode:
+def engine(
+    *, standby: bool | None = None, metrics_port: MetricsPort = None, session: Given
+) -> ExitCode:
     """Run an engine: reads the clearing log, writes outcomes, positions, windows and settlement batches.
 
     Several share the netting sets and take over from one another when one dies.
 
-        clearing engine --metrics-port 9102
+        clearing engine --metrics-port 9102 --standby
 
     Parameters
     ----------
+    standby
+        Keep warm copies of the netting sets that other engines serve, to take over within a second. Each costs as
+        much memory and CPU again.
     metrics_port
         Port of the Prometheus endpoint. 0: any free port, the log says which. -1: none.
     """
     from clearing.engine.worker import run
     from clearing.service import run_service
 
-    settings = session.settings_with(metrics_port=metrics_port)
+    settings = session.settings_with(metrics_port=metrics_port, standby=standby)
     return run_service("engine", run, settings, debug=session.options.debug)
 
 

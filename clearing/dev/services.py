@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,14 +61,20 @@ class Service:
 
     def says(self, event: str) -> dict[str, object] | None:
         """The first log line of the current process with this event."""
+        return next(self._lines(event, self.log_start), None)
+
+    def said(self, event: str) -> list[dict[str, object]]:
+        """All log lines with this event, of all its processes."""
+        return list(self._lines(event, 0))
+
+    def _lines(self, event: str, start: int) -> Iterator[dict[str, object]]:
         if not self.log.exists():
-            return None
+            return
         with self.log.open("rb") as file:
-            file.seek(self.log_start)
+            file.seek(start)
             for line in file:
                 if event.encode() in line and (found := _parse(line)).get("event") == event:
-                    return found
-        return None
+                    yield found
 
 
 def _parse(line: bytes) -> dict[str, object]:

@@ -15,7 +15,7 @@ class Machine:
     """State of one netting set at a place in its log.
 
     chain: SHA-256 over all outputs so far; next_offset: first log offset not applied; records: applied so far,
-    loaded_records: those of them that came with a snapshot.
+    loaded_records: those of them that were applied before the last recovery began: in a snapshot, a warm copy.
     After Halt, UnreadableLog or AssertionError the machine is not to be used any more.
     """
 

@@ -32,6 +32,11 @@ snapshots_refused = Counter(
     ["netting_set"],
 )
 owned = Gauge("clearing_engine_owned", "1: this process serves the netting set", ["netting_set"])
+standby_offset = Gauge(
+    "clearing_engine_standby_offset",
+    "Log offset that the warm copy of a netting set has reached which another engine serves",
+    ["netting_set"],
+)
 ticks = Counter("clearing_engine_ticks", "Ticks written on an idle log", ["netting_set"])
 lag_records = Gauge("clearing_engine_lag_records", "Log records not applied yet", ["netting_set"])
 lag_seconds = Gauge(

@@ -62,6 +62,7 @@ class Processor:
     """Serves one netting set until it is cancelled, fenced (Fenced) or halts (Halt; any other error is a bug).
 
     passed: told the next log offset whenever it has gone on, for those who remember where it had halted.
+    machine: one to begin with if it proves right (see `recover`); then where this processor stands.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Processor:
         store: SnapshotStore,
         snapshot_every_s: float = 60.0,
         passed: Callable[[int], None] = lambda next_offset: None,
+        machine: Machine | None = None,
     ) -> None:
         self.bootstrap = bootstrap
         self.topics = topics
@@ -83,6 +85,7 @@ class Processor:
         self.log = TopicPartition(topics.log, partition)
         self.journal = TopicPartition(topics.journal, partition)
         self._client = f"clearing-engine-{netting_set}"
+        self.machine = machine
         self._passed = passed
         self._sequence = 0
         self._snapshot = ""  # latest complete one
@@ -131,8 +134,15 @@ class Processor:
             failpoints.at("engine.recover.journal_read")
             reader = await stack.enter_async_context(self._reader(self.log))
             machine = await recover(
-                reader, self.log, self.journal, last, self.netting_set, self.store
+                reader,
+                self.log,
+                self.journal,
+                last,
+                self.netting_set,
+                self.store,
+                self._give_machine_away(),
             )
+            self.machine = machine
             self._sequence = transaction.sequence if transaction else 0
             self._snapshot = transaction.snapshot if transaction else ""
             replayed = machine.records - machine.loaded_records
@@ -157,6 +167,11 @@ class Processor:
             )
             failpoints.at("engine.recover.replayed")
             await self._serve(machine, reader, producer, Ownership(ends))
+
+    def _give_machine_away(self) -> Machine | None:
+        """The one it has, without keeping it: there may be no memory for two."""
+        machine, self.machine = self.machine, None
+        return machine
 
     async def _look_back(
         self, journal: AIOKafkaConsumer, producer: AIOKafkaProducer
@@ -264,6 +279,7 @@ class Processor:
         try:
             return machine.apply(record.key, record.value, record.offset, record.timestamp)
         except Exception as error:
+            self.machine = None  # half changed maybe: nobody is to go on with it
             halt = as_halt(error).at(self.log.topic, self.partition, record.offset)
             if halt.kind not in (HaltKind.INVARIANT, HaltKind.BUG):
                 raise halt from error

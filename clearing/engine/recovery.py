@@ -106,10 +106,13 @@ async def recover(
     last: Sequence[Transaction],
     netting_set: str,
     store: SnapshotStore,
+    warm: Machine | None = None,
 ) -> Machine:
-    """The machine at the place of the journal's last transaction: snapshot, then replay.
+    """The machine at the place of the journal's last transaction: a warm one or a snapshot, then replay.
 
-    Raises Halt if the outputs' chain is another than the journal says, or the log does not hold what is needed.
+    warm: one that this process has at hand, from wherever. It serves if it is not beyond that place and comes to
+    the journal's chain there: that proves it. Raises Halt if a replay gives another chain than the journal says, or
+    the log does not hold what is needed.
     """
     seed = secrets.randbits(64)
     if not last:
@@ -125,25 +128,67 @@ async def recover(
             Place(*journal, -1),
         )
     goal = said.next_offset
+    doubt: Halt | None = None
+    if warm is not None and warm.netting_set == netting_set:
+        first = (await reader.beginning_offsets([log]))[log]
+        if first <= warm.next_offset <= goal:
+            _log.info("warm", netting_set=netting_set, next_offset=warm.next_offset)
+            warm.loaded_records = warm.records
+            doubt = await _replay_to(reader, log, warm, said, "warm_copy")
+            if doubt is None:
+                return warm
+    warm = None  # it may be as large as what comes now
     machine = await asyncio.to_thread(store.newest, said.snapshot, goal, seed)
     failpoints.at("engine.recover.snapshot_loaded")
     if machine is not None:
-        start = machine.next_offset
-        await _replay(reader, log, machine, goal)
-        if machine.chain.hex() != said.chain:
-            _log.error("snapshot_off_the_chain", netting_set=netting_set, offset=goal)
-            metrics.snapshots_refused.labels(netting_set).inc()
-        elif said.engine == __version__ or not _has_windows_from_before(machine, start):
+        doubt = await _replay_to(reader, log, machine, said, "snapshot")
+        if doubt is None:
             return machine
-        else:
-            # What the snapshot holds of them another version decided: only a replay shows that we would have
-            # decided the same (F17).
-            _log.warning("windows_of_another_version", netting_set=netting_set, engine=said.engine)
     machine = Machine(netting_set, seed)
-    await _replay(reader, log, machine, goal)
+    try:
+        await _replay(reader, log, machine, goal)
+    except Halt as halt:
+        # Where it is only that the log begins later, what halted the shorter replay says more.
+        raise halt if doubt is None or doubt.kind == HaltKind.CHAIN else doubt from None
     if machine.chain.hex() != said.chain:
         raise _off_the_chain(machine, journal, last)
     return machine
+
+
+async def _replay_to(
+    reader: AIOKafkaConsumer, log: TopicPartition, machine: Machine, said: Transaction, begun: str
+) -> Halt | None:
+    """Replay up to this transaction. Why what the machine has begun with is not to be trusted; None if it is.
+
+    A halt on the way is its fault too, until a whole replay halts as well. begun: with what, for the log line.
+    """
+    start = machine.next_offset
+    try:
+        await _replay(reader, log, machine, said.next_offset)
+    except Halt as halt:
+        if halt.kind == HaltKind.LOG_LOST:
+            raise
+        doubt = halt
+    else:
+        if machine.chain.hex() != said.chain:
+            doubt = Halt(HaltKind.CHAIN, "its outputs are not those of the journal")
+        elif said.engine == __version__ or not _has_windows_from_before(machine, start):
+            return None
+        else:
+            # What it holds of them another version decided: only a replay shows that we would have decided the
+            # same (F17).
+            _log.warning(
+                "windows_of_another_version", netting_set=said.netting_set, engine=said.engine
+            )
+            return Halt(HaltKind.CHAIN, f"version {said.engine} decided what it holds")
+    _log.error(
+        f"{begun}_off_the_chain",
+        netting_set=said.netting_set,
+        offset=machine.next_offset,
+        reason=str(doubt),
+    )
+    metrics.snapshots_refused.labels(said.netting_set).inc()
+    return doubt
 
 
 def _has_windows_from_before(machine: Machine, offset: int) -> bool:

@@ -5,6 +5,7 @@ over from one another. A netting set that halts stands still (clearing.halts) an
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -16,12 +17,14 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.engine.processor import Fenced, Processor
 from clearing.engine.snapshots import SnapshotStore
+from clearing.engine.standby import Standby
 from clearing.halts import Halts
 from clearing.scheme.directory import read_directory
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
 DIRECTORY_INTERVAL_S = 2.0
+STANDBY_DIRECTORY_INTERVAL_S = 20.0
 # After being fenced: long enough for the group to tell a process that slept that it is not a member any more.
 FENCED_WAIT_S = 3 * HEARTBEAT_INTERVAL_MS / 1000
 
@@ -50,6 +53,7 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
                 await consumer.getmany(timeout_ms=int(DIRECTORY_INTERVAL_S * 1000))
     finally:
         await engine.stop_all()
+        await engine.standby.close()
         await engine.halts.close()
 
 
@@ -59,19 +63,22 @@ class _Engine(ConsumerRebalanceListener):
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
         self.settings = settings
         self.halts = Halts(settings, "engine", settings.topics.log)
+        self.standby = Standby(settings)
         self._consumer = consumer
         # As the group said last: nothing while it is dealing them out anew, when the consumer still names the old.
         self._assigned: set[TopicPartition] = set()
+        self._is_dealt = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._directory: dict[int, str] = {}
+        self._directory_at_s = 0.0
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  aiokafka awaits it
-        self._assigned = set()
+        self._assigned, self._is_dealt = set(), False
         await self.stop_all()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._consumer.pause(*assigned)
-        self._assigned = set(assigned)
+        self._assigned, self._is_dealt = set(assigned), True
         _log.info("assigned", partitions=sorted(partition.partition for partition in assigned))
 
     async def serve_assigned(self) -> None:
@@ -79,14 +86,22 @@ class _Engine(ConsumerRebalanceListener):
         for number in [number for number, task in self._tasks.items() if task.done()]:
             # Never by itself, but for a CancelledError that a library lets slip: nothing stands still unsaid.
             _log.error("serving_ended", partition=number, task=repr(self._tasks.pop(number)))
-        if any(partition.partition not in self._directory for partition in self._assigned):
-            await self._read_directory()
+        await self._read_directory_if_due()
         # Only what is still ours: the group may have dealt them out anew meanwhile.
         numbers = {partition.partition for partition in self._assigned}
         for number in sorted((numbers & self._directory.keys()) - self._tasks.keys()):
             self._tasks[number] = asyncio.create_task(self._serve(number))
+        if self._is_dealt:
+            others = self._directory.keys() - self._tasks.keys()
+            self.standby.keep({n: self._directory[n] for n in others}, own=self._tasks.keys())
 
-    async def _read_directory(self) -> None:
+    async def _read_directory_if_due(self) -> None:
+        """For what is assigned; and now and then for what is to be stood by for."""
+        is_known = all(partition.partition in self._directory for partition in self._assigned)
+        age_s = time.monotonic() - self._directory_at_s
+        if is_known and (not self.settings.standby or age_s < STANDBY_DIRECTORY_INTERVAL_S):
+            return
+        self._directory_at_s = time.monotonic()
         try:
             directory = await read_directory(self.settings.bootstrap, self.settings.topics)
         except KafkaError as error:
@@ -101,6 +116,7 @@ class _Engine(ConsumerRebalanceListener):
             self.settings.snapshot_folder, self.settings.topic_prefix, netting_set
         )
         await self.halts.before_serving(partition)
+        machine = await self.standby.take(partition)
         while True:
             processor = Processor(
                 self.settings.bootstrap,
@@ -110,10 +126,16 @@ class _Engine(ConsumerRebalanceListener):
                 store,
                 self.settings.snapshot_every_s,
                 partial(self.halts.passed, partition),
+                machine,
             )
+            machine = None
             try:
                 await processor.run()
+            except asyncio.CancelledError:
+                self.standby.leave(partition, processor.machine)
+                raise
             except Fenced as error:
+                machine = processor.machine
                 _log.warning("fenced", netting_set=netting_set, error=str(error))
                 await asyncio.sleep(FENCED_WAIT_S)  # still assigned after that: ours to take back
             except Exception as error:

@@ -9,6 +9,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from clearing.dev.drill import Drill
@@ -172,6 +173,7 @@ async def test_of_two_owners_one_counts(
     observed: Observe,
 ) -> None:  # F2 F3 R15 R17 R30 R31
     settings = settings_of(bootstrap, fresh_dsn, topic_prefix, tmp_path, snapshot_every_s=2)
+    settings = msgspec.structs.replace(settings, standby=True)
     points = Points(tmp_path / "points")
     done: list[str] = []
     restarts = 0
@@ -201,6 +203,10 @@ async def test_of_two_owners_one_counts(
     assert result.ok, str(result)
     assert sequences_are_whole(result.drill)
     assert restarts == rounds, "somebody ended who was not killed"
+    engines = [result.drill.services[name] for name in result.drill.services.of("engine")]
+    assert any(warm["next_offset"] for engine in engines for warm in engine.said("warm"))
+    for never in ("warm_copy_off_the_chain", "standby_cannot_follow"):
+        assert [said for engine in engines for said in engine.said(never)] == []
     for point, said in ZOMBIES.items():
         assert done.count(point) == rounds
         observed("F2", f"SIGSTOP at {point}, SIGCONT once others have its work", rounds, said)
