@@ -159,7 +159,7 @@ class Stage:
             dsn="postgresql://simulated/ledger",
             snapshots=str(self.folder / "snapshots"),
             instance=instance,
-            standby=self.seed % 2 == 1,  # engines that stand by for one another, and such that do not
+            standby=bool(self.seed % 2),
         )
 
     def begin(self) -> None:
