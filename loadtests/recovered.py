@@ -9,7 +9,8 @@ from loadtests.figures import Machine
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One service with so much behind it. seconds: part → one value for each kill; "in all" is their sum.
+    """One service with so much behind it. seconds: part → one value for each kill; "in all" is their sum, but for
+    a standby's "fenced to serving", which is of two parts.
 
     payments: cleared so far, all of them remembered; ledger_rows: entries posted.
     """
@@ -25,6 +26,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         without = "" if self.snapshot else ", without a snapshot"
         if self.role == "sink":
             return f"sink, {self.ledger_rows:,} rows in the ledger"
+        if self.role == "standby":
+            return f"standby, {self.payments:,} payments remembered"
         return f"engine, {self.payments:,} payments remembered{without}"
 
 
@@ -42,7 +45,8 @@ def markdown(run: Recovered) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in at.versions.items())
     payments = " ".join(f"--payments {number}" for number in run.options["payments"])
     tables = "\n\n".join(
-        _table([row for row in run.rows if row.role == role]) for role in ("engine", "sink")
+        _table([row for row in run.rows if row.role == role])
+        for role in ("engine", "sink", "standby")
     )
     return f"""# Recovery: from kill -9 to the next committed output
 
@@ -50,7 +54,8 @@ def markdown(run: Recovered) -> str:
 
 A supervisor starts the killed process again at once. Payments come in all the while; the output is a transaction
 that a read_committed reader gets, or a confirmation in the log. Seconds; the whole as median (fastest to slowest),
-the parts as medians.
+the parts as medians. A standby serves what another engine served that was stopped (SIGSTOP): the group notices
+after its session timeout of 6 s; "fenced to serving" is what the engine itself needs then.
 
 {tables}
 

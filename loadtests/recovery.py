@@ -39,6 +39,7 @@ from clearing.failures import ExitCode, explain
 from loadtests.console import quiet
 from loadtests.figures import Machine, machine
 from loadtests.recovered import Measured, Recovered, markdown
+from loadtests.takeover import PEER, take_over
 
 app = App(name="python -m loadtests.recovery", help_format="markdown")
 
@@ -116,6 +117,31 @@ class Bench:
             snapshot=snapshot,
             seconds={part: [one[part] for one in taken] for part in taken[0]},
         )
+        self._keep(measured)
+
+    async def measure_takeovers(self) -> None:
+        """One row: engines that stand by for one another, each in turn stopped while it serves."""
+        taken: list[dict[str, float]] = []
+        self.services.start(PEER)
+        await self.services.ready(PEER)
+        async with self._trickle():
+            for _ in range(self.options.repeat):
+                await asyncio.sleep(PAUSE_S)
+                taken.append(
+                    await take_over(self.services, self.watch, self.partition, NETTING_SET)
+                )
+        await self.services.stop(PEER)
+        self._keep(
+            Measured(
+                role="standby",
+                payments=self.watch.progress.cleared,
+                ledger_rows=0,
+                snapshot=True,
+                seconds={part: [one[part] for one in taken] for part in taken[0]},
+            )
+        )
+
+    def _keep(self, measured: Measured) -> None:
         self.rows.append(measured)
         whole = measured.seconds["in all"]
         self.note(
@@ -197,7 +223,9 @@ async def run(options: Options, screen: Screen) -> Recovered:
     with run_folder("recovery") as folder:
         screen.note("starting the servers")
         async with servers(folder.path, screen.note) as made:
-            settings = msgspec.structs.replace(made.settings, snapshot_every_s=SNAPSHOT_EVERY_S)
+            settings = msgspec.structs.replace(
+                made.settings, snapshot_every_s=SNAPSHOT_EVERY_S, standby=True
+            )
             scheme = read_scheme(SCHEME)
             partitions = await prepare(settings, scheme, by="recovery")
             async with supervised(settings, folder.path / "services", COUNTS) as services:
@@ -234,6 +262,7 @@ async def _measure_all(bench: Bench) -> None:
         await bench.measure("sink")
         if payments and bench.options.replays:
             await bench.measure("engine", snapshot=False)
+        await bench.measure_takeovers()
 
 
 def _machine() -> Machine:
