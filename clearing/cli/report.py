@@ -57,7 +57,7 @@ def day(
     output
         Folder for the files, made if it is not there. Files of the same day are replaced. JSON needs none.
     """
-    from clearing.cli.places import netting_sets
+    from clearing.commanding.places import netting_sets
     from clearing.names import PARTICIPANT
     from clearing.reports import of_participant
     from clearing.reports.run import day_reports
@@ -151,8 +151,8 @@ def reconcile(
     grace_s
         What is younger is under way: no break, but counted.
     """
-    from clearing.cli.places import netting_sets
     from clearing.cli.report_tables import reconciled_lines
+    from clearing.commanding.places import netting_sets
     from clearing.reports.run import reconcile as run
 
     if not grace_s >= 0:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 from msgspec.structs import asdict
 
-from clearing.cli.published import described
+from clearing.commanding.published import described
 from clearing.console.rows import (
     Activity,
     Audit,
