@@ -133,10 +133,10 @@ def _services(scene: Scene) -> ServiceCounts | None:
     rows = heartbeats(scene)
     if not rows:
         return None  # nobody has ever said anything: that is not nobody
-    on_time = [row for row in rows if not row.late]
+    on_time = [row for row in rows if not row.late and not row.ended]
     return ServiceCounts(
         ready=sum(row.state in ("ready", "starting") for row in on_time),
-        late=len(rows) - len(on_time),
+        late=sum(row.late for row in rows),
         halted=sum(row.state == "halted" for row in on_time),
         stopping=sum(row.state == "stopping" for row in on_time),
     )

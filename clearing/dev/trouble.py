@@ -14,7 +14,7 @@ from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 
 from clearing import __version__, kafka
 from clearing.dev.stage import Stage
-from clearing.messages_views import Heartbeat, Served, encode, heartbeat_key
+from clearing.messages_views import Heartbeat, HeartbeatState, Served, encode, heartbeat_key
 
 ZOMBIE = "engine-zombie"
 ZOMBIE_ASSET = "EUR"  # of a netting set apart from that of the story
@@ -56,7 +56,8 @@ async def zombie(stage: Stage) -> None:
     commit is refused. What it says is that it lives, as engines do, so that it stands in the console.
     """
     netting_set = stage.netting_set(ZOMBIE_ASSET)
-    engine = stage.drill.services.of("engine")[0]
+    engine, settings = stage.drill.services.of("engine")[0], stage.drill.settings
+    topic = settings.topics.heartbeats
     async with _second_engine(stage, netting_set) as (producer, epoch):
         stage.say(
             f"zombie: a second engine takes {netting_set} over (epoch {epoch}); {engine} is fenced out at its next "
@@ -67,7 +68,7 @@ async def zombie(stage: Stage) -> None:
         async def write_on() -> None:
             while not fenced:
                 try:
-                    await _beat(stage, producer, netting_set, epoch)
+                    await _commit(producer, topic, _beat(netting_set, epoch, "ready"))
                 except (ProducerFenced, InvalidProducerEpoch) as error:
                     fenced.append(type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
@@ -79,6 +80,11 @@ async def zombie(stage: Stage) -> None:
             writing.cancel()
             await asyncio.wait([writing])
         stage.check(bool(fenced), "the zombie's commit is refused", writing)
+    async with kafka.started(
+        kafka.producer(settings.bootstrap, client=f"clearing-{ZOMBIE}")
+    ) as leaving:
+        beat = _beat(netting_set, epoch, "stopping")
+        await leaving.send_and_wait(topic, encode(beat), key=heartbeat_key(beat), partition=0)
     stage.keep(
         f"zombie: {engine} has taken {netting_set} back, the second engine's commit was refused"
     )
@@ -103,10 +109,9 @@ async def _second_engine(
         await kafka.discard(producer, AGAIN_S)
 
 
-async def _beat(stage: Stage, producer: AIOKafkaProducer, netting_set: str, epoch: int) -> None:
-    """A transaction as an engine's, of a heartbeat alone. Raises ProducerFenced, InvalidProducerEpoch."""
+def _beat(netting_set: str, epoch: int, state: HeartbeatState) -> Heartbeat:
     now_ms = time.time_ns() // 1_000_000
-    said = Heartbeat(
+    return Heartbeat(
         service="engine",
         instance=ZOMBIE,
         host="demo",
@@ -114,12 +119,15 @@ async def _beat(stage: Stage, producer: AIOKafkaProducer, netting_set: str, epoc
         version=__version__,
         started_at_ms=now_ms,
         at_ms=now_ms,
-        state="ready",
+        state=state,
         netting_sets={netting_set: Served(epoch=epoch, owned_since_ms=now_ms, next_offset=None)},
         details={},
     )
+
+
+async def _commit(producer: AIOKafkaProducer, topic: str, said: Heartbeat) -> None:
+    """A transaction as an engine's, of a heartbeat alone. Raises ProducerFenced, InvalidProducerEpoch."""
     await producer.begin_transaction()
-    topic = stage.drill.settings.topics.heartbeats
     sent = await producer.send(topic, encode(said), key=heartbeat_key(said), partition=0)
     await producer.flush()
     await sent

@@ -46,7 +46,7 @@ function Processes({ rows }) {
   return html`<${Table} caption="Processes" rows=${rows} param="sort" keyOf=${keyOf} empty="Nobody has ever said anything." level=${(row) => (row.late || row.state === "halted" ? "bad" : null)} columns=${[
     { name: "service", label: "Service", head: true, cell: (row) => row.service, by: (row) => row.service },
     { name: "instance", label: "Instance", cell: (row) => nameOf(row), by: nameOf },
-    { name: "state", label: "State", cell: (row) => (row.late ? html`<${State} name="bad" text="no heartbeat" />` : html`<${State} name=${row.state} />`), by: (row) => row.state },
+    { name: "state", label: "State", cell: (row) => (row.late ? html`<${State} name="bad" text="no heartbeat" />` : row.ended ? html`<${State} name="calm" text="ended" />` : html`<${State} name=${row.state} />`), by: (row) => row.state },
     { name: "age", label: "Heartbeat", num: true, cell: (row) => html`<span class=${row.late ? "bad-text strong" : ""}>${row.age_ms === null ? "–" : `${duration(age(row) / 1000)} ago`}</span>`, by: (row) => row.age_ms },
     { name: "sets", label: "Serves", cell: (row) => Object.keys(row.netting_sets ?? {}).sort().join(", ") || "–" },
     textColumn("host", "Host"),
@@ -59,7 +59,7 @@ function Processes({ rows }) {
 
 /** One line for each netting set of each process: the highest epoch owns it, a lower one is fenced out. */
 function Ownership({ rows }) {
-  const all = rows.flatMap((row) => Object.entries(row.netting_sets ?? {}).map(([netting_set, served]) => ({ ...served, netting_set, service: row.service, instance: nameOf(row), late: row.late })));
+  const all = rows.flatMap((row) => Object.entries(row.netting_sets ?? {}).map(([netting_set, served]) => ({ ...served, netting_set, service: row.service, instance: nameOf(row), late: row.late, ended: row.ended })));
   const highest = new Map();
   for (const row of all.filter((each) => each.epoch !== null && each.epoch !== undefined)) {
     const key = `${row.service} ${row.netting_set}`;
@@ -72,7 +72,7 @@ function Ownership({ rows }) {
       textColumn("service", "Service"),
       textColumn("instance", "Instance"),
       { name: "epoch", label: "Epoch", num: true, cell: (row) => (row.epoch === null || row.epoch === undefined ? html`<span class="muted">not fenced</span>` : count(row.epoch)), by: (row) => row.epoch },
-      { name: "holds", label: "Holds it", cell: (row) => (fenced(row) ? html`<${State} name="warn" text="fenced out" />` : row.late ? html`<${State} name="unknown" text="not known" />` : html`<${State} name="good" text="yes" />`) },
+      { name: "holds", label: "Holds it", cell: (row) => (fenced(row) ? html`<${State} name="warn" text="fenced out" />` : row.ended ? html`<${State} name="calm" text="no more" />` : row.late ? html`<${State} name="unknown" text="not known" />` : html`<${State} name="good" text="yes" />`) },
       { name: "since", label: "Since", cell: (row) => html`<${When} ms=${row.owned_since_ms} />`, by: (row) => row.owned_since_ms },
       countColumn("next_offset", "Next offset"),
     ]} />`;
