@@ -170,8 +170,8 @@ class History:
             return
         if goal - machine.next_offset > self._records_most:
             raise TooFar(
-                f"{goal - machine.next_offset:,} log records would have to be replayed, {self._records_most:,} are "
-                "allowed"
+                f"{goal - machine.next_offset:,} log records would have to be replayed from the nearest state "
+                f"before, {self._records_most:,} are allowed"
             )
         first, _ = (await reader.bounds([self._log]))[self._log]
         if first > machine.next_offset:

@@ -116,7 +116,9 @@ async def test_what_the_engine_has_not_committed_is_not_there_yet(
 
 async def test_further_than_allowed(town: Town, tmp_path: Path) -> None:
     one = history(town, tmp_path, records_most=10)
-    with pytest.raises(TooFar, match="log records would have to be replayed, 10 are allowed"):
+    with pytest.raises(
+        TooFar, match="would have to be replayed from the nearest state before, 10 are allowed"
+    ):
         await at(one, town, town.records[-1].time_ms)
     assert (await at(one, town, town.records[8].time_ms)).machine.next_offset <= 10
 

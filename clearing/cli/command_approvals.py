@@ -10,7 +10,7 @@ from clearing.cli.session import Given, Session
 from clearing.failures import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from clearing.cli.published import OpenProposal
+    from clearing.commanding.published import OpenProposal
     from clearing.core.commands import Command
     from clearing.core.outputs import CommandEvent
 
@@ -47,7 +47,7 @@ def proposals(
         clearing command proposals
         clearing command proposals --json | jq -r '.[] | .proposal + " " + .by'
     """
-    from clearing.cli.published import open_proposals
+    from clearing.commanding.published import open_proposals
 
     found = session.run(open_proposals(session.settings, netting_set))
     if session.json:
@@ -114,7 +114,7 @@ def _chosen(
     session: Session, how: Sending, wanted: tuple[str, ...], digest: str | None
 ) -> "list[list[OpenProposal]]":
     """Each proposal in the netting sets in which it is open. Raises Failure if one of them is not."""
-    from clearing.cli.published import chosen, open_proposals
+    from clearing.commanding.published import chosen, open_proposals
 
     if not wanted:
         raise Failure("say which proposal", "clearing command proposals", ExitCode.USAGE)
@@ -153,7 +153,7 @@ async def _sent(
     how: Sending,
     approved: str = "",
 ) -> "list[CommandEvent]":
-    from clearing.cli.asking import ask
+    from clearing.commanding.asking import ask
 
     partitions = {each.netting_set: each.partition for each in where}
     return await ask(session.settings, command, partitions, how.timeout_s, approved)
@@ -161,7 +161,7 @@ async def _sent(
 
 def _show(session: Session, found: "list[OpenProposal]", aside: bool = False) -> None:
     """For people: a block each. aside: beside the data, on stderr."""
-    from clearing.cli.published import described
+    from clearing.commanding.published import described
 
     console = session.notes if aside else session.out
     for each in found:

@@ -89,7 +89,7 @@ async def _published(
     session: Session, netting_set: str, identity: str, source: "Original"
 ) -> int | None:
     from clearing import kafka
-    from clearing.cli.places import netting_sets
+    from clearing.commanding.places import netting_sets
     from clearing.console.redrive import is_decided, publish
     from clearing.reading import partitions
 

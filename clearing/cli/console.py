@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from clearing.cli.session import Given, Session
 from clearing.failures import ExitCode, Failure
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from clearing.console.access import Front
-    from clearing.console.accounts import Account, Accounts
+    from clearing.console.accounts import Account, Accounts, Role
 
 app = App(
     name="console",
@@ -44,17 +44,24 @@ def console(
     public_url: Annotated[str, Parameter(name="--public-url")] = "",
     trusted_header: Annotated[str, Parameter(name="--trusted-header")] = "",
     trusted_proxies: Annotated[str, Parameter(name="--trusted-proxies")] = "",
+    groups_header: Annotated[str, Parameter(name="--groups-header")] = "",
+    group_role: Annotated[list[str] | None, Parameter(name="--group-role")] = None,
+    past_records: Annotated[
+        int, Parameter(name="--past-records", validator=validators.Number(gte=1))
+    ] = 2_000_000,
     metrics_port: Annotated[int | None, Parameter(name="--metrics-port")] = None,
     session: Given,
 ) -> ExitCode:
     """Serve the console until Ctrl-C. It holds no state of its own: start it, stop it, start two.
 
     On another address than the local one it belongs behind a proxy that speaks TLS: say --public-url https://….
-    Behind an OIDC proxy (oauth2-proxy and the like) the proxy says who has logged in; roles stay with the accounts.
+    Behind an OIDC proxy (oauth2-proxy and the like) the proxy says who has logged in. Their roles are those of
+    their account here, or with --groups-header those of their groups, and nobody needs an account.
 
         clearing console --open
         clearing console --host 0.0.0.0 --public-url https://clearing.example --trusted-header X-Auth-Request-User
-          --trusted-proxies 10.0.0.5
+          --trusted-proxies 10.0.0.5 --groups-header X-Auth-Request-Groups --group-role clearing-desk=operator
+          --group-role clearing-heads=approver
 
     Parameters
     ----------
@@ -69,19 +76,34 @@ def console(
     trusted_header
         Header in which the proxy gives the user's name. Passwords are not asked for then.
     trusted_proxies
-        Addresses or networks, with commas, from which that header is believed.
+        Addresses or networks, with commas, from which these headers are believed.
+    groups_header
+        Header in which the proxy gives the user's groups, with commas.
+    group_role
+        GROUP=ROLE, once or several times: what members of a group may. Nobody else gets in then.
+    past_records
+        Log records that are replayed at most for one look into the past, from the nearest snapshot before it.
     metrics_port
         Port of the Prometheus endpoint. 0: any free port. -1: none.
     """
+    from dataclasses import replace
     from functools import partial
 
     from clearing.console.serve import run
     from clearing.service import run_service
 
-    front = _front(host, port, public_url, trusted_header, trusted_proxies)
+    front = replace(
+        _front(host, port, public_url, trusted_header, trusted_proxies),
+        groups_header=groups_header,
+        roles_of=_roles_of(trusted_header, groups_header, group_role or []),
+    )
     settings = session.settings_with(metrics_port=metrics_port)
     service = partial(
-        run, front=front, accounts=_accounts(accounts), on_ready=_opened if open_ else None
+        run,
+        front=front,
+        accounts=_accounts(accounts),
+        past_records=past_records,
+        on_ready=_opened if open_ else None,
     )
     return run_service("console", service, settings, debug=session.options.debug)
 
@@ -201,6 +223,24 @@ def _front(host: str, port: int, public_url: str, header: str, proxies: str) -> 
     except ValueError as error:
         raise Failure(f"--trusted-proxies: {error}", code=ExitCode.USAGE) from error
     return Front(host, port, public_url, header, networks)
+
+
+def _roles_of(header: str, groups_header: str, given: list[str]) -> "dict[str, Role]":
+    """Raises Failure where a group is given no role that there is."""
+    from clearing.console.accounts import ROLES
+
+    if bool(groups_header) != bool(given) or (given and not header):
+        said = "--groups-header and --group-role go together, and with --trusted-header"
+        raise Failure(said, code=ExitCode.USAGE)
+    roles: dict[str, Role] = {}
+    for each in given:
+        group, _, said = each.rpartition("=")
+        role = next((role for role in ROLES if role == said), None)
+        if not group or "," in group or role is None or group in roles:
+            hint = f"GROUP=ROLE, a group once, with one of {', '.join(ROLES)}"
+            raise Failure(f"--group-role {each}", hint, ExitCode.USAGE)
+        roles[group] = role
+    return roles
 
 
 def _opened(address: str) -> None:

@@ -35,7 +35,8 @@ def demo(
     5. A ninth bank is suspended by one person and resumed by two; then it owes more than it has: its collateral
        and the pool pay, it is in default, its queue is cancelled.
 
-    And engine, intake, dispatch and sink are killed while they work. Ends with the verification report: exit code
+    Meanwhile the ledger is late, a second engine takes a netting set over and is fenced out as a zombie, and
+    engine, intake, dispatch and sink are killed while they work. Ends with the verification report: exit code
     0 only if nothing was lost, doubled or changed, and all of it went as told.
 
     Needs nothing installed; the first run downloads Kafka. Ctrl-C stops everything. With --bootstrap it runs on

@@ -12,7 +12,7 @@ from clearing.failures import ExitCode, Failure
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from clearing.cli.drill_report import AssetDrill, DrillReport, Payers
+    from clearing.explain.drill import AssetDrill, DrillReport, Payers
 
 
 def drill(
@@ -48,8 +48,8 @@ def drill(
     log
         A log saved by `clearing replay --dump` or `simulate --log-out`, as it ends, instead of Kafka's.
     """
-    from clearing.cli.drill_report import drill_report
     from clearing.cli.live_states import live_states
+    from clearing.explain.drill import drill_report
 
     states = live_states(session, netting_set, log, asset=asset)
     known = [live for live in states if participant in (None, *live.state.participant_index)]

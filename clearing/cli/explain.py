@@ -85,7 +85,7 @@ async def _from_topics(
     session: Session, payment: "UUID", netting_set: str | None, progress: Progress
 ) -> "tuple[Story | None, str]":
     """The story, and where was looked for it."""
-    from clearing.cli.places import netting_sets
+    from clearing.commanding.places import netting_sets
     from clearing.engine.snapshots import SnapshotStore
     from clearing.explain.topics import TopicStories, prober
     from clearing.reading import partitions

@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 from clearing import kafka
 from clearing.cli import lines
 from clearing.cli.lines import Line
-from clearing.cli.places import netting_sets
 from clearing.cli.session import Session
+from clearing.commanding.places import netting_sets
 from clearing.failures import Failure
 from clearing.names import Topics
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearing.cli.places import netting_set_of
 from clearing.cli.session import Session
+from clearing.commanding.places import netting_set_of
 from clearing.failures import ExitCode, Failure
 
 if TYPE_CHECKING:

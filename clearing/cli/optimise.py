@@ -11,7 +11,7 @@ from clearing.failures import ExitCode, Failure
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from clearing.cli.optimise_report import OptimiseReport
+    from clearing.explain.optimum import OptimiseReport
     from clearing.live import Live
 
 PAYMENTS_SHOWN = 40
@@ -62,7 +62,7 @@ def optimise(
         How long to wait for the engine's answer.
     """
     from clearing.cli.live_states import live_states
-    from clearing.cli.optimise_report import optimise_report
+    from clearing.explain.optimum import optimise_report
 
     if log is not None and publish:
         raise Failure(

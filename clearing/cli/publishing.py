@@ -18,8 +18,8 @@ from rich.progress import (
 
 from clearing import kafka
 from clearing.cli.payment_files import STDIN, Address, BadLine, Checked, checked, read_file
-from clearing.cli.places import netting_sets, netting_sets_of_assets
 from clearing.cli.session import Session
+from clearing.commanding.places import netting_sets, netting_sets_of_assets
 from clearing.config import Settings
 from clearing.failures import ExitCode, Failure
 

@@ -92,7 +92,7 @@ async def _from_kafka(
     outputs: Path | None,
     progress: Progress,
 ) -> "list[Replay]":
-    from clearing.cli.places import netting_sets
+    from clearing.commanding.places import netting_sets
     from clearing.reading import partitions
 
     settings = session.settings

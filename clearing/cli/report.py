@@ -1,6 +1,8 @@
 """`clearing report`: the end of the day in tables and files, and whether journal, settlements and ledger agree."""
 
 import datetime as dt
+import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -57,7 +59,7 @@ def day(
     output
         Folder for the files, made if it is not there. Files of the same day are replaced. JSON needs none.
     """
-    from clearing.cli.places import netting_sets
+    from clearing.commanding.places import netting_sets
     from clearing.names import PARTICIPANT
     from clearing.reports import of_participant
     from clearing.reports.run import day_reports
@@ -132,6 +134,8 @@ def reconcile(
     *,
     netting_set: str | None = None,
     grace_s: Annotated[float, Parameter(name="--grace-s")] = 60.0,
+    since: str = "",
+    metrics: Path | None = None,
     session: Given,
 ) -> ExitCode:
     """Reconcile the journal with settlements and the ledger, and explain every break in one sentence.
@@ -141,6 +145,7 @@ def reconcile(
 
         clearing report reconcile
         clearing report reconcile --json | jq '.[].breaks[].text'
+        clearing report reconcile --since 2d --metrics /var/lib/node_exporter/clearing_reconcile.prom
 
     `clearing verify` proves far more, from every payment up; this one reads neither the log nor what banks sent.
 
@@ -150,22 +155,45 @@ def reconcile(
         Only this one. Default: all.
     grace_s
         What is younger is under way: no break, but counted.
+    since
+        Read the journal from then on: 2d, 12h, or a date or time (UTC unless it says otherwise). Older batches are
+        compared with the ledger alone. Default: from its first record.
+    metrics
+        Write what was found as metrics to this file, for the node exporter's textfile collector: the alert
+        ReconBreak looks at them.
     """
-    from clearing.cli.places import netting_sets
     from clearing.cli.report_tables import reconciled_lines
+    from clearing.commanding.places import netting_sets
     from clearing.reports.run import reconcile as run
 
     if not grace_s >= 0:
         raise Failure("--grace-s is not below zero", code=ExitCode.USAGE)
+    now_s = time.time()
+    since_ms = _moment_ms(since, now_s) if since else None
 
     async def read() -> "list[Reconciled]":
         places = await netting_sets(session.settings, netting_set)
-        return await run(session.settings, places, grace_s, progress.tell)
+        return await run(session.settings, places, grace_s, progress.tell, since_ms)
 
     with session.progress("reconciling") as progress:
         found = session.run(read())
+    if metrics is not None:
+        from clearing.reports.metrics import write
+
+        write(found, now_s, metrics)
     session.show(_as_data(found), lambda _: reconciled_lines(found))
     return ExitCode.OK if all(one.ok for one in found) else ExitCode.FAILED
+
+
+def _moment_ms(text: str, now_s: float) -> int:
+    """2d, 12h: so long ago; else a date or time. Raises Failure."""
+    if ago := re.fullmatch(r"([0-9]{1,5})([dh])", text):
+        return round((now_s - int(ago[1]) * {"d": 86_400, "h": 3_600}[ago[2]]) * 1000)
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Failure(f"--since {text}: {error}", "2d, 12h, 2026-01-05", ExitCode.USAGE) from error
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1000)
 
 
 def _as_data(found: "list[Reconciled]") -> list[dict[str, object]]:

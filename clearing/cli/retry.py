@@ -42,7 +42,7 @@ def retry(
 async def _retry(session: Session, name: str, service: str | None, by: str) -> list[str]:
     import msgspec
 
-    from clearing.cli.places import netting_sets
+    from clearing.commanding.places import netting_sets
     from clearing.halts import WRITE_TIMEOUT_S, HaltTopic
 
     settings = session.settings

@@ -10,6 +10,7 @@ from clearing.cli.session import Given, Session
 from clearing.failures import ExitCode
 
 if TYPE_CHECKING:
+    from clearing.core.outputs import CommandEvent
     from clearing.scheme.load import LoadReport
     from clearing.scheme.model import Scheme
 
@@ -22,6 +23,7 @@ Loading it again publishes only what differs:
     clearing scheme check scheme.toml        every mistake, with its line
     clearing scheme load scheme.toml --dry-run
     clearing scheme load scheme.toml         make topics, tell the engine what differs
+    clearing scheme load scheme.toml --wait  … and wait until it is in force
     clearing scheme show scheme.toml --json  the commands it stands for
 """,
 )
@@ -55,27 +57,75 @@ def check(file: Path, *, session: Given) -> ExitCode:
 
 
 @app.command
-def load(file: Path, *, dry_run: bool = False, by: By = None, session: Given) -> ExitCode:
+def load(
+    file: Path,
+    *,
+    dry_run: bool = False,
+    wait: bool = False,
+    timeout_s: Annotated[float, Parameter(name="--timeout-s")] = 120.0,
+    by: By = None,
+    session: Given,
+) -> ExitCode:
     """Make topics, directory and registry what the scheme says; publishes only what differs.
 
     Nothing is published, and the exit code is 1, if anything would lose data or be refused. Where four eyes are
     required, what needs them is proposed: somebody else approves it with `clearing command approve`.
 
+    What is published is in force when intake and engine, which need not run yet, have read it: a bank that pays
+    earlier may be refused as unknown. --wait returns when the engine has answered, with exit code 1 if it has
+    refused anything.
+
     Parameters
     ----------
     dry_run
         Only say what would be done.
+    wait
+        Until the engine has answered every command of this load, or where nothing differs, of all before.
+    timeout_s
+        How long to wait at most.
     """
     import getpass
 
     from clearing.scheme.load import load as run
     from clearing.scheme.load import preview
 
-    scheme = read_scheme(file)
-    work = preview if dry_run else run
-    report = session.run(work(session.settings, scheme, by or getpass.getuser()))
-    _show_report(session, report, "would be" if dry_run else "is")
-    return ExitCode.FAILED if report.refusals else ExitCode.OK
+    scheme, asker = read_scheme(file), by or getpass.getuser()
+    if dry_run:
+        report = session.run(preview(session.settings, scheme, asker))
+        _show_report(session, report, "would be")
+        return ExitCode.FAILED if report.refusals else ExitCode.OK
+    if wait:
+        report, answers = session.run(_load_and_wait(session, scheme, asker, timeout_s))
+    else:
+        report, answers = session.run(run(session.settings, scheme, asker)), None
+    _show_report(session, report, "is", answers)
+    refused = [each for each in answers or () if each.status == "REFUSED"]
+    return ExitCode.FAILED if report.refusals or refused else ExitCode.OK
+
+
+async def _load_and_wait(
+    session: Session, scheme: "Scheme", by: str, timeout_s: float
+) -> tuple["LoadReport", "list[CommandEvent] | None"]:
+    """None: nothing was published, so that there is nothing to wait for."""
+    from clearing.scheme.in_force import in_force, journal_ends
+    from clearing.scheme.load import load
+
+    settings = session.settings
+    ends = await journal_ends(settings)
+    report = await load(settings, scheme, by)
+    if report.refusals:
+        return report, None
+    with session.progress("waiting for the engine") as progress:
+
+        def tell(answered: int, published: int) -> None:
+            progress.tell(f"{answered:,} of {published:,} commands answered")
+
+        if not report.commands:
+            return report, await in_force(settings, report.partitions, timeout_s, tell=tell)
+        ids = {c.netting_set: [each.id for each in c.commands] for c in report.changes}
+        return report, await in_force(
+            settings, report.partitions, timeout_s, only=ids, since=ends, tell=tell
+        )
 
 
 @app.command
@@ -125,9 +175,13 @@ def read_scheme(file: Path) -> "Scheme":
     return found
 
 
-def _show_report(session: Session, report: "LoadReport", verb: str) -> None:
+def _show_report(
+    session: Session, report: "LoadReport", verb: str, answers: "list[CommandEvent] | None" = None
+) -> None:
+    """answers: the engine's, where it was waited for."""
     if session.json:
-        session.line(_report(report))
+        told = {} if answers is None else {"answers": answers}
+        session.line(_report(report) | told)
         return
 
     def line(kind: str, text: str, style: str = "") -> None:
@@ -156,8 +210,21 @@ def _show_report(session: Session, report: "LoadReport", verb: str) -> None:
         session.note(
             f"{report.commands} commands and {len(report.topics.changes)} topics: {verb} done"
         )
+    if answers is not None:
+        _tell_answers(session, answers)
+    elif report.commands and verb == "is":
+        session.note("in force as soon as intake and engine have read it; --wait waits for that")
     if not report.refusals:
         _tell_proposals(session, report)
+
+
+def _tell_answers(session: Session, answers: "list[CommandEvent]") -> None:
+    refused = [each for each in answers if each.status == "REFUSED"]
+    for each in refused:
+        text = f"REFUSED {each.netting_set}: {each.command} {each.id}: {each.reason}"
+        session.out.print(text, style="red", highlight=False, markup=False)
+    done = len(answers) - len(refused)
+    session.note(f"in force: the engine has answered {len(answers):,} commands, {done:,} are done")
 
 
 def _report(report: "LoadReport") -> dict[str, object]:

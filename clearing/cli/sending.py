@@ -78,9 +78,9 @@ def send(
 
     asset, participant: decide the netting sets where none is said. one: it means something in a single one only.
     """
-    from clearing.cli.asking import ask
-    from clearing.cli.places import netting_set_of
-    from clearing.cli.published import homes_of
+    from clearing.commanding.asking import ask
+    from clearing.commanding.places import netting_set_of
+    from clearing.commanding.published import homes_of
     from clearing.scheme.proposals import proposal_of
 
     proposes = isinstance(how, Proposing) and how.propose

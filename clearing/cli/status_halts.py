@@ -13,6 +13,9 @@ from clearing.runbooks import retry_command
 
 def halt_tables(report: StatusReport) -> Iterator[RenderableType]:
     """A paragraph for each halt; sentences as they are: what somebody else wrote must not steer the terminal."""
+    if report.unknown:
+        lines = "".join(f"  {_plain(sentence)}\n" for sentence in report.unknown)
+        yield Text.assemble(("NOT KNOWN\n", "bold yellow"), lines, "  next: clearing doctor\n")
     for halt in report.halts:
         yield _halt(halt)
     for one in report.open_transactions:

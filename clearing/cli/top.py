@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
 ONCE_MOST = 10_000  # rows
 
-Page = Literal["overview", "windows", "positions", "queues", "rejected", "services", "halts"]
+Page = Literal[
+    "overview",
+    "windows",
+    "positions",
+    "queues",
+    "rejected",
+    "services",
+    "halts",
+    "batches",
+    "participants",
+    "audit",
+]
 
 
 def top(

@@ -6,14 +6,15 @@ request. What changes something needs the session's token besides (CSRF).
 
 import hmac
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from clearing.console.accounts import Account, Accounts, Right
+from clearing.console.accounts import ROLES, Account, Accounts, Right, Role, is_name
 from clearing.console.refusals import Refusal
 from clearing.console.sessions import Session, Sessions
 
@@ -29,6 +30,7 @@ class Front:
     """How the console is reached. host, port: where it listens. public_url: as browsers see it, behind a proxy.
 
     trusted_header: in which a proxy at one of `proxies` says who has logged in; "": nobody is believed.
+    groups_header: in which it says their groups, with commas; roles_of: what each may. "": the accounts say it.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +38,8 @@ class Front:
     public_url: str = ""
     trusted_header: str = ""
     proxies: tuple[Network, ...] = ()
+    groups_header: str = ""
+    roles_of: Mapping[str, Role] = field(default_factory=dict[str, Role])
 
     @property
     def is_https(self) -> bool:
@@ -94,17 +98,33 @@ class Door:
         session = self._sessions.find(id_, touch=touch) if id_ else None
         if session is None:
             return None
-        if session.by_proxy and self.said_by_proxy(connection) != session.user:
-            self._sessions.end(id_)  # the proxy has logged them out, or somebody else in
-            return None
-        account = self._accounts.find(session.user)
-        if account is None:
-            self._sessions.end(id_)
+        account = (
+            self.said_by_proxy(connection)
+            if session.by_proxy
+            else self._accounts.find(session.user)
+        )
+        if account is None or account.name != session.user:
+            self._sessions.end(
+                id_
+            )  # the account is gone; the proxy has logged them out, or somebody else in
             return None
         return Who(account, session, id_)
 
-    def said_by_proxy(self, connection: Connection) -> str:
-        """The name that a trusted proxy gives, "" if none does: anybody can send a header."""
+    def said_by_proxy(self, connection: Connection) -> Account | None:
+        """Whom a trusted proxy has logged in, None if nobody: anybody can send a header.
+
+        With a header of groups those say the roles, and nobody needs an account here. Raises AccountError.
+        """
+        name = self.named_by_proxy(connection)
+        if not name or not self.front.groups_header:
+            return self._accounts.find(name) if name else None
+        groups = connection.headers.get(self.front.groups_header, "").split(",")
+        may = {self.front.roles_of.get(group.strip()) for group in groups}
+        roles: list[Role] = [role for role in ROLES if role in may]
+        return Account(name=name, roles=roles) if roles and is_name(name) else None
+
+    def named_by_proxy(self, connection: Connection) -> str:
+        """The name alone, whatever they may; "" if no trusted proxy gives one."""
         header, client = self.front.trusted_header, connection.client
         if not header or client is None or not self.front.is_proxy(client.host):
             return ""

@@ -53,6 +53,10 @@ class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Literal[1] = 1
 
 
+def is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def default_file() -> Path:
     """Unless said otherwise: CLEARING_CONSOLE_ACCOUNTS, or in the one folder of everything."""
     named = os.environ.get("CLEARING_CONSOLE_ACCOUNTS")
@@ -94,7 +98,7 @@ class Accounts:
 
     def add(self, name: str, roles: Iterable[Role], password: str | None) -> None:
         """Add an account or replace it. password None: only a proxy logs it in. Raises AccountError."""
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise AccountError(f"{name!r} is no name: letters, digits and . _ @ + -, at most 64")
         asked = set(roles)
         wanted: list[Role] = [role for role in ROLES if role in asked]

@@ -4,16 +4,18 @@ Everything that looks into a state is done where it is kept, in a workshop's thr
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from clearing.asof import History
+from clearing.asof import RECORDS_MOST, History
 from clearing.config import Settings
 from clearing.console.workshop import Workshop
 from clearing.engine.snapshots import SnapshotStore
@@ -23,6 +25,8 @@ from clearing.live import Follower, Live
 from clearing.reading import Partitions, Reader, partitions
 from clearing.views.model import LagSample, decode_lag
 
+IDLE_S = 600.0  # so long a copy that nobody looks at is kept: it may be gigabytes, and is rebuilt when asked for
+TIDY_EVERY_S = 30.0
 LAG_GAP_MS = 60_000
 LAG_BACK = 10  # samples
 
@@ -69,6 +73,11 @@ class _Bench:
                 self._reader, self._probe = reader, probe
         return self._reader, self._probe
 
+    async def aside(self, work: Callable[[], Awaitable[None]]) -> None:
+        """In the thread, if there is one and it has nothing to do."""
+        if self._workshop.is_idle:
+            await self._workshop.do(work)
+
     async def close(self) -> None:
         clients, self._clients = self._clients, None
         self._reader = self._probe = None
@@ -80,15 +89,27 @@ class _Bench:
 
 
 class Copies:
-    """Of the netting sets of an installation: how they stand, how they stood, and the lives of payments."""
+    """Of the netting sets of an installation: how they stand, how they stood, and the lives of payments.
 
-    def __init__(self, settings: Settings) -> None:
+    records_most: log records that are replayed for one look into the past. clock: seconds, never back.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        records_most: int = RECORDS_MOST,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
+        self._records_most = records_most
+        self._clock = clock
         self._live = _Bench(settings, "copies of the state")
         self._past = _Bench(settings, "the past")
         self._lives = _Bench(settings, "lives of payments")
         self._followers: dict[str, tuple[Partitions, Follower]] = {}
         self._histories: dict[str, History] = {}
+        self._followed_s: dict[str, float] = {}  # when somebody looked last
+        self._went_back_s: dict[str, float] = {}
 
     async def live(
         self,
@@ -110,6 +131,7 @@ class Copies:
                 follower = Follower(reader, topics, netting_set, partition, store)
             live = await follower.refresh()
             self._followers[netting_set] = reader, follower  # only if nothing was wrong with it
+            self._followed_s[netting_set] = self._clock()
             if entered:
                 await follower.look_up_entered(live)
             return look(live)
@@ -137,9 +159,34 @@ class Copies:
 
     def _history(self, netting_set: str, partition: int) -> History:
         topics, store = self._settings.topics, self._past.store(netting_set)
-        return self._histories.setdefault(
-            netting_set, History(topics, netting_set, partition, store)
-        )
+        self._went_back_s[netting_set] = self._clock()
+        if netting_set not in self._histories:
+            self._histories[netting_set] = History(
+                topics, netting_set, partition, store, records_most=self._records_most
+            )
+        return self._histories[netting_set]
+
+    @property
+    def kept(self) -> tuple[list[str], list[str]]:
+        """Netting sets of which a copy is kept: of now, of the past."""
+        return sorted(self._followers), sorted(self._histories)
+
+    async def keep_tidy(self) -> None:
+        """Until cancelled: forget what nobody has looked at for IDLE_S."""
+        while True:
+            await asyncio.sleep(TIDY_EVERY_S)
+            await self.tidy()
+
+    async def tidy(self) -> None:
+        """Forget copies that are idle, and the clients of a bench that has none left."""
+        before_s = self._clock() - IDLE_S
+        for bench, kept, used_s in (
+            (self._live, self._followers, self._followed_s),
+            (self._past, self._histories, self._went_back_s),
+        ):
+            idle = [name for name in kept if used_s[name] < before_s]
+            if idle:
+                await bench.aside(partial(_forget, bench, kept, idle))
 
     async def story(self, netting_set: str, partition: int, payment: UUID) -> Story | None:
         """The life of a payment; None where the netting set does not know it."""
@@ -170,6 +217,14 @@ class Copies:
     async def stop(self) -> None:
         for bench in (self._live, self._past, self._lives):
             await bench.stop()
+
+
+async def _forget(bench: _Bench, kept: dict[str, Any], names: list[str]) -> None:
+    """In the bench's thread, where a copy is taken apart without holding up the page."""
+    for name in names:
+        kept.pop(name, None)
+    if not kept:
+        await bench.close()
 
 
 async def lag_sample_at(

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from clearing.cli.asking import ask
+from clearing.commanding.asking import ask
 from clearing.config import Settings
 from clearing.console.access import Door, Front
 from clearing.console.accounts import Accounts

@@ -10,6 +10,7 @@ from clearing.console.pages import heartbeats, most, total, used, window_row
 from clearing.console.rows import NettingSetRow, Overview, ServiceCounts
 from clearing.console.scene import Scene
 from clearing.messages import HaltRecord
+from clearing.observe.staging import slowest
 from clearing.views.model import LagSample, Outlook, StageLag
 
 NEAR_CAP = 0.8
@@ -89,7 +90,7 @@ def _joined(parts: list[StageLag]) -> StageLag:
         money={asset: f"{amount:f}" for asset, amount in sorted(money.items())},
         money_is_estimate=any(each.money_is_estimate for each in parts),
         velocity_per_s=_sum(each.velocity_per_s for each in parts),
-        drain_s=most(each.drain_s for each in parts),
+        drain_s=slowest([each for each in parts if each.records != 0]),
         retention_used=most(each.retention_used for each in parts),
         culprit=next((each.culprit for each in parts if each.culprit), ""),
     )
@@ -132,10 +133,10 @@ def _services(scene: Scene) -> ServiceCounts | None:
     rows = heartbeats(scene)
     if not rows:
         return None  # nobody has ever said anything: that is not nobody
-    on_time = [row for row in rows if not row.late]
+    on_time = [row for row in rows if not row.late and not row.ended]
     return ServiceCounts(
         ready=sum(row.state in ("ready", "starting") for row in on_time),
-        late=len(rows) - len(on_time),
+        late=sum(row.late for row in rows),
         halted=sum(row.state == "halted" for row in on_time),
         stopping=sum(row.state == "stopping" for row in on_time),
     )

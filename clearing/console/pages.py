@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 from msgspec.structs import asdict
 
-from clearing.cli.published import described
+from clearing.commanding.published import described
 from clearing.console.rows import (
     Activity,
     Audit,
@@ -30,10 +30,19 @@ from clearing.console.scene import LATE_MS, Scene
 from clearing.core.commands import Proposable
 from clearing.core.outputs import Position
 from clearing.views.fold_audit import broken_link
-from clearing.views.model import AUDIT_START, AuditView, LagSample, StageLag, WindowView
+from clearing.views.model import (
+    AUDIT_START,
+    AuditView,
+    Heartbeat,
+    LagSample,
+    StageLag,
+    WindowView,
+)
 
 LIMIT = 200
 LIMIT_MOST = 1_000
+LEAST_USED = 0.0001  # of a cap: little is not nothing
+GONE_MS = 3_600_000
 CHAINED_MOST = 1_000  # entries of which the chain is checked when they are shown
 
 _command = msgspec.json.Decoder(Proposable).decode
@@ -93,7 +102,7 @@ def used(row: Position) -> float | None:
     position = Decimal(row.position)
     if position >= 0:
         return 0.0
-    return round(float(-position / usable), 4) if usable > 0 else None
+    return max(round(float(-position / usable), 4), LEAST_USED) if usable > 0 else None
 
 
 # --- what goes on ----------------------------------------------------------------------------------------------
@@ -149,17 +158,29 @@ def most(values: Iterable[float | None]) -> float | None:
 
 
 def heartbeats(scene: Scene) -> list[HeartbeatRow] | None:
+    """Who ended by itself is not late; an hour later it is not shown any more, and nor is one that was killed, if
+    others of its service do all that it did."""
     if scene.heartbeats is None:
         return None
-    rows = [
-        HeartbeatRow(
-            **asdict(beat),
-            age_ms=max(0, scene.now_ms - beat.at_ms),
-            late=scene.now_ms - beat.at_ms > LATE_MS,
-        )
-        for beat in scene.heartbeats
-    ]
-    return sorted(rows, key=lambda row: (row.service, row.instance, row.host, row.pid))
+    rows = [_heartbeat(beat, scene.now_ms) for beat in scene.heartbeats]
+    served: dict[str, set[str]] = {}
+    for row in rows:
+        if not row.late and not row.ended:
+            served.setdefault(row.service, set()).update(row.netting_sets)
+
+    def is_gone(row: HeartbeatRow) -> bool:
+        others = served.get(row.service)
+        replaced = others is not None and others >= row.netting_sets.keys()
+        return row.age_ms > GONE_MS and (row.ended or (row.late and replaced))
+
+    kept = [row for row in rows if not is_gone(row)]
+    return sorted(kept, key=lambda row: (row.service, row.instance, row.host, row.pid))
+
+
+def _heartbeat(beat: Heartbeat, now_ms: int) -> HeartbeatRow:
+    age_ms = max(0, now_ms - beat.at_ms)
+    is_quiet, ended = age_ms > LATE_MS, beat.state == "stopping" and age_ms > LATE_MS
+    return HeartbeatRow(**asdict(beat), age_ms=age_ms, late=is_quiet and not ended, ended=ended)
 
 
 # --- four eyes -------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def past_scene(
     lag: LagSample | None,
 ) -> Scene:
     """As it was then: positions from the states, the rest from what the views have kept, cut off at that time."""
-    notes = ["as it was: services and who was late are not known of the past"]
+    notes = ["as it was: services, their groups and owners, and halts are not known of the past"]
     if lag is None:
         notes.append("lag of that time is not kept any more")
     known = [row for row in board.audit.all() if row.netting_set in pasts and row.time_ms <= at_ms]

@@ -25,6 +25,10 @@ Code = Literal[
     "TOO_FAR",
     "BUG",
 ]
+TOO_FAR_HINT = (
+    "a later time; or start the console with a larger --past-records; or keep more snapshots of the engines in "
+    "CLEARING_SNAPSHOTS: it begins with the nearest one before that time"
+)
 _log = structlog.get_logger()
 _STATUS: dict[Code, int] = {
     "UNAUTHENTICATED": 401,
@@ -100,7 +104,7 @@ def as_refusal(error: Exception) -> Refusal | None:
         case Refusal():
             return error
         case TooFar():
-            return Refusal("TOO_FAR", str(error), "a later time, or an engine's snapshot before it")
+            return Refusal("TOO_FAR", str(error), TOO_FAR_HINT)
         case Halt():
             return Refusal("UNAVAILABLE", str(error), "clearing status")
         case KafkaError() | ConnectionError() | TimeoutError():

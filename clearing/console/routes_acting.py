@@ -11,7 +11,7 @@ import structlog
 from litestar import post
 from litestar.params import FromPath
 
-from clearing.cli.published import described
+from clearing.commanding.published import described
 from clearing.console.access import Who
 from clearing.console.actions import command_line, command_of
 from clearing.console.answers import Asked, answer, decoded, desk_of, who_asks

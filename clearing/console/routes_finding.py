@@ -10,8 +10,6 @@ from litestar import get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
-from clearing.cli.drill_report import DrillReport, drill_report
-from clearing.cli.optimise_report import optimise_report
 from clearing.console.answers import Asked, desk_of, page
 from clearing.console.desk import Desk
 from clearing.console.proving import batch_look, read_batch
@@ -20,6 +18,8 @@ from clearing.console.routes_reading import READ, Count, Reply, Some, Text, Time
 from clearing.console.search import QUERY_MOST, Hits, as_uuid, found, payment_hit
 from clearing.core.outputs import SettlementBatch
 from clearing.core.registry import QueuePolicy
+from clearing.explain.drill import DrillReport, drill_report
+from clearing.explain.optimum import optimise_report
 from clearing.explain.story import Story
 from clearing.live import Live
 from clearing.reading import Partitions

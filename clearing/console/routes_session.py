@@ -9,7 +9,7 @@ from litestar.datastructures import Cookie
 
 from clearing import __version__
 from clearing.console.access import Who
-from clearing.console.accounts import PASSWORD_CHARACTERS
+from clearing.console.accounts import PASSWORD_CHARACTERS, Account
 from clearing.console.answers import JSON, Asked, answer, decoded, desk_of, who_asks
 from clearing.console.desk import Desk
 from clearing.console.refusals import Refusal
@@ -23,7 +23,10 @@ class LogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionLook(msgspec.Struct, frozen=True, kw_only=True):
-    """user None: nobody is logged in. may: rights. csrf: to be sent back with whatever changes something."""
+    """user None: nobody is logged in. may: rights. csrf: to be sent back with whatever changes something.
+
+    named: whom the proxy has logged in, where that is nobody here.
+    """
 
     user: str | None
     roles: list[str]
@@ -35,6 +38,7 @@ class SessionLook(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     installation: str
     netting_sets: list[str]
+    named: str = ""
 
 
 @get("/api/session", opt={"public": True})
@@ -44,10 +48,10 @@ async def session(request: Asked) -> Response[bytes]:
     who = desk.door.who(request)
     if who is not None:
         return answer(_look(desk, who))
-    name = desk.door.said_by_proxy(request)
-    if not name or desk.accounts.find(name) is None:
-        return answer(_look(desk, None))
-    return _begin(desk, name, by_proxy=True)
+    account = desk.door.said_by_proxy(request)
+    if account is None:
+        return answer(_look(desk, None, desk.door.named_by_proxy(request)))
+    return _begin(desk, account, by_proxy=True)
 
 
 @post("/api/login", opt={"public": True}, status_code=200)
@@ -74,7 +78,7 @@ async def login(request: Asked) -> Response[bytes]:
             raise Refusal("UNAUTHENTICATED", "no such user with this password", "try again")
     desk.attempts.succeeded(given.user, address)
     desk.sessions.end(request.cookies.get(desk.front.cookie, ""))
-    return _begin(desk, account.name, by_proxy=False)
+    return _begin(desk, account, by_proxy=False)
 
 
 @post("/api/logout", opt={"right": "read"}, status_code=204)
@@ -86,10 +90,8 @@ async def logout(request: Asked) -> Response[None]:
     return response
 
 
-def _begin(desk: Desk, name: str, *, by_proxy: bool) -> Response[bytes]:
-    id_, begun = desk.sessions.begin(name, by_proxy=by_proxy)
-    account = desk.accounts.find(name)
-    assert account is not None, "looked up a moment ago"
+def _begin(desk: Desk, account: Account, *, by_proxy: bool) -> Response[bytes]:
+    id_, begun = desk.sessions.begin(account.name, by_proxy=by_proxy)
     cookie = Cookie(
         key=desk.front.cookie,
         value=id_,
@@ -102,7 +104,7 @@ def _begin(desk: Desk, name: str, *, by_proxy: bool) -> Response[bytes]:
     return Response(body, media_type=JSON, cookies=[cookie])
 
 
-def _look(desk: Desk, who: Who | None) -> SessionLook:
+def _look(desk: Desk, who: Who | None, named: str = "") -> SessionLook:
     fields: dict[str, Any] = {
         "login": "proxy" if desk.front.trusted_header else "password",
         "idle_s": int(desk.sessions.idle_s),
@@ -117,6 +119,7 @@ def _look(desk: Desk, who: Who | None) -> SessionLook:
             expires_at_ms=None,
             installation="",
             netting_sets=[],
+            named=named[:NAME_MOST],
             **fields,
         )
     return SessionLook(

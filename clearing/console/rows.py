@@ -51,8 +51,11 @@ class PositionRow(Position, frozen=True, kw_only=True):
 
 
 class HeartbeatRow(Heartbeat, frozen=True, kw_only=True):
+    """late: it should have said something. ended: it had said that it stops."""
+
     age_ms: int
     late: bool
+    ended: bool
 
 
 class ServiceCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from dataclasses import replace
 import structlog
 import uvicorn
 
+from clearing.asof import RECORDS_MOST
 from clearing.config import ConfigError, Settings
 from clearing.console.access import Front
 from clearing.console.accounts import Accounts
@@ -41,9 +42,13 @@ async def run(
     *,
     front: Front,
     accounts: Accounts,
+    past_records: int = RECORDS_MOST,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until cancelled. on_ready: told the address. Raises ConfigError where that is taken."""
+    """Serve until cancelled. Raises ConfigError where the address is taken.
+
+    past_records: log records that are replayed for one look into the past. on_ready: told the address.
+    """
     listening = _listen(front)
     front = replace(front, port=listening.getsockname()[1])
     board = Board(settings.topics)
@@ -53,7 +58,7 @@ async def run(
         accounts,
         board,
         Following(settings, board),
-        Copies(settings),
+        Copies(settings, past_records),
         Cluster(settings),
     )
     config = uvicorn.Config(
@@ -70,6 +75,7 @@ async def run(
     server = _Server(config)
     following = asyncio.create_task(desk.following.run())
     serving = asyncio.create_task(server.serve(sockets=[listening]))
+    tidying = asyncio.create_task(desk.copies.keep_tidy())
     try:
         await _until_serving(server, serving)
         address = front.public_url or f"http://{_named(front.host)}:{front.port}"
@@ -79,15 +85,17 @@ async def run(
         ready()
         if on_ready is not None:
             on_ready(address)
-        await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
-        for task in (serving, following):
+        running = (serving, following, tidying)
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
             if task.done():
                 task.result()
     finally:
         server.should_exit = True
+        tidying.cancel()
         await desk.stop()
         following.cancel()
-        await asyncio.wait([serving, following], timeout=2 * STOP_TIMEOUT_S)
+        await asyncio.wait([serving, following, tidying], timeout=2 * STOP_TIMEOUT_S)
         listening.close()
 
 

@@ -46,6 +46,11 @@ class Workshop:
                 f"{self._name}: still at work after {self._timeout_s:g} s", 5
             ) from error
 
+    @property
+    def is_idle(self) -> bool:
+        """It has begun, and has nothing to do."""
+        return self._loop is not None and not self._inside
+
     def _left(self) -> None:
         self._inside -= 1
 

@@ -1,4 +1,5 @@
 """The demo's story, scene by scene: a gridlock that resolves, a delivery versus payment, a suspension, a default.
+Trouble comes meanwhile (clearing.dev.trouble).
 
 Written for the scheme in demo.toml. The banks of the ring, the seller and the buyer pay each other in the workload
 too; the bank that fails does not, so that it is known to the cent what it owes. Each scene says what happens, and
@@ -13,6 +14,8 @@ from clearing.dev.news import deadlock_text, money, release_text, shortfall_text
 from clearing.dev.progress import Release
 from clearing.dev.records import Fields, link_of
 from clearing.dev.stage import OPERATOR, SECOND, Stage
+from clearing.dev.tasks import task_group
+from clearing.dev.trouble import trouble
 
 BEGINS_AT = 50  # when one row in so many is published
 
@@ -30,7 +33,9 @@ async def play(drill: Drill, say: Callable[[str], None]) -> list[str]:
     stage = Stage(drill, say)
     first = drill.payments // BEGINS_AT
     await stage.until(lambda: drill.published >= first, "payments to flow")
-    await gridlock(stage)
+    async with task_group() as group:  # what they hold up is not what the gridlock is about
+        group.create_task(trouble(stage))
+        group.create_task(gridlock(stage))
     await delivery(stage)
     await suspension(stage)
     await default(stage)

@@ -5,34 +5,22 @@ the ledger; and a way to end. Used by the demo, `clearing dev`, the load tests a
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-from aiokafka import TopicPartition
-
 from clearing import kafka
 from clearing.config import Settings
-from clearing.core.outputs import CommandEvent
 from clearing.dev.stack import EmbeddedStack
 from clearing.failures import ExitCode, Failure
 from clearing.ledgers.schema import migrate
-from clearing.log.records import EVENT_KEY, decode_event
-from clearing.scheme.directory import read_values
+from clearing.scheme.in_force import in_force as in_force  # runs begin when it is
 from clearing.scheme.load import load
 from clearing.scheme.model import Scheme
 from clearing.scheme.parse import parse
 
-IN_FORCE_TIMEOUT_S = 120.0
-POLL_MS = 100
-
 Note = Callable[[str], None]
-
-
-class _Command(msgspec.Struct):
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,46 +101,6 @@ async def prepare(settings: Settings, scheme: Scheme, by: str) -> dict[str, int]
     if report.refusals:
         raise Failure(f"the scheme is refused: {'; '.join(report.refusals)}")
     return report.partitions
-
-
-async def in_force(
-    settings: Settings, partitions: Mapping[str, int], timeout_s: float = IN_FORCE_TIMEOUT_S
-) -> None:
-    """Wait until the engine has answered every command published so far, in the partitions of these netting sets.
-
-    Services that are ready may read payments a while before commands that are older: another intake may have their
-    partition. Banks that publish earlier are refused as unknown. Raises Failure after `timeout_s`.
-    """
-    awaited: set[str] = set()
-    try:
-        async with (
-            asyncio.timeout(timeout_s),
-            kafka.started(kafka.consumer(settings.bootstrap, client="clearing-setup")) as reader,
-        ):
-            for number in partitions.values():
-                values = await read_values(reader, settings.topics.commands, number)
-                awaited = {_identity(value) for value in values if value}
-                journal = TopicPartition(settings.topics.journal, number)
-                reader.assign([journal])
-                await reader.seek_to_beginning(journal)
-                while awaited:
-                    batches = await reader.getmany(timeout_ms=POLL_MS)
-                    awaited -= {_answered(each) for each in batches.get(journal, ())}
-    except TimeoutError:
-        raise Failure(
-            f"the engine has not answered {len(awaited)} commands in {timeout_s:g} s",
-            "clearing status (are intake and engine at work?)",
-        ) from None
-
-
-def _identity(value: bytes) -> str:
-    return msgspec.json.decode(value, type=_Command).id
-
-
-def _answered(record: kafka.RawRecord) -> str:
-    """The command it answers, "" if it is something else."""
-    event = decode_event(record.value or b"") if record.key == EVENT_KEY else None
-    return event.id if isinstance(event, CommandEvent) else ""
 
 
 def renamed(scheme: Scheme, run: str) -> Scheme:

@@ -33,6 +33,7 @@ async def positions_of_stages(
     settings: Settings,
     directory: dict[str, int],
     groups: dict[str, list[str]],
+    in_ledger: dict[TopicPartition, int],
 ) -> dict[str, dict[TopicPartition, int]]:
     """By stage, the next offset it reads of each partition. A stage that never ran stands at 0."""
     topics = settings.topics
@@ -46,8 +47,7 @@ async def positions_of_stages(
     ]
     read = await _committed(client, groups["intake"])
     told = await _committed(client, groups["dispatch"])
-    posted = await _ledger_progress(settings.dsn) if settings.dsn else {}
-    posted = await _committed(client, groups["sink"]) | posted
+    posted = await _committed(client, groups["sink"]) | in_ledger
     journals: dict[TopicPartition, int] = {}
     for partition in partitions:
         journal = TopicPartition(topics.journal, partition)
@@ -81,8 +81,13 @@ async def _committed(client: AIOKafkaAdminClient, groups: list[str]) -> dict[Top
     return result
 
 
-async def _ledger_progress(dsn: str) -> dict[TopicPartition, int]:
-    """Next offset of the settlements topic by partition; of several ledgers the one furthest behind."""
+async def ledger_progress(dsn: str) -> dict[TopicPartition, int]:
+    """Next offset of the settlements topic by partition; of several ledgers the one furthest behind.
+
+    Nothing where no ledger is given (""). Raises asyncpg's errors, OSError, TimeoutError.
+    """
+    if not dsn:
+        return {}
     connection = await asyncpg.connect(dsn, timeout=LEDGER_TIMEOUT_S)
     try:
         if not await connection.fetchval("SELECT to_regclass('clearing.progress') IS NOT NULL"):
@@ -102,9 +107,13 @@ async def lags(
     settings: Settings,
     directory: dict[str, int],
     groups: dict[str, list[str]],
+    in_ledger: dict[TopicPartition, int],
 ) -> list[Lag]:
-    """One Lag for intake over all its sources, and one per netting set for each of the other stages."""
-    positions = await positions_of_stages(consumer, client, settings, directory, groups)
+    """One Lag for intake over all its sources, and one per netting set for each of the other stages.
+
+    in_ledger: what `ledger_progress` told. Raises KafkaError.
+    """
+    positions = await positions_of_stages(consumer, client, settings, directory, groups, in_ledger)
     found = await backlogs(
         consumer, {p: at for stage in positions.values() for p, at in stage.items()}
     )
@@ -155,7 +164,8 @@ async def wait_until_drained(settings: Settings, *, timeout_s: float) -> None:
         directory = await read_directory(settings.bootstrap, settings.topics)
         while True:
             groups = await service_groups(client, settings.topics)
-            found = await lags(consumer, client, settings, directory, groups)
+            in_ledger = await ledger_progress(settings.dsn)
+            found = await lags(consumer, client, settings, directory, groups, in_ledger)
             behind = [lag for lag in found if lag.lag_records]
             quiet = 0 if behind else quiet + 1
             if quiet >= _QUIET_LOOKS:

@@ -61,6 +61,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     deadlocks: the latest of each asset in which payments wait now. shortfalls: newest first. proposals: open ones.
     halts: what has stopped and waits for a person. unreadable: records that are none of ours, a sentence each.
+    unknown: what could not be learned and why, a sentence each: a list that is empty then says nothing.
     open_transactions: those that hold up whoever reads what they write to, oldest first. outlooks: of every open
     window, whether it gets in what waits for it.
     What is from the journal (deadlocks to proposals, `ended`) is from its last records only.
@@ -79,5 +80,6 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     proposals: list[ProposalEvent] = []
     halts: list[HaltRecord] = []
     unreadable: list[str] = []
+    unknown: list[str] = []
     open_transactions: list[OpenTransaction] = []
     outlooks: list[Outlook] = []

@@ -138,7 +138,7 @@ def _before(
         money=added(worth.money for worth in known),
         is_estimate=any(worth.is_estimate for worth in known),
         unvalued_records=sum(worth.unvalued_records for worth in known),
-        drain_s=_slowest(behind),
+        drain_s=slowest(behind),
         status=_worst(behind),
     )
 
@@ -151,14 +151,17 @@ def _worst(behind: Sequence[StageLag]) -> StageStatus:
     return "OK"
 
 
-def _slowest(behind: Sequence[StageLag]) -> float | None:
-    """Partitions are read side by side: the one that takes longest decides. Those whose pace is not known yet are
-    taken to be read by the same hands as the others; None where nothing is known of any."""
+def slowest(behind: Sequence[StageLag]) -> float | None:
+    """drain_s of partitions as one: they are read side by side, whoever takes longest decides.
+
+    Those whose pace is not known yet are taken to be read by the same hands as the others; None where nothing is
+    known of any.
+    """
     drains = [lag.drain_s for lag in behind if lag.drain_s is not None]
     if len(drains) == len(behind):
         return max(drains, default=0.0)
     pace_per_s = sum(lag.velocity_per_s or 0.0 for lag in behind)
-    if not pace_per_s:
+    if not pace_per_s or any(lag.records is None for lag in behind):
         return None
     return max(*drains, sum(lag.records or 0 for lag in behind) / pace_per_s, 0.0)
 

@@ -1,6 +1,7 @@
 """How a break between journal, settlements and ledger is told: one sentence each, with what it is about. Pure."""
 
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Literal, get_args
 
 import msgspec
 
@@ -8,6 +9,7 @@ from clearing.core.outputs import SettlementBatch, WindowEvent
 from clearing.observe.phrases import duration
 
 BreakKind = Literal["missing", "doubled", "differs", "not_confirmed", "refused"]
+BREAK_KINDS: tuple[BreakKind, ...] = get_args(BreakKind)
 Book = Literal["journal", "settlements", "ledger"]
 
 
@@ -27,7 +29,8 @@ class Break(msgspec.Struct, frozen=True, kw_only=True):
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
     """What was compared of a netting set, and the breaks. explained: what looks like one and is none.
 
-    under_way: batches younger than the grace of which one book does not know yet.
+    under_way: batches younger than the grace of which one book does not know yet. since_ms: from when on
+    the journal was read, None: from its first record.
     """
 
     netting_set: str
@@ -40,6 +43,7 @@ class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
     with_ledger: bool
     breaks: list[Break]
     explained: list[str]
+    since_ms: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -56,6 +60,9 @@ class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
         counts = f"{self.batches:,} batches, {self.windows:,} windows, {self.confirmed:,} confirmed"
         if self.under_way:
             counts += f", {self.under_way:,} under way"
+        if self.since_ms is not None:
+            since = datetime.fromtimestamp(self.since_ms / 1000, UTC)
+            counts += f", journal since {since:%Y-%m-%d %H:%M} UTC"
         broken = len(self.breaks)
         answer = books if self.ok else f"{broken:,} break{'s' if broken > 1 else ''}"
         return f"{self.netting_set}: {answer}; {counts}"

@@ -37,12 +37,18 @@ Key = tuple[str, int]  # asset, number of the window
 class Reconciliation:
     """Of one netting set. now_ms: by the clock of whoever asks; grace_ms: how old may be what is under way.
 
+    since_ms: the journal's events are from then on; batches that were closed before are compared with the ledger,
+    and are not looked for in the journal.
+
     sequences, balances, take, move: what the ledger's books are read into. settlements_end: offset behind the last
     batch that was read; what was posted from beyond it is left for next time.
     """
 
-    def __init__(self, netting_set: str, now_ms: int, grace_ms: int) -> None:
+    def __init__(
+        self, netting_set: str, now_ms: int, grace_ms: int, since_ms: int | None = None
+    ) -> None:
         self.netting_set = netting_set
+        self._since_ms = since_ms
         self._breaks = Breaks(now_ms, grace_ms)
         self.settlements_end = 0
         self.sequences: dict[str, int] = {}
@@ -129,7 +135,12 @@ class Reconciliation:
             with_ledger=with_ledger,
             breaks=self._breaks.found,
             explained=self._breaks.explained,
+            since_ms=self._since_ms,
         )
+
+    def _is_before(self, batch: SettlementBatch) -> bool:
+        """What the journal says of it may stand where it was not read."""
+        return self._since_ms is not None and batch.closed_at_ms < self._since_ms
 
     def _check_journal(self, batch: SettlementBatch, named: set[str]) -> None:
         """The journal names the first part of a window's version 1, and each later version."""
@@ -141,7 +152,7 @@ class Reconciliation:
                 self._breaks.of_batch(
                     "doubled", "journal", batch, f"is sent {times} times by the journal"
                 )
-        elif not self._breaks.is_young(batch.id, batch.closed_at_ms):
+        elif not self._is_before(batch) and not self._breaks.is_young(batch.id, batch.closed_at_ms):
             self._breaks.of_batch("missing", "journal", batch, "is missing in the journal")
 
     def _check_ledger(self, batch: SettlementBatch) -> None:
@@ -162,6 +173,8 @@ class Reconciliation:
                 f"has the hash {posting.hash[:16]} in the ledger, {batch.hash[:16]} was sent",
             )
         answer = self._answered.get(batch.id)
+        if self._is_before(batch):
+            return
         if answer is None:
             self._breaks.wait(
                 batch, f"is {posting.status} in the ledger, and the journal has no answer"
@@ -195,6 +208,8 @@ class Reconciliation:
     def _check_confirmed(self, batch: SettlementBatch) -> None:
         """Without a ledger at hand: whether it has answered, and what."""
         answer = self._answered.get(batch.id)
+        if self._is_before(batch):
+            return
         if answer is None:
             self._breaks.wait(batch, f"is not answered yet by ledger {batch.ledger}")
         elif answer.reason:
@@ -247,7 +262,7 @@ class Reconciliation:
         for batch in parts:
             for participant, net in nets_of(batch).items():
                 sent[participant] += net.net
-            if batch.id not in self._answered:
+            if batch.id not in self._answered and not self._is_before(batch):
                 self._breaks.of_batch(
                     "missing", "journal", batch, "is final, but the journal has no answer to it"
                 )

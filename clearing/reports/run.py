@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
 
-from clearing.asof import History
+from clearing.asof import History, time_of
 from clearing.config import Settings
 from clearing.core.outputs import SettlementBatch, WindowEvent
 from clearing.engine.snapshots import SnapshotStore
-from clearing.explain.topics import prober
+from clearing.explain.topics import first_at, prober
 from clearing.log.records import EVENT_KEY, decode_event, decode_settlement
 from clearing.names import Topics
 from clearing.reading import Reader, partitions
@@ -59,9 +59,16 @@ async def _readers(settings: Settings) -> AsyncIterator[Readers]:
 
 
 async def reconcile(
-    settings: Settings, netting_sets: dict[str, int], grace_s: float, tell: Tell
+    settings: Settings,
+    netting_sets: dict[str, int],
+    grace_s: float,
+    tell: Tell,
+    since_ms: int | None = None,
 ) -> list[Reconciled]:
-    """Each netting set, by name; with the ledger if settings.dsn is given. Raises KafkaError, asyncpg's errors."""
+    """Each netting set, by name; with the ledger if settings.dsn is given. Raises KafkaError, asyncpg's errors.
+
+    since_ms: read the journal from then on.
+    """
 
     def books(name: str) -> BooksToRead:
         return PostgresBooks(settings.dsn, name)
@@ -77,6 +84,7 @@ async def reconcile(
                 grace_ms=round(grace_s * 1000),
                 now_ms=time.time_ns() // 1_000_000,
                 tell=tell,
+                since_ms=since_ms,
             )
             for name, partition in sorted(netting_sets.items())
         ]
@@ -92,18 +100,20 @@ async def reconcile_topics(
     grace_ms: int,
     now_ms: int,
     tell: Tell,
+    since_ms: int | None = None,
 ) -> Reconciled:
     """One netting set: where settlements end first, then the journal, settlements to there, the ledger.
 
     So that each book that is read later knows of all that the ones before have. Entries of batches and windows wait
     in a temporary file, the rest is a few hundred bytes a batch.
     """
-    found, shelf = Reconciliation(netting_set, now_ms, grace_ms), Shelf()
+    found, shelf = Reconciliation(netting_set, now_ms, grace_ms, since_ms), Shelf()
     journal, settlements = (
         TopicPartition(topic, partition) for topic in (topics.journal, topics.settlements)
     )
     first, end = (await reader.bounds([settlements]))[settlements]
-    async for records in reader.chunks(journal):
+    begin = None if since_ms is None else await first_at(reader, journal, since_ms, time_of)
+    async for records in reader.chunks(journal, begin):
         for record in records:
             if record.key == EVENT_KEY:
                 event = decode_event(record.value or b"")

@@ -123,7 +123,7 @@ class Top(App[None]):
     def _tabs(self) -> Content:
         told = [
             f"[{'reverse bold ' if page.name == self._page else ''}@click=app.page('{page.name}')]"
-            f" {page.key} {page.name} [/]"
+            f" {page.key}\u00a0{page.name} [/]"
             for page in PAGES
         ]
         return Content.from_markup("".join(told))

@@ -37,6 +37,15 @@ _QUEUES = [
     Column("headroom", True),
     Column("lacks", True),
 ]
+_PARTICIPANTS = [
+    Column("participant"),
+    Column("set"),
+    Column("accounts", True),
+    Column("fullest"),
+    Column("in"),
+    Column("waiting", True),
+    Column("value that waits"),
+]
 _NO_POSITIONS = "no position is known yet"
 
 
@@ -142,4 +151,45 @@ def _queue(row: Position, of_all: Decimal) -> Row:
             cells.amount(None if lacks is None else f"{lacks:f}", "warn" if lacks else ""),
         ],
         _account(row) | {"lacks": "" if lacks is None else f"{lacks:f}"},
+    )
+
+
+def participants(scene: Scene, most: int) -> list[Section]:
+    """Each with its fullest account and what it has waiting; whoever is nearest to a cap first.
+
+    Who is suspended stands in the audit log and in the console: it takes a copy of the state to know.
+    """
+    accounts: defaultdict[tuple[str, str], list[Position]] = defaultdict(list)
+    for row in scene.positions:
+        accounts[row.participant, row.netting_set].append(row)
+    told = [(max(rows, key=_fullness), rows) for rows in accounts.values()]
+    told.sort(key=lambda each: (-_fullness(each[0]), each[0].participant, each[0].netting_set))
+    more = max(0, len(told) - most)
+    made = [_participant(fullest, rows) for fullest, rows in told[:most]]
+    return [Section("Participants", _PARTICIPANTS, made, _NO_POSITIONS, more)]
+
+
+def _fullness(row: Position) -> float:
+    share = used(row)
+    return -1.0 if share is None else share
+
+
+def _participant(fullest: Position, rows: list[Position]) -> Row:
+    waiting = {row.asset: row.queued for row in rows if row.queued_payments}
+    return Row(
+        f"{fullest.participant}|{fullest.netting_set}",
+        [
+            cells.text(fullest.participant),
+            cells.text(fullest.netting_set),
+            cells.number(len(rows)),
+            cells.used(used(fullest)),
+            cells.text(fullest.asset),
+            cells.number(sum(row.queued_payments for row in rows), "warn"),
+            cells.moneys(waiting) if waiting else cells.text("nothing"),
+        ],
+        {
+            row.asset: f"position {row.position}, headroom {row.headroom}, cap {row.net_debit_cap}, "
+            f"prefunded {row.prefunded}, waiting {row.queued}"
+            for row in sorted(rows, key=lambda row: row.asset)
+        },
     )

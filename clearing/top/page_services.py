@@ -44,7 +44,10 @@ def _urgency(row: Row) -> tuple[int, str]:
 
 def _service(row: HeartbeatRow, now_ms: int) -> Row:
     name = f"{row.service} {row.instance}".strip()
-    state = Cell(f"{GLYPHS['bad']} late", "late", "bad") if row.late else cells.state(row.state)
+    state = cells.state(row.state)
+    if row.late or row.ended:
+        said, tone = ("late", "bad") if row.late else ("ended", "dim")
+        state = Cell(f"{GLYPHS[tone]} {said}", said, tone)
     served = ", ".join(_served(each, one) for each, one in sorted(row.netting_sets.items()))
     return Row(
         f"{name}|{row.host}|{row.pid}",

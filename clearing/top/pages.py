@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from clearing.console.scene import Scene
 from clearing.top.page_overview import overview
-from clearing.top.page_positions import positions, queues
+from clearing.top.page_positions import participants, positions, queues
+from clearing.top.page_records import audit, batches
 from clearing.top.page_rejected import rejected
 from clearing.top.page_services import halts, services
 from clearing.top.page_windows import windows
@@ -32,6 +33,9 @@ PAGES = (
     Page("5", "rejected", 3, rejected),
     Page("6", "services", 1, services),
     Page("7", "halts", 1, halts),
+    Page("8", "batches", 1, batches),
+    Page("9", "participants", 1, participants),
+    Page("0", "audit", 2, audit),
 )
 NAMES = tuple(page.name for page in PAGES)
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from clearing.cli import asking, places, published
+from clearing.commanding import asking, places, published
 from clearing.core.commands import (
     Command,
     OpenAccount,

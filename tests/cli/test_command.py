@@ -5,8 +5,8 @@ import json
 import msgspec
 import pytest
 
-from clearing.cli.asking import answered
 from clearing.cli.command import app
+from clearing.commanding.asking import answered
 from clearing.core.commands import Propose, SetCap, SetStatus
 from clearing.core.outputs import CommandEvent
 from clearing.failures import ExitCode

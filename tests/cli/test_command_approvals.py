@@ -6,7 +6,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from clearing.cli.published import described
+from clearing.commanding.published import described
 from clearing.core.approvals import content_hash
 from clearing.core.commands import (
     Proposable,

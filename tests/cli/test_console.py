@@ -11,6 +11,8 @@ from clearing.failures import ExitCode
 from tests.cli.run import Runner
 from tests.console.stage import PASSWORD
 
+PROXIED = ("--trusted-header", "X", "--trusted-proxies", "10.0.0.1", "--groups-header", "X-Groups")
+
 
 @pytest.fixture(autouse=True)
 def _file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,6 +59,14 @@ def test_what_makes_no_account(run: Runner, monkeypatch: pytest.MonkeyPatch) -> 
         (("--trusted-proxies", "10.0.0.1"), "go together"),
         (("--trusted-header", "X-User", "--trusted-proxies", "proxy"), "--trusted-proxies"),
         (("--public-url", "clearing.example"), "no address of a web page"),
+        (("--groups-header", "X-Groups"), "go together"),
+        (("--group-role", "desk=operator"), "go together"),
+        ((*PROXIED, "--group-role", "desk=root"), "--group-role desk=root"),
+        ((*PROXIED, "--group-role", "operator"), "--group-role operator"),
+        (
+            (*PROXIED, "--group-role", "desk=viewer", "--group-role", "desk=operator"),
+            "--group-role desk=operator",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(run: Runner, options: tuple[str, ...], why: str) -> None:

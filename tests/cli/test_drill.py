@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.cli.drill_report import drill_report
 from clearing.core import snapshot
 from clearing.core.commands import SetCollateral, SetPool
 from clearing.core.outputs import ShortfallEvent
+from clearing.explain.drill import drill_report
 from clearing.failures import ExitCode
 from tests.cli.run import Runner
 from tests.core.scenes import BANKS as SCENE_BANKS

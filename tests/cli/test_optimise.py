@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.cli import asking, live_states, places
-from clearing.cli.optimise_report import optimise_report
+from clearing.cli import live_states
+from clearing.commanding import asking, places
 from clearing.core import snapshot
 from clearing.core.commands import (
     Command,
@@ -26,6 +26,7 @@ from clearing.core.limits import lacking_of_set
 from clearing.core.outputs import CommandEvent
 from clearing.core.waiting import Waiting
 from clearing.engine.machine import Machine
+from clearing.explain.optimum import optimise_report
 from clearing.failures import ExitCode
 from clearing.live import Live
 from clearing.log.records import EVENT_KEY, decode_event

@@ -1,6 +1,7 @@
 """`clearing scheme load`: what it says of commands, proposals and what waits for approval (R33)."""
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import msgspec
 import pytest
 
 from clearing.core.commands import ControlMessage, Propose
+from clearing.core.outputs import CommandEvent
 from clearing.failures import ExitCode
-from clearing.scheme import load
+from clearing.scheme import in_force, load
 from clearing.scheme.changes import find_changes
 from clearing.scheme.load import LoadReport
 from clearing.scheme.model import Scheme
@@ -101,6 +103,53 @@ def test_proposals_as_data(run: Runner, published: list[bytes], tmp_path: Path) 
     ]
     assert all(p["proposal"] == f"p-{p['hash'][:16]}" for p in first["proposals"])
     assert (again["commands"], again["proposals"]) == ([], first["proposals"])
+
+
+def test_waiting_says_what_the_engine_has_refused(
+    run: Runner, published: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Mapping[str, list[str]] | None] = []
+
+    async def ends(_: object) -> dict[int, int]:
+        return {0: 7}
+
+    async def answered(
+        settings: object,
+        partitions: object,
+        timeout_s: float,
+        *,
+        only: Mapping[str, list[str]] | None = None,
+        since: Mapping[int, int] | None = None,
+        tell: object,
+    ) -> list[CommandEvent]:
+        asked.append(only)
+        assert since == (None if only is None else {0: 7})
+        ids = only["main"] if only else []
+        return [
+            CommandEvent(
+                netting_set="main",
+                log_offset=n,
+                time_ms=1,
+                id=each,
+                by="alice",
+                command="open_account",
+                status="DONE" if n else "REFUSED",
+                reason="" if n else "NOPE",
+            )
+            for n, each in enumerate(ids)
+        ]
+
+    monkeypatch.setattr(in_force, "journal_ends", ends)
+    monkeypatch.setattr(in_force, "in_force", answered)
+    (tmp_path / "scheme.toml").write_text(SCHEME)
+    ended = run("scheme", "load", tmp_path / "scheme.toml", "--wait")
+    assert ended.code == ExitCode.FAILED
+    count, first = len(published), json.loads(published[0])
+    assert f"REFUSED main: open_account {first['id']}: NOPE" in ended.out
+    assert f"the engine has answered {count} commands, {count - 1} are done" in ended.err
+    again = run("scheme", "load", tmp_path / "scheme.toml", "--wait")
+    assert (again.code, asked[-1]) == (ExitCode.OK, None)  # of all before
+    assert "nothing differs" in again.err
 
 
 def _decoded(value: bytes) -> object:

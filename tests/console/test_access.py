@@ -295,6 +295,29 @@ async def test_whom_no_account_knows_is_nobody(town: Town, tmp_path: Path, user:
         assert (await browser.get("/api/session")).json()["user"] is None or user == "alice "
 
 
+async def test_groups_of_the_proxy_say_the_roles(town: Town, tmp_path: Path) -> None:
+    """Nobody needs an account; a role that the proxy takes away is gone with the next request."""
+    front = Front(
+        trusted_header="X-Auth-Request-User",
+        proxies=(ipaddress.ip_network("127.0.0.0/8"),),
+        groups_header="X-Auth-Request-Groups",
+        roles_of={"desk": "operator", "heads": "approver"},
+    )
+    async with Stage(town, tmp_path, front).client() as browser:
+        said = browser.client.headers
+        said["X-Auth-Request-User"], said["X-Auth-Request-Groups"] = "zoe", "staff, heads,desk"
+        session = (await browser.get("/api/session")).json()
+        assert (session["user"], session["roles"]) == ("zoe", ["operator", "approver"])
+        said["X-Auth-Request-Groups"] = "staff"
+        assert (await browser.get("/api/overview")).status_code == 401
+        session = (await browser.get("/api/session")).json()
+        assert (session["user"], session["named"]) == (None, "zoe")
+        # An account here means nothing then, and what is no name stands in no log.
+        for name, groups in (("alice", ""), ("zoe zoe", "desk"), ("", "desk")):
+            said["X-Auth-Request-User"], said["X-Auth-Request-Groups"] = name, groups
+            assert (await browser.get("/api/session")).json()["user"] is None
+
+
 async def test_the_header_of_somebody_else_is_not_believed(town: Town, tmp_path: Path) -> None:
     async with proxied(town, tmp_path, "10.9.8.7").client() as browser:
         browser.client.headers["X-Auth-Request-User"] = "alice"

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from clearing.cli import asking, places
+from clearing.commanding import asking, places
 from clearing.console.actions import ACTIONS, command_line, command_of
 from clearing.console.trial import copy_of, preview
 from clearing.core import snapshot

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from aiokafka import TopicPartition
 
 from clearing.core.outputs import Position
@@ -17,6 +18,7 @@ from clearing.observe.staging import (
     queue_lags,
     scales_of,
     shown,
+    slowest,
     stage_lag,
     told_sources,
 )
@@ -93,7 +95,7 @@ def test_money_has_its_scale() -> None:
 def lag(
     stage: str,
     bank: str,
-    records: int,
+    records: int | None,
     drain_s: float | None,
     pace_per_s: float | None,
     status: StageStatus = "OK",
@@ -139,6 +141,22 @@ def test_a_source_without_a_pace_is_read_by_the_same_hands() -> None:
     lags = [lag("intake", "A", 100, 2.0, 50.0), lag("intake", "NEW", 300, None, None)]
     assert befores("hk", lags, {})[0].drain_s == 8
     assert befores("hk", lags[1:], {})[0].drain_s is None
+
+
+@pytest.mark.parametrize(
+    ("lags", "together_s"),
+    [
+        ([], 0.0),
+        ([lag("intake", "A", 100, 2.0, 50.0), lag("intake", "B", 10, 5.0, 2.0)], 5.0),
+        ([lag("intake", "A", 100, 2.0, 50.0), lag("intake", "B", 500, None, None)], 12.0),
+        ([lag("intake", "A", 100, 2.0, 50.0), lag("intake", "B", 1, None, None)], 2.02),
+        ([lag("intake", "A", 100, None, None)], None),
+        ([lag("intake", "A", 100, 2.0, 50.0), lag("intake", "B", None, None, None)], None),
+    ],
+)
+def test_partitions_as_one(lags: list[StageLag], together_s: float | None) -> None:
+    """Whoever's pace is not known is not left out: it would be said to be on time."""
+    assert slowest(lags) == together_s
 
 
 def position(participant: str, asset: str, queued: str, payments: int) -> Position:

@@ -12,6 +12,8 @@ import prometheus_client
 import pytest
 import yaml
 
+from clearing.reports import metrics as reconciled
+
 OPS = Path(__file__).parents[2] / "ops"
 PAGES = OPS / "runbooks" / "alerts"
 DASHBOARDS = sorted((OPS / "dashboards").glob("*.json"))
@@ -51,7 +53,7 @@ def metric_names() -> set[str]:
     for module in _METRIC_MODULES:
         importlib.import_module(module)
     names: set[str] = set()
-    for metric in prometheus_client.REGISTRY.collect():
+    for metric in (*prometheus_client.REGISTRY.collect(), *reconciled.registry.collect()):
         suffixes = {
             "counter": ("_total",),
             "histogram": ("_bucket", "_sum", "_count"),

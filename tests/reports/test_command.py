@@ -37,6 +37,13 @@ def test_a_grace_is_not_below_zero(run: Runner) -> None:
     assert run("report", "reconcile", "--grace-s", "-1").code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize("since", ["yesterday", "2w", "2026-02-30", "-1d"])
+def test_since_when_nobody_knows(run: Runner, since: str) -> None:
+    ended = run("report", "reconcile", f"--since={since}")
+    assert ended.code == ExitCode.USAGE
+    assert f"--since {since}" in ended.err
+
+
 def test_a_broker_that_is_not_there(run: Runner) -> None:
     ended = run("report", "reconcile", "--bootstrap", "127.0.0.1:1")
     assert ended.code == ExitCode.UNREACHABLE

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from aiokafka import TopicPartition
 from clearing.core.outputs import SettlementBatch, WindowEvent
 from clearing.log.records import EVENT_KEY, decode_event, decode_settlement
 from clearing.reports import Reconciled
+from clearing.reports.metrics import write
 from clearing.reports.run import reconcile_topics
 from tests.verify.conftest import EXAMPLES
 from tests.verify.world import ListReader, World
@@ -19,7 +21,11 @@ HOUR_MS = 3_600_000
 
 
 async def reconciled(
-    world: World, *, ledger: bool = True, after_ms: int = 2 * HOUR_MS
+    world: World,
+    *,
+    ledger: bool = True,
+    after_ms: int = 2 * HOUR_MS,
+    since_ms: int | None = None,
 ) -> Reconciled:
     """after_ms: how long after the last record."""
     last = world.records(world.topics.log)[-1].timestamp
@@ -32,6 +38,7 @@ async def reconciled(
         grace_ms=60_000,
         now_ms=last + after_ms,
         tell=lambda _: None,
+        since_ms=since_ms,
     )
 
 
@@ -84,6 +91,44 @@ async def test_a_day_agrees_with_counts(world: World) -> None:
     assert found.postings == found.batches == len(world.books.postings)
     assert found.entries == len(world.books.running)
     assert f"{found.batches:,} batches" in found.sentence
+
+
+async def test_since_any_moment_of_the_day_the_books_agree(world: World) -> None:
+    """Whatever lies before is not read of the journal, and is no break; the ledger is compared all the same."""
+    moments = sorted({event.time_ms for _, event in window_events(world)})
+    assert len(moments) > 2
+    for since_ms in (*moments, moments[-1] + 1):
+        for ledger in (True, False):
+            found = await reconciled(world, ledger=ledger, since_ms=since_ms)
+            assert texts(found) == [], since_ms
+            assert "journal since 2026-01-05" in found.sentence
+    _, old = batches(world)[0]
+    posting = next(one for one in world.books.postings if one.id == old.id)
+    number, line = next(iter(posting.entries.items()))
+    posting.entries[number] = line._replace(units=line.units + 1)
+    [(kind, where, _)] = texts(await reconciled(world, since_ms=moments[-1] + 1))
+    assert (kind, where) == ("differs", "ledger")
+
+
+async def test_since_then_a_batch_without_an_event_is_a_break(world: World) -> None:
+    """What lies before is left out, and nothing else is."""
+    _, last = batches(world)[-1]
+    drop_events(world, lambda event: isinstance(event, WindowEvent) and event.batch == last.id)
+    found = await reconciled(world, since_ms=last.closed_at_ms)
+    assert ("missing", "journal") in {(kind, where) for kind, where, _ in texts(found)}
+    assert texts(await reconciled(world, since_ms=last.closed_at_ms + 1)) == []
+
+
+async def test_what_was_found_becomes_metrics(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "clearing.prom"
+    write([await reconciled(world)], 1_700_000_000.0, file)
+    assert 'clearing_reconcile_breaks{kind="missing",netting_set="hk"} 0.0' in file.read_text()
+    world.books.postings.pop(2)
+    write([await reconciled(world)], 1_700_000_060.0, file)
+    text = file.read_text()
+    assert 'clearing_reconcile_breaks{kind="missing",netting_set="hk"} 1.0' in text
+    assert 'clearing_reconcile_timestamp_seconds{netting_set="hk"} 1.70000006e+09' in text
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
 
 
 async def test_missing_in_the_ledger(world: World) -> None:

@@ -14,7 +14,9 @@ from clearing.top.pages import NAMES, PAGES
 from clearing.top.sheet import GLYPHS, ROWS_MOST, Cell, Column, Row, Section, Sorting, arranged
 from clearing.views.model import LAG_KEY, LagSample
 from tests.top.values import (
+    BATCH,
     BEAT,
+    ENTRY,
     HALT,
     HOSTILE,
     NOW_MS,
@@ -115,7 +117,7 @@ def test_a_page_has_its_sections_with_and_without_values(page: object) -> None:
 def test_overview_tells_each_stage_and_unknown_is_no_zero() -> None:
     told = lines(busy())
     assert "● ON_TIME hk HKD 1,412 4 min 10 s HKD 1.2 bn 38 s" in told
-    assert "hk 48,211 12 3 HKD 250 2 1 0" in told
+    assert "hk 48,211 12 3 HKD 250 2 1 1" in told
     assert "intake hk ● OK – – – – –" in told
     assert "engine hk ● OK 12 0.4 s HKD 1,200 830 0.1 s" in told
     assert "dispatch hk ✗ HUNG_TXN 12 0.4 s HKD 1,200 830 0.1 s" in told
@@ -179,6 +181,28 @@ def test_halts_say_what_to_do_next() -> None:
     assert said in lines(town, "halts")
 
 
+def test_batches_that_are_not_final_come_first_and_say_how_long_the_ledger_took() -> None:
+    told = lines(busy(), "batches")
+    at = told.index("▲ PENDING hk 86 HKD 1,411 812 99 m 16:20:00 – hkma")
+    assert told[at + 1] == "● FINAL hk 85 HKD 1,411 812 99 m 16:20:00 0.2 s hkma"
+
+
+def test_participants_are_told_by_their_fullest_account() -> None:
+    told = lines(busy(), "participants")
+    assert told.index("CEDRHKHH hk 1 ✗ ████████ 120 % HKD 0 nothing") < told.index(
+        "BAMBHKHH hk 1 ▲ ██████▊· 85 % HKD 3 HKD 250"
+    )
+
+
+def test_audit_says_what_waits_for_a_second_person_first() -> None:
+    told = lines(busy(), "audit")
+    waiting = next(n for n, line in enumerate(told) if "set_cap: participant BAMBHKHH" in line)
+    entry = next(n for n, line in enumerate(told) if "it is suspended already" in line)
+    assert waiting < entry
+    (proposal,) = look(busy().scene(), "audit").sections[0].rows
+    assert proposal.details["approve"].startswith("clearing command approve p-1 --hash")
+
+
 # --- whoever wrote it ------------------------------------------------------------------------------------------
 
 
@@ -189,6 +213,8 @@ def hostile() -> Town:
     town.put(TOPICS.heartbeats, replace(BEAT, instance=HOSTILE, host=HOSTILE, version=HOSTILE))
     town.put(TOPICS.view("rejects"), reject(1, HOSTILE))
     town.put(TOPICS.view("windows"), replace(WINDOW, asset=HOSTILE, reason=HOSTILE))
+    town.put(TOPICS.view("batches"), replace(BATCH, asset=HOSTILE, reason=HOSTILE))
+    town.put(TOPICS.view("audit"), replace(ENTRY, by=HOSTILE, reason=HOSTILE))
     queued = replace(POSITION, participant=HOSTILE, asset=HOSTILE, queued="1", queued_payments=1)
     town.put(TOPICS.positions, queued)
     town.put(TOPICS.view("lag"), sample(NOW_MS, replace(OUTLOOK, sentence=HOSTILE)), LAG_KEY)

@@ -84,6 +84,9 @@ async def test_every_page_has_its_key_and_fits_the_screen() -> None:
         "rejected": "unexpected end of JSON",
         "services": "✗ late",
         "halts": "✗ HALTED",
+        "batches": "PENDING",
+        "participants": "CEDRHKHH",
+        "audit": "it is suspended already",
     }
     async with hands(town) as ours:
         for page in PAGES:

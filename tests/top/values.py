@@ -14,7 +14,9 @@ from clearing.messages import DirectoryEntry, HaltRecord
 from clearing.views.model import (
     LAG_KEY,
     ActivityView,
+    AuditView,
     BankShare,
+    BatchView,
     Heartbeat,
     LagSample,
     LedgerFinality,
@@ -49,6 +51,48 @@ WINDOW = WindowView(
     hash="",
     settled_at_ms=None,
     offset=1,
+)
+BATCH = BatchView(
+    netting_set="hk",
+    sequence=86,
+    id="b-1411",
+    kind="net",
+    asset="HKD",
+    ledger="hkma",
+    window=1411,
+    version=1,
+    part=1,
+    parts=1,
+    closed_at_ms=NOW_MS - 600_000,
+    payments=812,
+    gross="99000000.00",
+    entries=8,
+    linked=[],
+    previous="ab" * 32,
+    hash="cd" * 32,
+    topic="settlements",
+    partition=0,
+    offset=172,
+)
+ENTRY = AuditView(
+    netting_set="hk",
+    number=1,
+    time_ms=NOW_MS - 60_000,
+    log_offset=4700,
+    kind="command",
+    id="c-1",
+    by="bob",
+    command="set_status",
+    status="REFUSED",
+    reason="it is suspended already",
+    content_hash="",
+    previous="",
+    hash="ef" * 32,
+    offset=1,
+)
+PROPOSED = (
+    '{"type":"set_cap","id":"c-2","by":"alice","participant":"BAMBHKHH","asset":"HKD",'
+    '"net_debit_cap":"5000000.00"}'
 )
 POSITION = Position(
     netting_set="hk",
@@ -230,4 +274,10 @@ def busy() -> Town:
     town.put(TOPICS.heartbeats, replace(BEAT, service="views", netting_sets={}, instance=""))
     town.put(TOPICS.heartbeats, replace(BEAT, service="sink", at_ms=NOW_MS - 45_000))
     town.put(TOPICS.view("lag"), sample(), LAG_KEY)
+    town.put(TOPICS.view("batches"), BATCH, b"86")
+    final = replace(BATCH, sequence=85, state="FINAL", answered_ms=BATCH.closed_at_ms + 182)
+    town.put(TOPICS.view("batches"), final, b"85")
+    town.put(TOPICS.view("audit"), ENTRY, b"1")
+    proposed = replace(ENTRY, number=2, kind="proposal", id="p-1", command=PROPOSED, by="alice")
+    town.put(TOPICS.view("audit"), replace(proposed, status="PROPOSED", reason=""), b"2")
     return town

@@ -16,6 +16,7 @@ import { Audit } from "./pages/audit.js";
 import { Batch, Batches } from "./pages/batches.js";
 import { Drill } from "./pages/drill.js";
 import { Lag } from "./pages/lag.js";
+import { Optimise } from "./pages/optimise.js";
 import { Overview } from "./pages/overview.js";
 import { Participants } from "./pages/participants.js";
 import { Payment } from "./pages/payment.js";
@@ -28,7 +29,7 @@ import { Windows } from "./pages/windows.js";
 
 const SHOWN = {
   overview: Overview, lag: Lag, windows: Windows, positions: Positions, queues: Queues, rejected: Rejected,
-  participants: Participants, drill: Drill, services: Services, actions: Actions, audit: Audit, search: Found, payment: Payment,
+  participants: Participants, drill: Drill, services: Services, actions: Actions, audit: Audit, search: Found, payment: Payment, optimise: Optimise,
 };
 
 function Page({ page, parts }) {

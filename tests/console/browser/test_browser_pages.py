@@ -1,10 +1,14 @@
 """Every page of the console in a real browser: it shows, complains of nothing, and is accessible."""
 
+import json
+
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
+from tests.console.browser.fixture import records
 from tests.console.browser.fixture.names import HOSTILE, PAYMENT, SENTENCE
+from tests.console.browser.fixture.records import chained
 from tests.console.browser.looking import Look
 
 PAGES = [
@@ -14,6 +18,7 @@ PAGES = [
     "positions",
     "positions?view=list",
     "queues",
+    "optimise?netting_set=hk&asset=HKDT",
     "batches",
     "batches/hk/86",
     "rejected",
@@ -110,12 +115,68 @@ async def test_who_waits_for_whom_is_drawn(look: Look) -> None:
     assert label.startswith("Who waits for whom: AURAHKHH waits for BAMBHKHH, BAMBHKHH waits for")
 
 
-async def test_a_batch_is_added_up_again_by_the_browser(look: Look) -> None:
-    """R1, from the entries that the page shows."""
+async def test_a_batch_is_proved_by_the_browser_itself(look: Look) -> None:
+    """R1, R7: sum, id, hash and chain, from what the page was given; what the server says stands beside it."""
     await look.at("batches/hk/86")
-    checks = await look.texts(".checks li")
-    assert checks[-1].split("\n")[0].startswith("added up by this browser, its entries sum to zero")
-    assert "8 entries: 0.00" in checks[-1]
+    proof = look.page.get_by_role("region", name="Proof")
+    await expect(proof.locator(".aside")).to_have_text("verified here")
+    own = proof.locator(".checks").first.locator("li")
+    await expect(own.locator(".state[data-level=good]")).to_have_text(
+        [
+            "its entries sum to zero (R1)",
+            "its id is that of what it settles",
+            "its hash is that of its content (R7)",
+            "it follows batch 85 (R7)",
+        ]
+    )
+    await expect(own.last).to_contain_text(chained(85).hash)
+
+
+async def test_a_batch_that_was_tampered_with_is_found_out(look: Look) -> None:
+    """The server says that all is well, and lies: a bank gets a cent more, and another one less."""
+    lie = json.loads(json.dumps(records.batch(0, 86)))
+    for entry, net in zip(
+        lie["batch"]["entries"][:2], ("-41200000.51", "30000000.26"), strict=True
+    ):
+        entry["net"] = net
+
+    async def lying(route: Route) -> None:
+        answer = await (await route.fetch()).json()
+        await route.fulfill(json={**answer, "data": lie})
+
+    await look.page.route("**/api/batches/hk/86*", lying)
+    await look.at("batches/hk/86")
+    proof = look.page.get_by_role("region", name="Proof")
+    await expect(proof.locator(".aside")).to_have_text("a claim does not hold")
+    await expect(proof.locator(".state[data-level=bad]").nth(1)).to_have_text(
+        "its hash is that of its content (R7)"
+    )
+
+
+async def test_the_audit_log_is_hashed_again_by_the_browser(look: Look) -> None:
+    await look.at("audit")
+    chain = look.page.get_by_role("region", name="Chain")
+    await expect(chain).to_contain_text("40 entries verified here")
+
+
+async def test_the_best_release_is_tried_and_proposed(look: Look) -> None:
+    """From the queue without FIFO to a proposal; what was tried is what is sent."""
+    await look.at("queues")
+    await look.page.get_by_role("link", name="best release …").first.click()
+    await expect(look.page.locator("h1")).to_have_text("Best release")
+    await look.page.get_by_role("button", name="What would it do?").click()
+    await look.page.get_by_role("button", name="Propose it").click()
+    await expect(look.page.locator("main [role=status]").last).to_be_visible()
+    assert look.console.asked[-2:] == ["POST actions/preview", "POST actions"]
+
+
+async def test_services_of_then_are_said_to_be_unknown(look: Look) -> None:
+    """Those of now are not shown in their place."""
+    await look.at(f"services?at={look.console.now_ms() - 60_000}")
+    await expect(look.page.locator("main .say").first).to_contain_text("Not known of the past")
+    await expect(look.page.locator("main table")).to_have_count(0)
+    await look.page.get_by_role("link", name="Show them now").click()
+    await expect(look.page.locator("main table").first).to_be_visible()
 
 
 async def test_an_older_owner_is_shown_as_fenced_out(look: Look) -> None:

@@ -38,11 +38,11 @@ export function short(decimal) {
   return `${it.sign}${grouped(head)}${tail && `.${tail}`} ${unit[1]}`;
 }
 
-/** {HKD: "1.00", EUR: "2.00"} → "HKD 1.00 · EUR 2.00"; nothing waits in any: "nothing". */
+/** {HKD: "1.00", EUR: "2.00"} → "HKD 1.00 · EUR 2.00", broken between assets alone; nothing in any: "nothing". */
 export function amounts(byAsset, show = short) {
   if (!byAsset) return UNKNOWN;
   const some = Object.entries(byAsset).filter(([, value]) => !isZero(value));
-  return some.length ? some.map(([asset, value]) => `${asset} ${show(value)}`).join(" · ") : "nothing";
+  return some.length ? some.map(([asset, value]) => `${asset} ${show(value)}`.replaceAll(" ", "\u00a0")).join("\u00a0· ") : "nothing";
 }
 
 export const isZero = (decimal) => /^-?0*(\.0*)?$/.test(String(decimal));
@@ -102,7 +102,7 @@ export function duration(seconds) {
 
 /** A countdown: whole seconds, so that it does not flicker. */
 export const countdown = (seconds) =>
-  isUnknown(seconds) ? UNKNOWN : seconds < 0 ? `due since ${duration(-Math.trunc(seconds))}` : clockOf(Math.ceil(seconds));
+  isUnknown(seconds) ? UNKNOWN : seconds < 0 && seconds > -1 ? "due" : seconds < 0 ? `due since ${duration(-Math.trunc(seconds))}` : clockOf(Math.ceil(seconds));
 
 const clockOf = (s) => (s < 10 ? `${s} s` : duration(s));
 

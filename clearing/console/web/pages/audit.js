@@ -3,7 +3,8 @@
 import { address, may } from "../lib/api.js";
 import { useData } from "../lib/data.js";
 import { count, plural, words } from "../lib/format.js";
-import { html } from "../lib/html.js";
+import { html, useEffect, useState } from "../lib/html.js";
+import { proveAudit } from "../lib/proof.js";
 import { go, here, useRoute } from "../lib/route.js";
 import { Filter } from "../parts/choice.js";
 import { countColumn, Id, nettingSetColumn, stateColumn, textColumn, timeColumn } from "../parts/columns.js";
@@ -18,7 +19,7 @@ export function Audit() {
   return html`
     <${Head} title="Audit log"><${Filter} label="By whom" name="by" /><${Filter} label="Text in it" name="text" /><//>
     <${Answered} answer=${answer}>${(data) => html`
-      <${Panel} title="Chain">${Object.entries(data.chain).map(([name, chain]) => html`<${Chain} key=${name} name=${name} chain=${chain} />`)}
+      <${Panel} title="Chain">${Object.entries(data.chain).map(([name, chain]) => html`<${Chain} key=${name} name=${name} chain=${chain} rows=${data.audit.filter((row) => row.netting_set === name)} />`)}
         ${!Object.keys(data.chain).length && html`<p class="empty">Nothing was done by anybody yet.</p>`}<//>
       <${Panel} title="Newest first"><${Entries} rows=${data.audit} />
         ${(data.more || before) && html`<p class="more">${query.netting_set
@@ -27,14 +28,31 @@ export function Audit() {
     `}<//>`;
 }
 
-function Chain({ name, chain }) {
+function Chain({ name, chain, rows }) {
   const state = chain.ok === null ? "unknown" : chain.ok ? "good" : "bad";
   return html`<div class="body chain">
     <b>${name}</b><${State} name=${state} text=${chain.ok === null ? "not checked" : chain.ok ? "every entry follows from the one before" : "the chain is broken"} />
+    <${VerifiedHere} rows=${rows} />
     <span class="muted">${plural(chain.entries, "entry", "entries")}, last <${Id} id=${chain.last} /></span>
     ${may("export") && html`<a class="button" href=${address("audit/export", { netting_set: name })} download>Export (JSON lines)</a>`}
     ${chain.detail && html`<${Say} level=${chain.ok ? "calm" : "bad"}>${chain.detail}<//>`}
   </div>`;
+}
+
+/** The entries that are shown, hashed again by this browser. */
+function VerifiedHere({ rows }) {
+  const [found, setFound] = useState(null);
+  const shown = JSON.stringify(rows);
+  useEffect(() => {
+    let gone = false;
+    proveAudit(rows).then((proof) => gone || setFound(proof));
+    return () => {
+      gone = true;
+    };
+  }, [shown]);
+  if (!found || !rows.length) return null;
+  const text = found.ok === null ? "not verified here" : found.ok ? `${plural(found.entries, "entry", "entries")} verified here` : found.detail;
+  return html`<${State} name=${found.ok === null ? "unknown" : found.ok ? "good" : "bad"} text=${text} title=${found.detail || undefined} />`;
 }
 
 function Entries({ rows }) {

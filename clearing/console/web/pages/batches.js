@@ -1,8 +1,10 @@
 // Settlement batches, and one of them down to its entries and its proof (R1, R2, R7).
 
+import { get } from "../lib/api.js";
 import { useData } from "../lib/data.js";
-import { approx, count, money, plural, sum, isZero } from "../lib/format.js";
-import { html } from "../lib/html.js";
+import { approx, count, money, plural } from "../lib/format.js";
+import { html, useEffect, useState } from "../lib/html.js";
+import { PAGE, proveBatch } from "../lib/proof.js";
 import { go, here, href, useRoute } from "../lib/route.js";
 import { Diverge } from "../parts/bar.js";
 import { Choice } from "../parts/choice.js";
@@ -11,8 +13,6 @@ import { Answered, Head, Notes, Panel } from "../parts/say.js";
 import { State } from "../parts/state.js";
 import { Table } from "../parts/table.js";
 import { assetsOf } from "./windows.js";
-
-const PAGE = 1_000; // entries in an answer of the API
 
 export function Batches() {
   const { query } = useRoute();
@@ -62,11 +62,7 @@ export function Batch({ netting_set, sequence }) {
     <//>
     <${Notes} envelope=${envelope} />
     <${Panel} title="What it settles" aside=${view && html`<${State} name=${view.state} />`} body><${Facts} batch=${batch} view=${view} /><//>
-    <${Panel} title="Proof" aside=${proof.ok ? html`<${State} name="good" text="all claims hold" />` : html`<${State} name="bad" text="a claim does not hold" />`} body>
-      <ul class="checks">${[...proof.checks, ...recomputed(batch, entries_total)].map((check) => html`<li key=${check.claim}>
-        <${State} name=${check.ok === null ? "unknown" : check.ok ? "good" : "bad"} text=${check.claim} /><span class="detail mono">${check.detail}</span>
-      </li>`)}</ul>
-    <//>
+    <${Proof} netting_set=${netting_set} batch=${batch} total=${entries_total} proof=${proof} />
     <${Panel} title="Entries" aside=${entries_total > batch.entries.length ? `${count(from + 1)}–${count(from + batch.entries.length)} of ${count(entries_total)}` : plural(entries_total, "entry", "entries")}>
       <${Entries} batch=${batch} />
       ${entries_total > PAGE && html`<p class="more">
@@ -76,11 +72,40 @@ export function Batch({ netting_set, sequence }) {
   `}<//>`;
 }
 
-/** The same question asked again here: this browser adds up what it was given. */
-function recomputed(batch, entries_total) {
-  if (entries_total > batch.entries.length || !batch.entries.length) return [];
-  const net = sum(batch.entries.map((entry) => entry.net));
-  return [{ claim: "added up by this browser, its entries sum to zero", ok: isZero(net), detail: `${plural(batch.entries.length, "entry", "entries")}: ${money(net)}` }];
+/** What the server says of it, and beside it what this browser finds when it hashes and adds up by itself. */
+function Proof({ netting_set, batch, total, proof }) {
+  const here = useOwnProof(netting_set, batch, total);
+  const holds = proof.ok && !here?.some((check) => check.ok === false);
+  const verified = here?.every((check) => check.ok === true);
+  const said = !holds ? "a claim does not hold" : verified ? "verified here" : here ? "all claims hold" : "being verified here";
+  return html`<${Panel} title="Proof" aside=${html`<${State} name=${holds ? (here ? "good" : "calm") : "bad"} text=${said} />`} body>
+    <h3>Verified here, by this browser</h3>
+    ${here ? html`<${Checks} checks=${here} />` : html`<p class="muted" role="status">Hashing …</p>`}
+    <h3>As the console's server says</h3>
+    <${Checks} checks=${proof.checks} />
+  <//>`;
+}
+
+const Checks = ({ checks }) => html`<ul class="checks">${checks.map((check) => html`<li key=${check.claim}>
+  <${State} name=${check.ok === null ? "unknown" : check.ok ? "good" : "bad"} text=${check.claim} /><span class="detail mono">${check.detail}</span>
+</li>`)}</ul>`;
+
+/** Claims proved here; null while it is at work. Only another batch is proved again. */
+function useOwnProof(netting_set, batch, total) {
+  const [found, setFound] = useState(null);
+  const shown = JSON.stringify(batch);
+  useEffect(() => {
+    const stop = new AbortController();
+    const fetched = async (sequence, entry) =>
+      (await get(`batches/${encodeURIComponent(netting_set)}/${sequence}`, { entry: entry || null }, stop.signal)).data;
+    setFound(null);
+    proveBatch(batch, total, fetched).then(
+      (claims) => stop.signal.aborted || setFound(claims),
+      (error) => stop.signal.aborted || setFound([{ claim: "not proved here", ok: null, detail: error.message }]),
+    );
+    return () => stop.abort();
+  }, [netting_set, shown, total]);
+  return found;
 }
 
 function Neighbours({ netting_set, sequence }) {

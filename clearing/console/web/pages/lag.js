@@ -60,11 +60,11 @@ function Readers({ rows: given }) {
       { name: "bank", label: "Bank", cell: (row) => (row.bank ? html`<a href=${href(["participants", row.bank])}>${row.bank}</a>` : ""), by: (row) => row.bank },
       { name: "status", label: "Status", cell: (row) => html`<${State} name=${row.status} text=${row.status.replace("_", " ")} />`, by: (row) => row.status },
       countColumn("records", "Records"),
-      { name: "seconds", label: "Oldest waits", num: true, cell: (row) => duration(row.seconds), by: (row) => row.seconds },
+      { name: "seconds", label: "Oldest", num: true, cell: (row) => duration(row.seconds), by: (row) => row.seconds },
       { name: "money", label: "Money waiting", num: true, wrap: true, cell: (row) => (row.records === null ? null : `${row.money_is_estimate && Object.keys(row.money).length ? "≈ " : ""}${amounts(row.money)}`) },
       { name: "velocity", label: "Reads/s", num: true, cell: (row) => rate(row.velocity_per_s), by: (row) => row.velocity_per_s },
       { name: "drain", label: "Drains in", num: true, cell: (row) => duration(row.drain_s), by: (row) => row.drain_s },
-      { name: "retention", label: "Retention used", num: true, cell: (row) => percent(row.retention_used), by: (row) => row.retention_used, title: "Share of the retention time that the oldest unread record has used up" },
+      { name: "retention", label: "Retention", num: true, cell: (row) => percent(row.retention_used), by: (row) => row.retention_used, title: "Share of the retention time that the oldest unread record has used up" },
       textColumn("culprit", "Held back by", { wrap: true }),
     ]} />`;
 }

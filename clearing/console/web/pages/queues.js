@@ -4,7 +4,7 @@ import { may } from "../lib/api.js";
 import { useData } from "../lib/data.js";
 import { amounts, count, money, plural, words } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { href, useRoute } from "../lib/route.js";
+import { atOf, href, useRoute } from "../lib/route.js";
 import { Choice } from "../parts/choice.js";
 import { ParticipantLink, PaymentLink, When } from "../parts/columns.js";
 import { Answered, Head, Panel, Say } from "../parts/say.js";
@@ -34,7 +34,7 @@ function Report({ report }) {
     <//>
     ${report.deadlock && html`<${Deadlock} deadlock=${report.deadlock} netting_set=${report.netting_set} />`}
     ${[...report.queues.map((queue) => [queue, false]), ...report.incomplete.map((queue) => [queue, true])].map(([queue, incomplete]) => html`
-      <${Queue} key=${`${queue.participant} ${queue.asset} ${incomplete}`} queue=${queue} incomplete=${incomplete} />`)}
+      <${Queue} key=${`${queue.participant} ${queue.asset} ${incomplete}`} queue=${queue} incomplete=${incomplete} netting_set=${report.netting_set} />`)}
   `;
 }
 
@@ -75,11 +75,12 @@ function Deadlock({ deadlock, netting_set }) {
 
 const WHY = { money: "its payments bring the money", limit: "its payments give the limit back", group: "legs of the same link wait there" };
 
-function Queue({ queue, incomplete }) {
+function Queue({ queue, incomplete, netting_set }) {
+  const past = atOf(useRoute().query) !== null;
   const title = html`${queue.participant} · ${queue.asset}`;
   const aside = incomplete
     ? html`legs of their links are missing · <b>${money(queue.value)}</b>`
-    : html`${words(queue.policy)} · headroom <b>${money(queue.headroom)}</b> · waits <b>${money(queue.value)}</b>`;
+    : html`${queue.policy === "BYPASS_FIFO" && may("preview") && !past ? html`<a class="button" href=${href(["optimise"], { netting_set, asset: queue.asset })}>best release …</a> ` : ""}${words(queue.policy)} · headroom <b>${money(queue.headroom)}</b> · waits <b>${money(queue.value)}</b>`;
   return html`<${Panel} title=${title} aside=${aside} label=${`Queue of ${queue.participant} in ${queue.asset}`}>
     <${Table} caption=${`Queue of ${queue.participant} in ${queue.asset}`} rows=${queue.payments.map((row, n) => ({ ...row, place: n + 1 }))} keyOf=${(row) => row.payment} columns=${[
       { name: "place", label: "#", num: true, cell: (row) => count(row.place) },

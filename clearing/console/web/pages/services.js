@@ -3,7 +3,7 @@
 import { useData } from "../lib/data.js";
 import { count, duration, plural } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { atOf, useRoute } from "../lib/route.js";
+import { atOf, here, useRoute } from "../lib/route.js";
 import { useNow } from "../lib/time.js";
 import { countColumn, textColumn, timeColumn, When } from "../parts/columns.js";
 import { Answered, Head, Panel, Say } from "../parts/say.js";
@@ -12,7 +12,10 @@ import { Table } from "../parts/table.js";
 import { Halts } from "./halts.js";
 
 export function Services() {
-  const answer = useData("services", {}, { topic: "services" });
+  const { query } = useRoute();
+  const past = atOf(query) !== null;
+  const answer = useData("services", {}, { topic: "services", skip: past });
+  if (past) return html`<${Head} title="Services" /><${NotOfThen} />`;
   return html`
     <${Head} title="Services" sub="as they say it themselves, every two seconds" />
     <${Answered} answer=${answer}>${(data, envelope) => html`
@@ -27,18 +30,23 @@ export function Services() {
     `}<//>`;
 }
 
+/** Who ran then is written down nowhere: that is said, and what runs now is not shown in its place. */
+function NotOfThen() {
+  return html`<${Say} level="unknown" hint="Take-overs and halts of then stand in the logs of the services, and in Prometheus.">
+    Not known of the past: heartbeats, owners, groups, transactions and halts are told of now alone. <a href=${here({ at: null })}>Show them now</a>
+  <//>`;
+}
+
 const nameOf = (row) => row.instance || `${row.host}-${row.pid}`;
 const keyOf = (row) => `${row.service} ${nameOf(row)}`;
 
 function Processes({ rows }) {
-  const { query } = useRoute();
   const now = useNow();
-  const past = atOf(query) !== null;
-  const age = (row) => (past || now === null ? row.age_ms : Math.max(0, now - row.at_ms));
-  return html`<${Table} caption="Processes" rows=${rows} param="sort" keyOf=${keyOf} empty="Not known for this moment." level=${(row) => (row.late || row.state === "halted" ? "bad" : null)} columns=${[
+  const age = (row) => (now === null ? row.age_ms : Math.max(0, now - row.at_ms));
+  return html`<${Table} caption="Processes" rows=${rows} param="sort" keyOf=${keyOf} empty="Nobody has ever said anything." level=${(row) => (row.late || row.state === "halted" ? "bad" : null)} columns=${[
     { name: "service", label: "Service", head: true, cell: (row) => row.service, by: (row) => row.service },
     { name: "instance", label: "Instance", cell: (row) => nameOf(row), by: nameOf },
-    { name: "state", label: "State", cell: (row) => (row.late ? html`<${State} name="bad" text="no heartbeat" />` : html`<${State} name=${row.state} />`), by: (row) => row.state },
+    { name: "state", label: "State", cell: (row) => (row.late ? html`<${State} name="bad" text="no heartbeat" />` : row.ended ? html`<${State} name="calm" text="ended" />` : html`<${State} name=${row.state} />`), by: (row) => row.state },
     { name: "age", label: "Heartbeat", num: true, cell: (row) => html`<span class=${row.late ? "bad-text strong" : ""}>${row.age_ms === null ? "–" : `${duration(age(row) / 1000)} ago`}</span>`, by: (row) => row.age_ms },
     { name: "sets", label: "Serves", cell: (row) => Object.keys(row.netting_sets ?? {}).sort().join(", ") || "–" },
     textColumn("host", "Host"),
@@ -51,20 +59,20 @@ function Processes({ rows }) {
 
 /** One line for each netting set of each process: the highest epoch owns it, a lower one is fenced out. */
 function Ownership({ rows }) {
-  const all = rows.flatMap((row) => Object.entries(row.netting_sets ?? {}).map(([netting_set, served]) => ({ ...served, netting_set, service: row.service, instance: nameOf(row), late: row.late })));
+  const all = rows.flatMap((row) => Object.entries(row.netting_sets ?? {}).map(([netting_set, served]) => ({ ...served, netting_set, service: row.service, instance: nameOf(row), late: row.late, ended: row.ended })));
   const highest = new Map();
   for (const row of all.filter((each) => each.epoch !== null && each.epoch !== undefined)) {
     const key = `${row.service} ${row.netting_set}`;
     highest.set(key, Math.max(highest.get(key) ?? -1, row.epoch));
   }
   const fenced = (row) => row.epoch !== null && row.epoch !== undefined && row.epoch < highest.get(`${row.service} ${row.netting_set}`);
-  return html`<${Table} caption="Who owns which netting set" rows=${all} param="own" keyOf=${(row) => `${row.service} ${row.instance} ${row.netting_set}`} empty="Not known for this moment."
+  return html`<${Table} caption="Who owns which netting set" rows=${all} param="own" keyOf=${(row) => `${row.service} ${row.instance} ${row.netting_set}`} empty="Nobody says what it owns."
     level=${(row) => (fenced(row) ? "warn" : null)} columns=${[
       { name: "netting_set", label: "Netting set", head: true, cell: (row) => row.netting_set, by: (row) => row.netting_set },
       textColumn("service", "Service"),
       textColumn("instance", "Instance"),
       { name: "epoch", label: "Epoch", num: true, cell: (row) => (row.epoch === null || row.epoch === undefined ? html`<span class="muted">not fenced</span>` : count(row.epoch)), by: (row) => row.epoch },
-      { name: "holds", label: "Holds it", cell: (row) => (fenced(row) ? html`<${State} name="warn" text="fenced out" />` : row.late ? html`<${State} name="unknown" text="not known" />` : html`<${State} name="good" text="yes" />`) },
+      { name: "holds", label: "Holds it", cell: (row) => (fenced(row) ? html`<${State} name="warn" text="fenced out" />` : row.ended ? html`<${State} name="calm" text="no more" />` : row.late ? html`<${State} name="unknown" text="not known" />` : html`<${State} name="good" text="yes" />`) },
       { name: "since", label: "Since", cell: (row) => html`<${When} ms=${row.owned_since_ms} />`, by: (row) => row.owned_since_ms },
       countColumn("next_offset", "Next offset"),
     ]} />`;

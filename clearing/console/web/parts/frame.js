@@ -179,7 +179,10 @@ export function Login() {
     }
   }
   if (who.login === "proxy") {
-    return html`<main class="login"><p>The proxy in front of this console has not said who you are. Log in there.</p></main>`;
+    return html`<main class="login">${who.named
+      ? html`<p><b>${who.named}</b> is logged in at the proxy, but may do nothing here: no role was given. Whoever runs the console gives one.</p>
+        <p class="muted"><code>clearing console user add … --role viewer --no-password</code>, or a group with <code>--group-role</code>.</p>`
+      : html`<p>The proxy in front of this console has not said who you are. Log in there.</p>`}</main>`;
   }
   return html`<main class="login"><form onSubmit=${enter}>
     <h1>Clearing console</h1>

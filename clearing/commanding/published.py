@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from clearing import kafka
-from clearing.cli.places import netting_sets
+from clearing.commanding.places import netting_sets
 from clearing.config import Settings
 from clearing.core.approvals import content_hash
 from clearing.core.commands import Proposable
@@ -53,7 +53,9 @@ async def open_proposals(settings: Settings, wanted: str | None = None) -> list[
 
 async def _published(settings: Settings, directory: dict[str, int]) -> dict[str, Published]:
     found = {name: Published(name) for name in directory}
-    async with kafka.started(kafka.consumer(settings.bootstrap, client="clearing-cli")) as reader:
+    async with kafka.started(
+        kafka.consumer(settings.bootstrap, client="clearing-commands")
+    ) as reader:
         for name, partition in directory.items():
             for value in await read_values(reader, settings.topics.commands, partition):
                 found[name].apply_record(value)

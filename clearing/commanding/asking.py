@@ -28,8 +28,8 @@ async def ask(
     one is missing after timeout_s.
     """
     value = msgspec.json.encode(command)
-    consumer = kafka.consumer(settings.bootstrap, client="clearing-cli")
-    producer = kafka.producer(settings.bootstrap, client="clearing-cli")
+    consumer = kafka.consumer(settings.bootstrap, client="clearing-commands")
+    producer = kafka.producer(settings.bootstrap, client="clearing-commands")
     async with kafka.started(consumer), kafka.started(producer):
         journals = [TopicPartition(settings.topics.journal, p) for p in netting_sets.values()]
         consumer.assign(journals)

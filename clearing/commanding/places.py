@@ -26,7 +26,7 @@ async def netting_sets_of_assets(settings: Settings) -> dict[str, str]:
     from clearing.reading import partitions
 
     directory = await netting_sets(settings)
-    async with partitions(settings.bootstrap, "clearing-cli") as reader:
+    async with partitions(settings.bootstrap, "clearing-commands") as reader:
         windows = await Latest(settings.topics.windows, decode_event).refresh(
             reader, sorted(directory.values())
         )
