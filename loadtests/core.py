@@ -298,6 +298,14 @@ def packed(
     banks: list[str], records: int, rows: int | list[int], rng: np.random.Generator
 ) -> Iterator[bytes]:
     """Log records as intake packs them: random payments, by debtor, of Pareto distributed amounts."""
+    for batch, spans in batches(banks, records, rows, rng):
+        yield payments.pack(batch, spans)
+
+
+def batches(
+    banks: list[str], records: int, rows: int | list[int], rng: np.random.Generator
+) -> Iterator[tuple[RowBatch, list[SourceSpan]]]:
+    """The same before they are packed: the rows of each log record and where they come from."""
     sent = np.zeros(len(banks), np.int64)
     names = np.array(banks)
     for record in range(records):
@@ -315,28 +323,26 @@ def packed(
         ]
         sent += count
         amount = (rng.pareto(1.2, n) * 10_000 + 1).astype(np.int64).clip(1, 10**8)
-        yield payments.pack(
-            RowBatch(
-                id=np.frombuffer(rng.bytes(16 * n), np.uint8).reshape(n, 16),
-                debtor=names[debtor].tolist(),
-                creditor=names[creditor].tolist(),
-                asset=np.array(ASSETS)[rng.integers(0, len(ASSETS), n)].tolist(),
-                amount=amount,
-                decimals=np.full(n, 2, np.uint8),
-                value_date=np.full(n, NOW_MS // DAY_MS, np.int32),
-                priority=np.zeros(n, np.uint8),
-                kind=np.ones(n, np.uint8),
-                end_to_end_id=[f"E{i}" for i in range(n)],
-                chain_reference=None,
-                expires_at_ms=np.zeros(n, np.int64),
-                window=np.zeros(n, np.int32),
-                source=place.astype(np.int32),
-                source_offset=offset,
-                item=np.full(n, -1, np.int32),
-                reject=np.zeros(n, np.uint8),
-            ),
-            spans,
+        batch = RowBatch(
+            id=np.frombuffer(rng.bytes(16 * n), np.uint8).reshape(n, 16),
+            debtor=names[debtor].tolist(),
+            creditor=names[creditor].tolist(),
+            asset=np.array(ASSETS)[rng.integers(0, len(ASSETS), n)].tolist(),
+            amount=amount,
+            decimals=np.full(n, 2, np.uint8),
+            value_date=np.full(n, NOW_MS // DAY_MS, np.int32),
+            priority=np.zeros(n, np.uint8),
+            kind=np.ones(n, np.uint8),
+            end_to_end_id=[f"E{i}" for i in range(n)],
+            chain_reference=None,
+            expires_at_ms=np.zeros(n, np.int64),
+            window=np.zeros(n, np.int32),
+            source=place.astype(np.int32),
+            source_offset=offset,
+            item=np.full(n, -1, np.int32),
+            reject=np.zeros(n, np.uint8),
         )
+        yield batch, spans
 
 
 if __name__ == "__main__":

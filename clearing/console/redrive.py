@@ -141,9 +141,9 @@ def _known(state: NettingSet, ids: U64) -> Remembered:
         entries = entries[entries >= 0]
         known.add_generation(
             generation.day,
-            generation.ids.take(entries, axis=0),
-            generation.bodies[entries],
-            generation.codes[entries],
+            generation.columns.ids(entries),
+            generation.columns.bodies(entries),
+            generation.columns.codes(entries),
         )
     return known
 

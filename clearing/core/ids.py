@@ -1,6 +1,6 @@
 """Remembered payment ids: has this id been seen, with which content, and what became of it (R28).
 
-Open-addressing hash tables over columns, probed a whole batch at a time. One generation per business day;
+Hash tables (clearing.core.id_slots) over columns (clearing.core.id_columns). One generation per business day;
 whole generations are forgotten when they are older than the retention period (older payments are refused
 by their value date, so there is no hole). 25 bytes an id and 16-32 for its slot.
 
@@ -12,13 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clearing.core.id_columns import IdColumns
+from clearing.core.id_slots import PRINT, IdSlots
 from clearing.core.inputs import I64, U8, U64, Bool
 
 _MIN_SLOTS = 1 << 10
-_REBUILD_CHUNK = 1 << 20
+_MAX_EXPECTED = 1 << 20  # slots that a new day begins with at most: to clear more would be felt
+# Slots that are cleared and moved when a table is to grow: some at once, so that a small one grows at once, and
+# some with each row, so that the next table is clear when this one is five eighths full, and this one has moved
+# long before the next is half full.
+_AT_ONCE = 1 << 16
+_CLEARED_PER_ROW, _MOVED_PER_ROW = 16, 4
 _GENERATION_SHIFT = np.int64(40)
-_ENTRY = np.uint64(0xFFFFFFFF)
-_PRINT = np.uint64(0xFFFFFFFF00000000)
 
 
 def hash_ids(ids: U64, seed: int) -> U64:
@@ -50,13 +55,6 @@ def id_of(id_: str) -> bytes:
     return bytes.fromhex(id_)
 
 
-def _without(n: int, done: I64) -> I64:
-    """Indexes below n that are not in `done`."""
-    on = np.ones(n, np.bool_)
-    on[done] = False
-    return np.flatnonzero(on)
-
-
 @dataclass(slots=True)
 class Recall:
     """Per row: `ref` of the remembered entry; `known`: remembered before this row; `same`: same content."""
@@ -67,142 +65,125 @@ class Recall:
 
 
 class Generation:
-    """Ids first seen on one business day.
+    """Ids first seen on one business day. expected: how many there is to be room for at first.
 
-    table: slot = high half of the hash << 32 | (entry + 1), 0 is empty; the hash's highest bits are the home.
-    expected: ids there is to be room for, so that a table as large as the day before's need not grow.
+    The table doubles without a stop: rows pay for it, each a little. From half full on the next one is cleared;
+    then that one takes the new ids, and what the old one holds moves over, step by step, while both are asked.
     """
 
     def __init__(
         self, day: int, hashes: U64, ids: U64, bodies: U64, codes: U8, expected: int = 0
     ) -> None:
         self.day = day
-        self.count = len(bodies)
-        self.ids, self.bodies, self.codes = ids, bodies, codes
+        self.columns = IdColumns(ids, bodies, codes, expected)
         entries = np.arange(1, self.count + 1, dtype=np.uint64)
-        slots = self._slots_for(max(self.count, expected), _MIN_SLOTS)
-        self._build((hashes & _PRINT) | entries, slots)
+        size = min(_size_for(expected, _MIN_SLOTS), _MAX_EXPECTED)
+        self._slots = IdSlots(_size_for(self.count, size))
+        self._slots.fill((hashes & PRINT) | entries)
+        self._next: IdSlots | None = None
+        self._old: IdSlots | None = None
+        self._moved = 0  # slots of the old table, from the first on, whose ids are in the new one
 
-    @staticmethod
-    def _slots_for(entries: int, slots: int) -> int:
-        while slots < 2 * entries:
-            slots *= 2
-        return slots
+    @property
+    def count(self) -> int:
+        return self.columns.count
 
-    def _home(self, value: U64) -> I64:
-        return (value >> self._shift).astype(np.int64)
-
-    def _build(self, values: U64, slots: int) -> None:
-        """A table of `slots` with the values of distinct entries, and room in the columns for half as many.
-
-        Values in ascending order go to their home or to the slot after the one before: linear probing without
-        a probe. What passes the end goes on in the first free slots.
-        """
-        self._make_room(slots // 2)
-        self.table = np.zeros(slots, np.uint64)
-        self._shift = np.uint64(65 - slots.bit_length())
-        values.sort()
-        before = -1
-        for start in range(0, len(values), _REBUILD_CHUNK):
-            chunk = values[start : start + _REBUILD_CHUNK]
-            steps = np.arange(len(chunk))
-            slot = np.maximum(self._home(chunk), before + 1) - steps
-            slot = np.maximum.accumulate(slot) + steps
-            before = int(slot[-1])
-            inside = int(np.searchsorted(slot, slots))
-            self.table[slot[:inside]] = chunk[:inside]
-            if inside < len(chunk):
-                free = np.flatnonzero(self.table == 0)
-                self.table[free[: len(chunk) - inside]] = chunk[inside:]
-
-    def _make_room(self, room: int) -> None:
-        if len(self.bodies) >= room and self.bodies.flags.writeable:
-            return
-        kept = self.count
-        ids, bodies = np.empty((room, 2), np.uint64), np.empty(room, np.uint64)
-        codes = np.empty(room, np.uint8)
-        ids[:kept], bodies[:kept] = self.ids[:kept], self.bodies[:kept]
-        codes[:kept] = self.codes[:kept]
-        self.ids, self.bodies, self.codes = ids, bodies, codes
-
-    def _is(self, entry: I64, ids: U64) -> Bool:
-        mine = self.ids.take(entry, axis=0)
-        return (mine[:, 0] == ids[:, 0]) & (mine[:, 1] == ids[:, 1])
+    @property
+    def table(self) -> U64:
+        """The slots, see clearing.core.id_slots."""
+        return self._slots.slots
 
     def find(self, hashes: U64, ids: U64) -> I64:
         """Entry of each id, -1 where it is not here."""
-        mask = np.int64(len(self.table) - 1)
-        entry = np.full(len(ids), -1, np.int64)
-        row = np.arange(len(ids))
-        slot = self._home(hashes)
-        while len(row):
-            found = self.table[slot]
-            taken = np.flatnonzero(found)
-            row, slot, found = row[taken], slot[taken], found[taken]
-            alike = np.flatnonzero((found ^ hashes[row]) <= _ENTRY)
-            if len(alike):
-                candidate = (found[alike] & _ENTRY).astype(np.int64) - 1
-                equal = self._is(candidate, ids.take(row[alike], axis=0))
-                entry[row[alike[equal]]] = candidate[equal]
-                on = _without(len(row), alike[equal])
-                row, slot = row[on], slot[on]
-            slot = (slot + 1) & mask
+        entry = self._slots.find(hashes, ids, self.columns)
+        self._find_unmoved(hashes, ids, entry)
         return entry
+
+    def _find_unmoved(self, hashes: U64, ids: U64, entry: I64) -> None:
+        """Put the entries in that are in the old table alone."""
+        if self._old is None:
+            return
+        rows = np.flatnonzero((entry < 0) & (self._old.home(hashes) >= self._moved))
+        entry[rows] = self._old.find(hashes[rows], ids.take(rows, axis=0), self.columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that is in use: of columns, and of the tables there are at the moment."""
+        tables = self._slots.nbytes
+        tables += self._old.nbytes if self._old else 0
+        return self.columns.nbytes + tables + (self._next.nbytes if self._next else 0)
 
     def insert(self, hashes: U64, ids: U64, bodies: U64) -> tuple[I64, Bool]:
         """Entry of each id, and whether its row is the one that brought it. The first of equal rows wins."""
-        n, base = len(ids), self.count
-        if 2 * (base + n) > len(self.table):
-            slots = self._slots_for(base + n, len(self.table))
-            self._build(self.table[np.flatnonzero(self.table)], slots)
-        # Tentatively every row gets the entry base + row, so that rows of one batch can be compared.
-        self.ids[base : base + n], self.bodies[base : base + n] = ids, bodies
-        entry, slot = self._insert_tentative(hashes, ids, base)
-        new = entry == np.arange(base, base + n)
-        if not new.all():
-            self._compact(ids, bodies, entry, slot, new)
-        self.count = base + int(new.sum())
+        self.move_on(len(ids))
+        self._make_room(len(ids))
+        if self._old is None:
+            return self._insert(hashes, ids, bodies)
+        # What is not in the old table is in the new one or nowhere: the old one takes nothing in any more.
+        entry = np.full(len(ids), -1, np.int64)
+        self._find_unmoved(hashes, ids, entry)
+        new = np.zeros(len(ids), np.bool_)
+        rows = np.flatnonzero(entry < 0)
+        entry[rows], new[rows] = self._insert(hashes[rows], ids.take(rows, axis=0), bodies[rows])
         return entry, new
 
-    def _insert_tentative(self, hashes: U64, ids: U64, base: int) -> tuple[I64, I64]:
-        """Entry and slot of each id where a new id takes the entry base + row."""
-        mask = np.int64(len(self.table) - 1)
-        entry = np.arange(base, base + len(ids))
-        place = np.empty(len(ids), np.int64)
-        row, slot = np.arange(len(ids)), self._home(hashes)
-        value = (hashes & _PRINT) | (entry + 1).astype(np.uint64)
-        while len(row):
-            found = self.table[slot]
-            free = np.flatnonzero(found == 0)
-            # Backwards: of rows that meet in one slot the last assignment, that is the first row, stays.
-            back = free[::-1]
-            self.table[slot[back]] = value[back]
-            found[free] = self.table[slot[free]]
-            place[row] = slot
-            on = np.flatnonzero(found != value)  # the other rows are in
-            row, slot, found, value = row[on], slot[on], found[on], value[on]
-            alike = np.flatnonzero((found ^ value) <= _ENTRY)
-            if len(alike):
-                candidate = (found[alike] & _ENTRY).astype(np.int64) - 1
-                equal = self._is(candidate, ids.take(row[alike], axis=0))
-                entry[row[alike[equal]]] = candidate[equal]
-                on = _without(len(row), alike[equal])
-                row, slot, value = row[on], slot[on], value[on]
-            slot = (slot + 1) & mask
-        return entry, place
+    def _insert(self, hashes: U64, ids: U64, bodies: U64) -> tuple[I64, Bool]:
+        n, base = len(ids), self.count
+        # Tentatively every row gets the entry base + row, so that rows of one batch can be compared.
+        self.columns.put(ids, bodies)
+        entry, slot = self._slots.enter(hashes, ids, base, self.columns)
+        new = entry == np.arange(base, base + n)
+        if not new.all():
+            self._close_holes(ids, bodies, entry, slot, new)
+        self.columns.count = base + int(new.sum())
+        return entry, new
 
-    def _compact(self, ids: U64, bodies: U64, entry: I64, slot: I64, new: Bool) -> None:
-        """Close the holes that rows with a known id left among the tentative entries."""
-        base = self.count
-        rows = np.flatnonzero(new)
+    def _close_holes(self, ids: U64, bodies: U64, entry: I64, slot: I64, new: Bool) -> None:
+        """Rows with a known id have left holes among the tentative entries."""
+        base, rows = self.count, np.flatnonzero(new)
         final = np.empty(len(new), np.int64)
         final[rows] = np.arange(base, base + len(rows))
-        self.ids[base : base + len(rows)] = ids.take(rows, axis=0)
-        self.bodies[base : base + len(rows)] = bodies[rows]
-        prints = self.table[slot[rows]] & _PRINT
-        self.table[slot[rows]] = prints | (final[rows] + 1).astype(np.uint64)
+        self.columns.put(ids.take(rows, axis=0), bodies[rows])
+        self._slots.renumber(slot[rows], final[rows])
         tentative = entry >= base
         entry[tentative] = final[entry[tentative] - base]
+
+    def _make_room(self, n: int) -> None:
+        """For n rows more. At most five eighths of the slots are ever taken, mostly less than half."""
+        rows, size = self.count + n, len(self._slots)
+        if 2 * rows <= size:
+            return
+        if self._next is None or 2 * rows > len(self._next):
+            self._next = IdSlots(_size_for(rows, 2 * size), is_clear=False)
+        is_clear = self._next.clear(max(_CLEARED_PER_ROW * n, _AT_ONCE))
+        if not is_clear and 8 * rows <= 5 * size:
+            return
+        self._next.clear(len(self._next))
+        self._move(size)  # so many rows at once as the table had room for: its own growth ends here
+        self._old, self._slots, self._next, self._moved = self._slots, self._next, None, 0
+        self._move(_AT_ONCE)
+
+    def move_on(self, rows: int) -> None:
+        """Go on with a growth that is under way, as far as so many rows pay for."""
+        self._move(_MOVED_PER_ROW * rows)
+
+    def _move(self, slots: int) -> None:
+        """Take what is in so many slots of the old table over; it is done with when nothing is left."""
+        old = self._old
+        if old is None:
+            return
+        end = old.end_of_run(self._moved + slots)
+        part = old.slots[self._moved : end]
+        self._slots.take_in(part[np.flatnonzero(part)])
+        self._moved = end
+        if end == len(old):
+            self._old = None
+
+
+def _size_for(entries: int, size: int) -> int:
+    while size < 2 * entries:
+        size *= 2
+    return size
 
 
 class Remembered:
@@ -231,10 +212,11 @@ class Remembered:
         ref = np.full(len(ids), -1, np.int64)
         same = np.zeros(len(ids), np.bool_)
         for number, generation in enumerate(self.generations[:-1]):
+            generation.move_on(len(ids))
             entry = generation.find(hashes, ids)
             hit = np.flatnonzero(entry >= 0)
             ref[hit] = entry[hit] | (np.int64(number) << _GENERATION_SHIFT)
-            same[hit] = generation.bodies[entry[hit]] == bodies[hit]
+            same[hit] = generation.columns.bodies(entry[hit]) == bodies[hit]
         known = ref >= 0
         rows = np.flatnonzero(~known)
         if len(rows) < len(ids):
@@ -242,14 +224,15 @@ class Remembered:
         current = self.generations[-1]
         entry, new = current.insert(hashes, ids, bodies)
         ref[rows] = entry | (np.int64(len(self.generations) - 1) << _GENERATION_SHIFT)
-        same[rows] = ~new & (current.bodies[entry] == bodies)
         known[rows] = ~new
+        again = np.flatnonzero(~new)
+        same[rows[again]] = current.columns.bodies(entry[again]) == bodies[again]
         return Recall(ref, known, same)
 
     def set_codes(self, ref: I64, codes: U8) -> None:
         """Write what became of rows that are new (all in the current generation)."""
         entry = ref & ((np.int64(1) << _GENERATION_SHIFT) - np.int64(1))
-        self.generations[-1].codes[entry] = codes
+        self.generations[-1].columns.set_codes(entry, codes)
 
     def codes(self, ref: I64) -> U8:
         """What became of remembered rows."""
@@ -257,8 +240,8 @@ class Remembered:
         number = ref >> _GENERATION_SHIFT
         entry = ref & ((np.int64(1) << _GENERATION_SHIFT) - np.int64(1))
         for i, generation in enumerate(self.generations):
-            of = number == i
-            codes[of] = generation.codes[entry[of]]
+            of = np.flatnonzero(number == i)
+            codes[of] = generation.columns.codes(entry[of])
         return codes
 
     def look_up(self, id_: bytes) -> tuple[int, int] | None:
@@ -267,12 +250,13 @@ class Remembered:
         if not place:
             return None
         generation, entry = place[0]
-        return int(generation.bodies[entry]), int(generation.codes[entry])
+        at = np.array([entry])
+        return int(generation.columns.bodies(at)[0]), int(generation.columns.codes(at)[0])
 
     def mark(self, ids: list[bytes], code: int) -> None:
         """From now on `code` is what became of these ids; those forgotten already are passed over."""
         for generation, entry in self._find(ids):
-            generation.codes[entry] = code
+            generation.columns.set_codes(np.array([entry]), np.array([code], np.uint8))
 
     def _find(self, ids: list[bytes]) -> list[tuple[Generation, int]]:
         """(generation, entry) of those that are remembered."""

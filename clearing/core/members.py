@@ -19,6 +19,11 @@ class Members:
             self.pieces = [joined(self.pieces)]
         return self.pieces[0]
 
+    def parts(self) -> "list[list[U64 | I64]]":
+        """The columns, each in its pieces' parts; what was taken in never changes."""
+        pieces = self.pieces or [joined([])]
+        return [list(parts) for parts in zip(*(p.columns() for p in pieces), strict=True)]
+
 
 @dataclass(slots=True)
 class Piece:

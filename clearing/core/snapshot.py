@@ -3,7 +3,7 @@
 One msgpack header with everything small, then the raw columns in the order the header lists them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ FORMAT = 2
 _MAX_INT = (1 << 63) - 1
 
 Column = I32 | I64 | U8 | U64 | Bool
+Chunk = bytes | memoryview
 
 
 class _Header(msgspec.Struct, kw_only=True):
@@ -47,18 +48,35 @@ class _Header(msgspec.Struct, kw_only=True):
     columns: list[tuple[str, list[int]]]  # dtype, shape
 
 
-def _columns(state: NettingSet) -> Iterator[Column]:
-    yield from (state.status, state.scale, state.maximum, state.days_ahead, state.dirty)
-    yield from state.accounts.columns()
+def _columns(state: NettingSet) -> Iterator[Sequence[Column]]:
+    """Every column in parts that nothing changes any more: copies, where the state itself may change them."""
+    small = (state.status, state.scale, state.maximum, state.days_ahead, state.dirty)
+    for column in (*small, *state.accounts.columns()):
+        yield [column.copy()]
     for generation in state.ids.generations:
-        n = generation.count
-        yield from (generation.ids[:n], generation.bodies[:n], generation.codes[:n])
+        yield from generation.columns.parts()
     for members in state.members.values():
-        yield from members.joined().columns()
+        yield from members.parts()
 
 
 def dump(state: NettingSet) -> list[bytes]:
-    """Chunks of the snapshot: copies, so that the state may change while they are written."""
+    """The snapshot: its size, its header, and each column; equal states give equal bytes."""
+    size, header, columns = _parts(state)
+    return [size, header, *(b"".join(map(_bytes_of, parts)) for parts in columns)]
+
+
+def frozen(state: NettingSet) -> list[Chunk]:
+    """The same bytes in other chunks, which share what is large with the state: neither changes the other."""
+    size, header, columns = _parts(state)
+    return [size, header, *(_bytes_of(part) for parts in columns for part in parts)]
+
+
+def _bytes_of(part: Column) -> Chunk:
+    return np.ascontiguousarray(part).data.cast("B") if part.size else b""
+
+
+def _parts(state: NettingSet) -> tuple[bytes, bytes, list[Sequence[Column]]]:
+    """Size of the header, the header, and the columns."""
     columns = list(_columns(state))
     header = _Header(
         format=FORMAT,
@@ -85,10 +103,12 @@ def dump(state: NettingSet) -> list[bytes]:
         proposals=state.proposals,
         members=list(state.members),
         generations=[generation.day for generation in state.ids.generations],
-        columns=[(column.dtype.str, list(column.shape)) for column in columns],
+        columns=[
+            (parts[0].dtype.str, [sum(map(len, parts)), *parts[0].shape[1:]]) for parts in columns
+        ],
     )
     encoded = msgspec.msgpack.encode(header)
-    return [len(encoded).to_bytes(8, "big"), encoded, *(column.tobytes() for column in columns)]
+    return len(encoded).to_bytes(8, "big"), encoded, columns
 
 
 def load(data: memoryview, seed: int) -> NettingSet:
@@ -137,7 +157,7 @@ def load(data: memoryview, seed: int) -> NettingSet:
         ids, bodies, codes = (next(columns) for _ in range(3))
         state.ids.add_generation(day, ids, bodies, codes)
     for key in header.members:
-        state.members[key] = Members([Piece(*(next(columns) for _ in Piece.__slots__))])
+        state.members[key] = Members([Piece(*(next(columns).copy() for _ in Piece.__slots__))])
     state.forget_value_room()
     return state
 

@@ -41,9 +41,15 @@ class Machine:
         return records
 
     def dump(self) -> list[bytes]:
-        """Chunks of a snapshot of this machine."""
-        place = self.chain + self.next_offset.to_bytes(8, "big") + self.records.to_bytes(8, "big")
-        return [place, *snapshot.dump(self.state)]
+        """Chunks of a snapshot of this machine; equal machines give equal chunks."""
+        return [self._place(), *snapshot.dump(self.state)]
+
+    def frozen(self) -> list[snapshot.Chunk]:
+        """The same bytes, for a thread to write while the machine goes on: what is large is shared, not copied."""
+        return [self._place(), *snapshot.frozen(self.state)]
+
+    def _place(self) -> bytes:
+        return self.chain + self.next_offset.to_bytes(8, "big") + self.records.to_bytes(8, "big")
 
     @classmethod
     def load(cls, data: memoryview, seed: int = 0) -> "Machine":

@@ -332,7 +332,7 @@ class Processor:
         return {topic: end for topic, end in known.items() if end is not None}
 
     def _snapshot_if_due(self, machine: Machine) -> None:
-        """Copy the state now, write it aside; the next transaction after that names it in the journal."""
+        """Freeze the state now, write it aside; the next transaction after that names it in the journal."""
         at_s, at_records = self._snapshot_at
         new_records = machine.records - at_records
         due = new_records >= SNAPSHOT_EVERY_RECORDS or (
@@ -343,7 +343,7 @@ class Processor:
         self._snapshot_at = (time.monotonic(), machine.records)
         name = snapshot_name(machine)
         try:
-            chunks = machine.dump()
+            chunks = machine.frozen()
         except Exception as error:  # clearing goes on without: a snapshot only shortens a restart
             _log.error("snapshot_failed", netting_set=self.netting_set, error=repr(error))
             return

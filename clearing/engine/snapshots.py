@@ -6,11 +6,13 @@ A snapshot only saves time: what cannot be trusted is passed over, in the end fo
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from clearing import failpoints
+from clearing.core.snapshot import Chunk
 from clearing.engine import metrics
 from clearing.engine.machine import Machine
 
@@ -33,18 +35,18 @@ class SnapshotStore:
         self.netting_set = netting_set
         self.folder = folder / f"{prefix}{netting_set}"
 
-    def write(self, name: str, chunks: list[bytes]) -> None:
+    def write(self, name: str, chunks: Sequence[Chunk]) -> None:
         """Write a snapshot so that it either is whole under its name or is not there; prune older ones."""
         self._write(name, chunks)
         for old in self._names()[_KEPT:]:
             (self.folder / old).unlink(missing_ok=True)
 
-    def write_halted(self, name: str, chunks: list[bytes]) -> Path:
+    def write_halted(self, name: str, chunks: Sequence[Chunk]) -> Path:
         """Keep the state of a machine that has halted; it is never taken for a snapshot. Its path."""
         self._write(name, chunks)
         return self.folder / name
 
-    def _write(self, name: str, chunks: list[bytes]) -> None:
+    def _write(self, name: str, chunks: Sequence[Chunk]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{name}.{os.getpid()}.part"
         digest = hashlib.sha256(_MAGIC)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.core.ids import Remembered, hash_ids
+from clearing.core.id_slots import IdSlots
+from clearing.core.ids import Generation, Remembered, hash_ids
 from clearing.core.inputs import I64, U64
 
 Batch = list[tuple[int, int]]  # (id, body)
@@ -226,3 +227,112 @@ def test_an_id_takes_at_most_64_bytes(rows: int) -> None:
         if generation.count > 512:
             entry = 16 + 8 + 1
             assert entry + 8 * len(generation.table) / generation.count <= 64
+
+
+class Growing:
+    """A day of ids, remembered in batches of 500, and what the model says of them."""
+
+    def __init__(self, seed: int = 4) -> None:
+        self.remembered, self.model = Remembered(seed), Model()
+        self.next = 0
+        self.phases: set[tuple[bool, bool]] = set()  # being made ready, moving
+
+    @property
+    def generation(self) -> Generation:
+        return self.remembered.generations[0]
+
+    def add(self, day: int = 1) -> None:
+        """New ids, old ones with the same and with another content, and repeats within the batch."""
+        new = [(self.next + i, 0) for i in range(300)]
+        old = [(i % max(self.next, 1), i % 2) for i in range(self.next // 3, self.next // 3 + 100)]
+        batch = new + old + new[:100]
+        self.next += 300
+        code = self.next // 300 % 256
+        said = play(self.remembered, batch, day, code)
+        assert said == self.model.recall(batch, day, code)
+        phase = self.generation
+        self.phases.add((phase._next is not None, phase._old is not None))
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables grow in steps from their first size on."""
+    monkeypatch.setattr("clearing.core.ids._AT_ONCE", 64)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_equals_a_dict_at_every_step_of_a_growth() -> None:
+    day = Growing()
+    for _ in range(60):
+        day.add()
+    assert day.phases >= {(False, False), (True, False), (False, True)}
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("batches", range(1, 12))
+def test_a_day_may_end_in_the_middle_of_a_growth(batches: int) -> None:
+    """Its ids are found from the next day, and the growth comes to its end there."""
+    day = Growing()
+    for _ in range(batches):
+        day.add()
+    for _ in range(30):
+        day.add(day=2)
+    assert day.generation._old is None
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_more_ids_at_once_than_a_growth_has_room_for() -> None:
+    day = Growing()
+    sizes = iter((3, 100, 5_000, 40, 20_000, 1, 90_000))
+    for size in sizes:
+        batch = [(i, 0) for i in range(day.next // 2, day.next + size)]
+        day.next += size
+        assert play(day.remembered, batch, 1, 5) == day.model.recall(batch, 1, 5)
+    assert len(day.remembered) == len(day.model)
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("rows", [50, 500])
+def test_an_id_takes_at_most_64_bytes_while_its_table_grows_too(rows: int) -> None:
+    """DESIGN.md §6: the table, the one that is made ready, and the one that is being left."""
+    remembered, most = Remembered(), 0.0
+    for start in range(0, 100_000, rows):
+        remembered.recall(*columns((start + i, 0) for i in range(rows)), 1)
+        generation = remembered.generations[0]
+        if generation.count > 20_000:
+            most = max(most, generation.nbytes / generation.count)
+    assert 57 < most <= 64
+
+
+def test_no_batch_pays_for_a_whole_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a batch moves and clears is bounded by its own size, however large the table is."""
+    moved: list[int] = []
+    take_in = IdSlots.take_in
+    monkeypatch.setattr(
+        IdSlots, "take_in", lambda self, values: (moved.append(len(values)), take_in(self, values))
+    )
+    remembered, rng = Remembered(), np.random.default_rng(5)
+    ids = rng.integers(0, 1 << 63, (700_000, 2)).astype(np.uint64)
+    for start in range(0, len(ids), 2_000):
+        part = ids[start : start + 2_000]
+        remembered.recall(part, part[:, 0], 1)
+    assert len(remembered) == len(ids)
+    assert sum(moved) > 500_000, "it has grown"
+    assert max(moved) <= 70_000, (
+        "the first part of a growth is 65,536 slots, and to the end of a run"
+    )
+
+
+def test_what_is_shared_with_a_snapshot_does_not_change() -> None:
+    """More ids, and codes that change, leave the parts that were handed out as they were."""
+    day = Growing()
+    for _ in range(10):
+        day.add()
+    parts = day.generation.columns.parts()
+    before = [np.concatenate(part).copy() for part in parts]
+    for _ in range(30):
+        day.add()
+        day.remembered.mark([(5).to_bytes(16, "little")], 77)
+    after = [np.concatenate(part) for part in parts]
+    assert all((a == b).all() for a, b in zip(before, after, strict=True))
+    assert len(before[0]) == 3_000

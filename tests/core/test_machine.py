@@ -15,6 +15,7 @@ from clearing.core.commands import Command, Fund, SetShortLimit, SetValuation
 from clearing.core.inputs import Links, References
 from clearing.core.outputs import Outcomes, Outputs
 from clearing.core.reasons import Code
+from clearing.core.snapshot import Chunk
 from clearing.core.state import NettingSet
 from clearing.core.step import step
 from clearing.engine.machine import Machine, replay
@@ -124,6 +125,17 @@ def test_a_snapshot_does_not_move_with_the_machine() -> None:
     assert loaded.chain == chain
     replay(loaded, log[30:])
     assert loaded.chain == machine.chain
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_frozen_machine_is_the_dumped_one_however_far_the_machine_goes_on(seed: int) -> None:
+    """It shares its columns with the machine, at every place of the log."""
+    machine = Machine("hk", seed)
+    kept: list[tuple[bytes, list[Chunk]]] = []
+    for record in long_log(seed):
+        machine.apply(*record)
+        kept.append((b"".join(machine.dump()), machine.frozen()))
+    assert all(b"".join(chunks) == dumped for dumped, chunks in kept)
 
 
 def test_the_same_log_gives_the_same_bytes_whatever_the_seed() -> None:
