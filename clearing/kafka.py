@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, conn
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import IllegalOperation, InvalidTxnState, KafkaConnectionError, KafkaError
 from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
 from clearing import failpoints
+from clearing.fetching import hand_out_lists
 
 _log = structlog.get_logger()
 
@@ -48,11 +48,11 @@ class RawRecord(Protocol):
 def tune_client() -> None:
     """Process-wide tuning of aiokafka; each service calls it once before it builds clients.
 
-    Records are handed out as aiokafka parsed them (RawRecord) instead of being copied into a
-    ConsumerRecord: topic and partition are known from getmany() anyway. BACKOFF_OVERRIDE: after a commit
+    Records are handed out as aiokafka parsed them (RawRecord), by the list, instead of being copied into a
+    ConsumerRecord each: topic and partition are known from getmany() anyway. BACKOFF_OVERRIDE: after a commit
     the next AddPartitionsToTxn meets CONCURRENT_TRANSACTIONS and is retried after this many seconds.
     """
-    fetcher.PartitionRecords._consumer_record = lambda self, tp, record: record
+    hand_out_lists()
     sender.BACKOFF_OVERRIDE = 0.002
     conn.AIOKafkaConnection.send = _send
 

@@ -91,6 +91,8 @@ def grouped(rows: pa.Array, participant: I64, participants: int, chosen: I64) ->
     """The chosen rows by participant (0 .. participants - 1), within one in log order."""
     of = participant[chosen]
     in_order = not (of[1:] < of[:-1]).any()
+    if participants <= np.iinfo(np.uint16).max:
+        of = of.astype(np.uint16)  # of which NumPy sorts many by counting
     order = chosen if in_order else chosen[np.argsort(of, kind="stable")]
     untouched = in_order and len(chosen) == len(rows)
     taken = rows if untouched else rows.take(pa.array(order))

@@ -20,7 +20,17 @@ from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
 from clearing.dispatch.frames import Frame, Rows, grouped
 from clearing.dispatch.referring import Referring, referring
 from clearing.dispatch.terms import term_texts
-from clearing.dispatch.texts import amounts, digits, escaped, join, look_up, named, replace, uuids
+from clearing.dispatch.texts import (
+    amounts,
+    digits,
+    escaped,
+    join,
+    look_up,
+    named,
+    optional,
+    replace,
+    uuids,
+)
 from clearing.dispatch.wording import wording
 from clearing.log.payments import OpenedBatch, open_batch
 from clearing.messages import FinalRecord, PaymentStatus, Receipt
@@ -178,8 +188,8 @@ def _receipt_rows(
     debtors, debtor = opened.names("debtor")
     chain_reference: list[pa.Array] = []
     if opened.has("chain_reference"):
-        texts = opened.texts("chain_reference")
-        chain_reference.append(pa.array([_field("chain_reference", text) for text in texts]))
+        texts = escaped(opened.batch.column("chain_reference"))
+        chain_reference = optional(',"chain_reference":"', texts, '"')
     rows = join(
         columns.head,
         named([f'","debtor":{_json(name)[:-1]}' for name in debtors], debtor),

@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from clearing.core.inputs import Bool
 from clearing.core.outputs import LinkedLeg, Resolution
-from clearing.dispatch.texts import uuids
+from clearing.dispatch.texts import named, uuids
 from clearing.log.payments import PRIORITIES, OpenedBatch
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY_MS = 86_400_000
+_PRIORITIES = ["", *(f',"priority":"{name}"' for name in PRIORITIES[1:])]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,11 +59,7 @@ def term_texts(opened: OpenedBatch, received: Bool, time_ms: int) -> list[pa.Arr
     if ((dates != today) & received).any():
         texts.append(_by_value(dates, lambda d: f',"value_date":"{_day(d)}"' if d != today else ""))
     if opened.has("priority"):
-        texts.append(
-            _by_value(
-                opened.numbers("priority"), lambda p: f',"priority":"{PRIORITIES[p]}"' if p else ""
-            )
-        )
+        texts.append(named(_PRIORITIES, opened.numbers("priority")))
     for column, name in (("expires_at_ms", "expires_at_ms"), ("window", "window_asked")):
         if opened.has(column):
             texts.append(_by_value(opened.numbers(column), _number(name)))

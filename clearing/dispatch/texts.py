@@ -27,6 +27,12 @@ def join(*texts: pa.Array | str) -> pa.Array:
     return call_function("binary_join_element_wise", [*texts, ""])
 
 
+def optional(before: str, texts: pa.Array, behind: str) -> list[pa.Array]:
+    """To be joined: each row's text between the two; nothing at all where it is empty."""
+    present = (call_function("binary_length", [texts]).to_numpy() > 0).view(np.uint8)
+    return [named(["", before], present), texts, named(["", behind], present)]
+
+
 def named(names: list[str], index: np.ndarray) -> pa.Array:
     """names[index] of each row."""
     return pa.array(names, pa.string()).take(pa.array(index))

@@ -7,13 +7,11 @@ beside it as the scalar function it equals; a property test holds both equal.
 
 import binascii
 from collections.abc import Callable, Collection
-from itertools import repeat
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import UNSET, Raw, UnsetType
-from pyarrow.compute import MatchSubstringOptions, ReplaceSubstringOptions, call_function
+from pyarrow.compute import MatchSubstringOptions, call_function
 
 from clearing import names
 from clearing.core import money
@@ -21,72 +19,65 @@ from clearing.core.inputs import I32, I64, U8, Bool, Kind
 from clearing.intake import fields
 from clearing.log.rows import RowBatch
 
+_BLANK, _POINT, _ZERO = b" .0"
+_DIGITS = b"0123456789"
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# What the patterns of clearing.intake.fields let stand somewhere.
+_END_TO_END = _LETTERS + _DIGITS + b"/?:().,'+- "
+_CHAIN_REFERENCE = _LETTERS + _DIGITS + b":/._-"
 KINDS: dict[str, int] = {"payment": Kind.PAYMENT, "token_transfer": Kind.TOKEN_TRANSFER}
-_QUOTES_REQUIRED = 4 * 8  # four to a field whose value is a string
 
 
-class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A payment or token transfer without a link, as decoded: nothing but the shape is checked.
+class Given(NamedTuple):
+    """A field that not all of m messages have. present: (m,); texts: "" where there is none."""
 
-    Numbers stay Raw: a decoder for int would take 1.0 for 1.
-    """
-
-    type: str
-    id: str
-    debtor: str
-    creditor: str
-    asset: str
-    amount: str
-    value_date: str
-    end_to_end_id: str
-    chain_reference: str | UnsetType = UNSET
-    priority: str | UnsetType = UNSET
-    expires_at: str | UnsetType = UNSET
-    window: Raw | UnsetType = UNSET
-    version: Raw | UnsetType = UNSET
+    texts: pa.StringArray
+    present: Bool
 
 
-def columns(lines: list[Line]) -> tuple[RowBatch, Bool, I64]:
-    """(rows, sound, quotes) of m lines, each of m rows. Unsound rows hold values that mean nothing.
+class Fields(NamedTuple):
+    """The texts of m messages by field, in any spelling; of an optional one None where no message has it."""
 
-    quotes: how many `"` a sound line has at least; more, only if a key stands in it twice.
-    """
-    m = len(lines)
+    type: pa.StringArray
+    id: pa.StringArray
+    debtor: pa.StringArray
+    creditor: pa.StringArray
+    asset: pa.StringArray
+    amount: pa.StringArray
+    value_date: pa.StringArray
+    end_to_end_id: pa.StringArray
+    chain_reference: Given | None = None
+    priority: Given | None = None
+    expires_at: Given | None = None
+
+
+def columns(given: Fields, window: I32) -> tuple[RowBatch, Bool]:
+    """(rows, sound) of m payments without a link, each of m rows. Unsound rows hold values that mean nothing."""
+    m = len(given.id)
     sound = np.ones(m, np.bool_)
-    quotes = np.full(m, _QUOTES_REQUIRED, np.int64)
-    kind = _kinds([line.type for line in lines], sound)
-    chain_reference = _chain_references(
-        [line.chain_reference for line in lines], kind, sound, quotes
-    )
-    amount, decimals = _amounts(_texts([line.amount for line in lines]), sound)
-    priority = _priorities([line.priority for line in lines], sound, quotes)
-    expires = _optional([line.expires_at for line in lines], fields.instant_ms_of, 4, sound, quotes)
-    window = _optional([line.window for line in lines], _window, 2, sound, quotes)
-    _optional([line.version for line in lines], _version, 2, sound, quotes)
+    kind = choices(given.type, KINDS, sound)
+    amount, decimals = _amounts(given.amount, sound)
+    nowhere = Given(given.id[:0], np.zeros(m, np.bool_))
     rows = RowBatch(
-        id=_ids(_texts([line.id for line in lines]), sound),
-        debtor=participants(_texts([line.debtor for line in lines]), sound),
-        creditor=participants(_texts([line.creditor for line in lines]), sound),
-        asset=assets(_texts([line.asset for line in lines]), sound),
+        id=_ids(given.id, sound),
+        debtor=participants(given.debtor, sound),
+        creditor=participants(given.creditor, sound),
+        asset=assets(given.asset, sound),
         amount=amount,
         decimals=decimals,
-        value_date=_dates(_texts([line.value_date for line in lines]), sound),
-        priority=priority,
+        value_date=_dates(given.value_date, sound),
+        priority=_priorities(given.priority, m, sound),
         kind=kind,
-        end_to_end_id=end_to_end_ids(_texts([line.end_to_end_id for line in lines]), sound),
-        chain_reference=chain_reference,
-        expires_at_ms=expires,
-        window=window.astype(np.int32),
+        end_to_end_id=end_to_end_ids(given.end_to_end_id, sound),
+        chain_reference=chain_references(*(given.chain_reference or nowhere), kind, sound),
+        expires_at_ms=_instants(given.expires_at, m, sound),
+        window=window,
         source=np.zeros(m, np.int32),
         source_offset=np.zeros(m, np.int64),
         item=np.full(m, -1, np.int32),
         reject=np.zeros(m, np.uint8),
     )
-    return rows, sound, quotes
-
-
-def _texts(values: list[str]) -> pa.StringArray:
-    return pa.array(values, pa.string())
+    return rows, sound
 
 
 def _fully_match(texts: pa.StringArray, pattern: str) -> Bool:
@@ -108,7 +99,15 @@ def _bytes(texts: pa.StringArray) -> tuple[U8, I32]:
     """All bytes of the texts one after the other, and where each begins (and the last ends)."""
     _, offsets, data = texts.buffers()
     starts = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
-    return np.frombuffer(data or b"", np.uint8)[starts[0] : starts[-1]], starts
+    return np.frombuffer(data or b"", np.uint8)[starts[0] : starts[-1]], starts - starts[0]
+
+
+def _consist_of(data: U8, alphabet: bytes) -> bool:
+    return not data.tobytes().translate(None, alphabet)
+
+
+def _are_between(least: int, numbers: I32, most: int) -> bool:
+    return bool(numbers.min() >= least and numbers.max() <= most)
 
 
 def _is_participant(text: str) -> bool:
@@ -137,13 +136,17 @@ def _names(texts: pa.StringArray, valid: Callable[[str], bool], sound: Bool) -> 
 
 
 def end_to_end_ids(texts: pa.StringArray, sound: Bool) -> pa.StringArray:
-    return _matching(texts, fields.END_TO_END, fields.END_TO_END_MAX, sound)
-
-
-def _matching(texts: pa.StringArray, pattern: str, most: int, sound: Bool) -> pa.StringArray:
-    """re.fullmatch(pattern, text) and len(text) <= most, for patterns that match ASCII only."""
-    sound &= _fully_match(texts, pattern)
-    sound &= _byte_lengths(texts) <= most
+    """re.fullmatch(fields.END_TO_END, text) and len(text) <= fields.END_TO_END_MAX."""
+    data, starts = _bytes(texts)
+    if (
+        not len(texts)
+        or not _consist_of(data, _END_TO_END)
+        or not _are_between(1, np.diff(starts), fields.END_TO_END_MAX)
+        or (data[starts[:-1]] == _BLANK).any()
+        or (data[starts[1:] - 1] == _BLANK).any()
+    ):
+        sound &= _fully_match(texts, fields.END_TO_END)
+        sound &= _byte_lengths(texts) <= fields.END_TO_END_MAX
     return texts
 
 
@@ -182,8 +185,8 @@ def _ids_if_all_valid(texts: pa.StringArray) -> U8 | None:
     if (
         (characters[:, [8, 13, 18, 23]] != ord("-")).any()
         or (digits[:, 12] != ord("4")).any()
-        or digits[:, 16].tobytes().translate(None, b"89ab")
-        or digits.tobytes().translate(None, _LOWER_HEX)
+        or not _consist_of(digits[:, 16], b"89ab")
+        or not _consist_of(digits, _LOWER_HEX)
     ):
         return None
     return np.frombuffer(binascii.unhexlify(digits.tobytes()), np.uint8).reshape(-1, 16)
@@ -191,24 +194,43 @@ def _ids_if_all_valid(texts: pa.StringArray) -> U8 | None:
 
 def _amounts(texts: pa.StringArray, sound: Bool) -> tuple[I64, U8]:
     """fields.amount_of(text) where it is no fault and not zero; leading zeros are left to the exact path."""
-    length = _byte_lengths(texts)
-    point = call_function("find_substring", [texts], MatchSubstringOptions(".")).to_numpy()
-    plain = _fully_match(texts, fields.AMOUNT)
-    plain = plain & (length - (point >= 0) <= money.MAX_DIGITS)
-    if not plain.all():
-        texts = mend(texts, plain, "1")
-    digits = call_function("replace_substring", [texts], ReplaceSubstringOptions(".", ""))
-    amount = digits.cast(pa.int64()).to_numpy()
-    sound &= plain & (amount != 0)
-    decimals = np.where(plain & (point >= 0), length - point - 1, 0)
-    return amount, decimals.astype(np.uint8)
+    found = _amounts_if_all_plain(texts)
+    if found is None:
+        lengths = _byte_lengths(texts)
+        point = call_function("find_substring", [texts], MatchSubstringOptions(".")).to_numpy()
+        plain = _fully_match(texts, fields.AMOUNT)
+        plain = plain & (lengths - (point >= 0) <= money.MAX_DIGITS)
+        sound &= plain
+        found = _amounts_if_all_plain(mend(texts, plain, "1"))
+        assert found is not None, "what is not plain was taken out"
+    sound &= found[0] != 0
+    return found
 
 
-def _kinds(values: list[str], sound: Bool) -> U8:
-    first = values[0] if values else ""
-    if values.count(first) == len(values) and first in KINDS:
-        return np.full(len(values), KINDS[first], np.uint8)
-    return choices(_texts(values), KINDS, sound)
+def _amounts_if_all_plain(texts: pa.StringArray) -> tuple[I64, U8] | None:
+    """Of texts that are digits, perhaps with one point between them, and no zero before others; at most 18."""
+    data, starts = _bytes(texts)
+    points = np.flatnonzero(data == _POINT)
+    row = np.searchsorted(starts, points, side="right") - 1
+    before, behind = points - starts[row], starts[row + 1] - points - 1
+    if not (before.all() and behind.all()) or (row[1:] == row[:-1]).any():
+        return None
+    decimals, digits = np.zeros(len(texts), np.int64), np.diff(starts)
+    decimals[row] = behind
+    digits[row] -= 1
+    first = data[starts[:-1]] if digits.all() else data[:0]
+    if (
+        len(first) < len(texts)
+        or (digits > money.MAX_DIGITS).any()
+        or ((first == _ZERO) & (digits - decimals > 1)).any()
+        or not _consist_of(data, _DIGITS + b".")
+    ):
+        return None
+    bounds = (starts - np.searchsorted(points, starts)).astype(np.int32)
+    numbers = pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(bounds), pa.py_buffer(data.tobytes().translate(None, b"."))
+    )
+    return numbers.cast(pa.int64()).to_numpy(), decimals.astype(np.uint8)
 
 
 def choices(texts: pa.StringArray, index: dict[str, int], sound: Bool) -> U8:
@@ -227,69 +249,42 @@ def is_one_of(texts: pa.StringArray, values: Collection[str]) -> Bool:
     return np.array(found, np.bool_)[distinct.indices.to_numpy()]
 
 
-def _chain_references(
-    values: list[str | UnsetType], kind: U8, sound: Bool, quotes: I64
-) -> pa.StringArray | None:
-    present = _present(values)
-    quotes[present] += 4
-    texts = _texts(["" if value is UNSET else value for value in values] if present.any() else [])
-    return chain_references(texts, present, kind, sound)
-
-
 def chain_references(
     texts: pa.StringArray, present: Bool, kind: U8, sound: Bool
 ) -> pa.StringArray | None:
-    """Present on token transfers and on nothing else; None where no row has one."""
+    """Present on token transfers and on nothing else; None where no row has one.
+
+    There re.fullmatch(fields.CHAIN_REFERENCE, text) and len(text) <= fields.CHAIN_REFERENCE_MAX.
+    """
     sound &= present == (kind == Kind.TOKEN_TRANSFER)
     if not present.any():
         return None
-    _matching(mend(texts, present, "-"), fields.CHAIN_REFERENCE, fields.CHAIN_REFERENCE_MAX, sound)
-    return mend(texts, present, "")
+    data, starts = _bytes(texts)
+    lengths = np.diff(starts)
+    sound &= (lengths > 0) == present
+    sound &= lengths <= fields.CHAIN_REFERENCE_MAX
+    if not _consist_of(data, _CHAIN_REFERENCE):
+        sound &= ~present | _fully_match(texts, fields.CHAIN_REFERENCE)
+    return texts
 
 
-def _present(values: list) -> Bool:
-    absent = values.count(UNSET)
-    if absent in (0, len(values)):
-        return np.full(len(values), not absent, np.bool_)
-    return np.fromiter((value is not UNSET for value in values), np.bool_, len(values))
-
-
-_NO_PRIORITY = 255
-_PRIORITY_OR_UNSET = {**fields.PRIORITY_INDEX, UNSET: 0}
-
-
-def _priorities(values: list[str | UnsetType], sound: Bool, quotes: I64) -> U8:
+def _priorities(priority: Given | None, m: int, sound: Bool) -> U8:
     """fields.PRIORITY_INDEX[text]; the first where there is none."""
-    quotes += 4 * _present(values)
-    if values.count(fields.NORMAL) == len(values):
-        return np.zeros(len(values), np.uint8)
-    indexes = map(_PRIORITY_OR_UNSET.get, values, repeat(_NO_PRIORITY))
-    priority = np.fromiter(indexes, np.uint8, len(values))
-    sound &= priority != _NO_PRIORITY
-    return priority
+    if priority is None:
+        return np.zeros(m, np.uint8)
+    texts, present = priority
+    if not present.all():
+        texts = mend(texts, present, fields.NORMAL)
+    return choices(texts, fields.PRIORITY_INDEX, sound)
 
 
-def text_of(value: Raw) -> str:
-    """JSON text as it was written. The decoder has passed over it: it may be no UTF-8, and then no number."""
-    return bytes(value).decode("ascii", "replace")
-
-
-def _window(value: Raw) -> int | None:
-    return fields.window_of(text_of(value))
-
-
-def _version(value: Raw) -> int | None:
-    return 0 if bytes(value) == fields.VERSION.encode() else None
-
-
-def _optional(
-    values: list, read: Callable[..., int | None], quotes_each: int, sound: Bool, quotes: I64
-) -> I64:
-    """read(value) where there is a value, else 0; unsound where it gives None."""
-    present = _present(values)
-    if not present.any():
-        return np.zeros(len(values), np.int64)
-    quotes += quotes_each * present
-    numbers = [0 if value is UNSET else read(value) for value in values]
-    sound &= np.fromiter((number is not None for number in numbers), np.bool_, len(values))
-    return np.array([number or 0 for number in numbers], np.int64)
+def _instants(expires_at: Given | None, m: int, sound: Bool) -> I64:
+    """fields.instant_ms_of(text); 0 where there is none."""
+    if expires_at is None:
+        return np.zeros(m, np.int64)
+    texts, present = expires_at
+    distinct = texts.dictionary_encode()
+    index = distinct.indices.to_numpy()
+    found = [fields.instant_ms_of(text) for text in distinct.dictionary.to_pylist()]
+    sound &= ~present | np.array([instant is not None for instant in found])[index]
+    return np.where(present, np.array([instant or 0 for instant in found], np.int64)[index], 0)

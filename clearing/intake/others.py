@@ -12,8 +12,8 @@ from msgspec import UNSET
 
 from clearing.core.inputs import I64, Bool, Links, References
 from clearing.intake import exact, fields
-from clearing.intake.columns import Line
 from clearing.intake.fields import Row
+from clearing.intake.lines import Line
 from clearing.log.rows import RowBatch, strings
 
 _NUMBERS = (

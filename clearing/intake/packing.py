@@ -77,7 +77,7 @@ def payment_records(sources: Sequence[Source]) -> Iterator[Packed]:
 def _payment_record(part: Sequence[Source], decoded: Decoded) -> Packed:
     rows = decoded.rows
     counts = [len(records) for _, records in part]
-    offsets = np.array([record.offset for _, records in part for record in records], np.int64)
+    offsets = np.concatenate([_offsets(records) for _, records in part])
     source = np.repeat(np.arange(len(part), dtype=np.int32), counts)
     rows.source = source[decoded.record]
     rows.source_offset = offsets[decoded.record]
@@ -85,6 +85,16 @@ def _payment_record(part: Sequence[Source], decoded: Decoded) -> Packed:
     codes = [reject.code for reject in rows.rejects.values()]
     value = payments.pack(rows, spans)
     return Packed(payments.KEY, value, spans, len(offsets), len(rows), codes)
+
+
+def _offsets(records: Sequence[Record]) -> I64:
+    """They rise within a partition: as many as there are places hold each of these."""
+    if not records:
+        return np.zeros(0, np.int64)
+    first, last = records[0].offset, records[-1].offset
+    if last - first == len(records) - 1:
+        return np.arange(first, last + 1)
+    return np.fromiter((record.offset for record in records), np.int64, len(records))
 
 
 def control_records(sources: Sequence[Source]) -> Iterator[Packed]:

@@ -46,8 +46,10 @@ def body_hashes(rows: RowBatch) -> U64:
 
 def _mix(h: U64, value: np.ndarray) -> U64:
     """One round of a 64-bit mixing function over columns (constants of SplitMix64)."""
-    h = (h ^ value.astype(np.uint64, copy=False)) * np.uint64(0xBF58476D1CE4E5B9)
-    return h ^ (h >> np.uint64(29))
+    h = h ^ value.astype(np.uint64, copy=False)
+    h *= np.uint64(0xBF58476D1CE4E5B9)
+    h ^= h >> np.uint64(29)
+    return h
 
 
 def _text_hashes(values: pa.Array) -> U64:

@@ -100,7 +100,8 @@ def _keep_what_is_there() -> None:
 def installed(simulation: Simulation) -> Iterator[Simulation]:
     """For as long as the simulation runs. Not for two at once."""
     tuned = [
-        (fetcher.PartitionRecords, "_consumer_record"),
+        (fetcher, "PartitionRecords"),
+        (fetcher.FetchResult, "getall"),
         (sender, "BACKOFF_OVERRIDE"),
         (conn.AIOKafkaConnection, "send"),
     ]
