@@ -118,7 +118,7 @@ async def sources(session: Session, names: tuple[str, ...]) -> dict[str, Source]
             session.note(f"publishing {payments:,} payments for peers")
             topic = f"{session.made.settings.topic_prefix}peers-{payments}"
             async with kafka.administration(session.made.settings.bootstrap) as admin:
-                await admin.create_topics([NewTopic(topic, 1, -1)])
+                await admin.create_topics([NewTopic(topic, 1, 1)])
             order = session.order("uniform", payments, topic)
             published = await in_process_of_its_own(order, PUBLISH_TIMEOUT_S)
             made[payments] = published.source(topic)

@@ -130,10 +130,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     def workload(self, name: str) -> Stages | None:
         return next((each for each in self.workloads if each.workload == name), None)
 
+    def rounds(self, workload: str) -> list[Together]:
+        """Of ours over a workload, everything at work."""
+        return self.ours if workload == "uniform" else self.bulk.get(workload, [])
+
     def ratio(self, peer: str, workload: str = "") -> Spread | None:
         """Payments per CPU-second of ours over the peer's, round by round; of a bulk workload over the median."""
         theirs = [per_cpu_s(one) for one in self.peers.get(peer, ())]
-        ours = [one.per_cpu_s for one in (self.bulk.get(workload, []) if workload else self.ours)]
+        ours = [one.per_cpu_s for one in self.rounds(workload or "uniform")]
         if not theirs or not ours:
             return None
         if workload:

@@ -133,7 +133,8 @@ class Session:
         for records in (await self.confirmations.getmany(timeout_ms=0)).values():
             for record in records:
                 answer = msgspec.json.decode(record.value or b"", type=Confirmation)
-                self._entries += self.watch.progress.batches[answer.batch]
+                # Prefunding was batched before anybody watched.
+                self._entries += self.watch.progress.batches.get(answer.batch, 0)
         return self._entries
 
     async def until(self, what: str, done: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ from loadtests.figures import Stages
 from loadtests.meter import Measured, measure
 from loadtests.peers.peer import Peer
 from loadtests.peers.work import PeerFailed
-from loadtests.publish import in_process_of_its_own, run_module
+from loadtests.publish import held, run_module
 from loadtests.raw import Read, Reading
 from loadtests.session import PUBLISH_TIMEOUT_S, Mark, Session
 from loadtests.workloads import WORKLOADS, Workload, made
@@ -28,13 +28,6 @@ async def stages(
     session.note(f"{workload.name}: {payments:,} payments, {workload.says}")
     starts = await session.starts(session.netting_set(workload))
     mark = Mark(session, await session.told())
-    published = await in_process_of_its_own(
-        session.order(workload.name, payments), PUBLISH_TIMEOUT_S
-    )
-    session.plan.add(published.tally())
-    reading = Reading(bootstrap=session.made.settings.bootstrap, starts=starts)
-    raw = await run_module("loadtests.raw", reading, Read, PUBLISH_TIMEOUT_S)
-    own = await _own_consumer(session, own_consumer, published.records, starts)
 
     async def logged() -> int:
         return mark.logged
@@ -42,8 +35,20 @@ async def stages(
     async def cleared() -> int:
         return mark.cleared
 
+    # Intake stands ready when its payments can be read.
+    session.services.start("intake-1")
+    await session.services.ready("intake-1")
+    async with held(session.order(workload.name, payments), PUBLISH_TIMEOUT_S) as banks:
+        published = banks.published
+        session.plan.add(published.tally())
+        await banks.release()
+        intake = await measure("intake", "payments", published.rows, logged, session.groups)
+    await session.services.stop("intake-1")
+    reading = Reading(bootstrap=session.made.settings.bootstrap, starts=starts)
+    raw = await run_module("loadtests.raw", reading, Read, PUBLISH_TIMEOUT_S)
+    own = await _own_consumer(session, own_consumer, published.records, starts)
     found = [
-        await alone(session, "intake", published.rows, logged),
+        intake,
         await alone(session, "engine", published.rows, cleared),
         await alone(session, "dispatch", published.rows, mark.told),
     ]
@@ -86,6 +91,7 @@ async def alone(
     """Run one role until `total` is done, and stop it."""
     name = f"{role}-1"
     session.services.start(name)
+    await session.services.ready(name)
     measured = await measure(role, unit, total, progress, session.groups)
     await session.services.stop(name)
     return measured

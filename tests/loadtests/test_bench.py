@@ -4,6 +4,7 @@ peer really does the work on a real broker."""
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -154,11 +155,11 @@ def test_goals_are_met_by_figures_only() -> None:
         "bulk JSON, against Kafka Streams in memory",
         "intake reads, against Kafka's own consumer, one payment a record",
         "intake reads, against Kafka's own consumer, bulk JSON",
-        "engine, one payment a record",
         "engine, bulk JSON",
         "intake and engine, bulk JSON",
     ]
-    assert found["intake and engine, bulk JSON"].measured == pytest.approx(1_000_000)
+    assert found["intake and engine, bulk JSON"].measured == pytest.approx(2_000_000)
+    assert found["engine, one payment a record"].measured == pytest.approx(800_000)
     assert found["engine, bulk columns"].measured is None
 
 
@@ -185,6 +186,8 @@ def test_a_bar_shows_median_lowest_and_highest() -> None:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_the_same_seed_gives_the_same_payments_and_a_plan(name: str) -> None:
     workload, scheme = WORKLOADS[name], read_scheme(SCHEME)
+    if workload.mix.bulk:  # thousands in a record take seconds to make
+        workload = replace(workload, mix=workload.mix._replace(bulk_items=20), chunk=20)
 
     def drawn(seed: int) -> tuple[list[bytes], Counter[str]]:
         ours = made(workload, scheme, workload.netting_set, 100_000, seed)
@@ -244,7 +247,7 @@ def test_every_peer_of_kafka_streams_is_locked_by_checksum() -> None:
 
 
 async def test_a_peer_does_the_work_and_one_that_does_not_is_refused(
-    kafka: EmbeddedKafka, tmp_path: Path
+    kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = Order(
         bootstrap=kafka.bootstrap,
@@ -262,14 +265,15 @@ async def test_a_peer_does_the_work_and_one_that_does_not_is_refused(
     command = [sys.executable, "-m", "loadtests.peers.plain", msgspec.json.encode(work).decode()]
     peer = Peer("plain", work, command, tmp_path)
     async with clients.administration(kafka.bootstrap) as admin:
-        await admin.create_topics([NewTopic(order.topic, 1, -1)])
+        await admin.create_topics([NewTopic(order.topic, 1, 1)])
         try:
             source = (await in_process_of_its_own(order, 120)).source(order.topic)
             assert (source.records, source.accepted) == (408, 400)
             found = await peer.round(source)
             assert (found.payments, found.cpu_s > 0) == (408, True)
             more = msgspec.structs.replace(source, accepted=401)
-            with pytest.raises(Invalid, match="accepted: 401 in, 400 out"):
+            monkeypatch.setattr("loadtests.peers.peer.READABLE_TIMEOUT_S", 0.0)
+            with pytest.raises(Invalid, match="accepted: 401 in"):
                 await peer.round(more)
         finally:
             await peer.close()

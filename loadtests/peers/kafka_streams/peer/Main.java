@@ -158,7 +158,7 @@ public final class Main {
         c.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         c.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, commitMs);
         c.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
-        c.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, -1); // the broker's own
+        c.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
         c.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 64L << 20);
         c.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, 20_000);
         c.put(StreamsConfig.ROCKSDB_CONFIG_SETTER_CLASS_CONFIG, Rocks.class);
