@@ -1,5 +1,6 @@
 """`python -m loadtests` (`make bench`): measured beside its peers, in one run, on one real broker."""
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -108,7 +109,7 @@ def bench(
     quiet()
     try:
         figures = uvloop.run(run(options, note))
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:
         failure = explain(error, bootstrap=bootstrap, dsn=dsn)
         console.print(f"no figures: {failure.message}", style="red", markup=False)
         return failure.code

@@ -144,7 +144,9 @@ async def compare(
         for name in (*names[turn:], *names[:turn]):
             session.note(f"{what}: {name}")
             if name == "ours":
-                ours.append(await together(session, "uniform", session.options.payments))
+                made = await together(session, "uniform", session.options.payments)
+                session.note(_said(made.payments, made.seconds, made.ours_s))
+                ours.append(made)
                 continue
             peer = others.peers[name]
             if name in others.missing or (number == 0 and not peer.lasting):
@@ -155,12 +157,17 @@ async def compare(
                 session.note(str(error))
                 others.missing[name] = str(error)
             else:
+                session.note(_said(found.payments, found.seconds, found.cpu_s))
                 if number:
                     rounds[name].append(found)
         now = time.monotonic()
         if number and now + (now - began) > until_s:
             break
     return ours[1:], {name: found for name, found in rounds.items() if found}
+
+
+def _said(payments: int, seconds: float, cpu_s: float) -> str:
+    return f"  {payments / seconds:,.0f} payments/s, {1e6 * cpu_s / payments:.2f} µs of CPU each"
 
 
 async def together(session: Session, workload: str, payments: int) -> Together:

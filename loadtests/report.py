@@ -130,10 +130,9 @@ def _sink(figures: Figures) -> list[Text]:
 def _goals(found: Iterable[Goal]) -> Table:
     rows = _table("goals", "", "needed", "measured", "")
     for goal in found:
-        measured = "–" if goal.measured is None else number(goal.measured)
+        measured = "–" if goal.measured is None else f"{number(goal.measured)} {goal.unit}"
         said = Text("met", "green") if goal.met else Text("not met", "red")
-        unit = f" {goal.unit}"
-        rows.add_row(goal.says, f"≥ {number(goal.at_least)}{unit}", f"{measured}{unit}", said)
+        rows.add_row(goal.says, f"≥ {number(goal.at_least)} {goal.unit}", measured, said)
     return rows
 
 
