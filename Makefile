@@ -33,7 +33,7 @@ fmt: $(READY) ## lay the code out as `make check` wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## payments per second and CPU per payment, stage by stage (ARGS="--help")
+bench: $(READY) ## measured beside Kafka Streams and others, ten minutes (ARGS=--full: hours; ARGS=--help)
 	$(BIN)/python -m loadtests $(ARGS)
 
 lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1 takes newer versions)

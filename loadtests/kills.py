@@ -31,7 +31,6 @@ from clearing.dev.setup import in_force, prepare, read_scheme, stop_on_terminate
 from clearing.dev.workload import MIXED, SIMPLE
 from clearing.failures import ExitCode, explain
 from loadtests.aside import ProxyAside
-from loadtests.bench import SCHEME
 from loadtests.console import quiet
 from loadtests.faults import plan
 from loadtests.prove import prove_in_process_of_its_own
@@ -41,6 +40,7 @@ from loadtests.trouble import MAKERS
 
 app = App(name="python -m loadtests.kills", help_format="markdown")
 
+SCHEME = Path(__file__).with_name("scheme.toml")
 QUEUES = Path(__file__).with_name("queues.toml")
 COUNTS = {"intake": 2, "engine": 2, "dispatch": 2, "sink": 2}
 # Waits often enough to be seen all the time, and so seldom that what piles up while engines are down is soon gone.

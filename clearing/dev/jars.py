@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,26 +150,26 @@ def _trusted_authorities() -> Iterator[None]:
         del os.environ["REQUESTS_CA_BUNDLE"]
 
 
-def refresh(lock: Path = LOCK) -> list[Jar]:
-    """Resolve ROOTS with everything they need at run time, and write the lock."""
+def refresh(lock: Path = LOCK, wanted: Sequence[str] = ROOTS, header: str = HEADER) -> list[Jar]:
+    """Resolve what is wanted with everything it needs at run time, and write the lock."""
     cache_dir().mkdir(parents=True, exist_ok=True)
     with _trusted_authorities(), tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
         maven = _maven(Path(scratch))
-        roots, others = maven.resolver.resolve([maven.create_dependency(root) for root in ROOTS])
-        wanted = [dependency.artifact for dependency in [*roots, *others]]
+        roots, others = maven.resolver.resolve([maven.create_dependency(root) for root in wanted])
+        artifacts = [dependency.artifact for dependency in [*roots, *others]]
         with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-            paths = list(pool.map(lambda artifact: artifact.resolve(), wanted))
+            paths = list(pool.map(lambda artifact: artifact.resolve(), artifacts))
         jars = [
             Jar(
                 hashlib.sha256(path.read_bytes()).hexdigest(),
                 path.stat().st_size,
                 f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}",
             )
-            for artifact, path in zip(wanted, paths, strict=True)
+            for artifact, path in zip(artifacts, paths, strict=True)
         ]
     jars.sort(key=lambda jar: jar.coordinate)
     lines = [f"{jar.sha256} {jar.size_bytes} {jar.coordinate}\n" for jar in jars]
-    lock.write_text(HEADER + "".join(lines))
+    lock.write_text(header + "".join(lines))
     return jars
 
 
