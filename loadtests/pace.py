@@ -92,7 +92,7 @@ async def pace(order: Pace) -> Paced:
         _Bank(
             name=stream.bank,
             topic=topics.payments(stream.netting_set, stream.bank),
-            values=stream.take(_share(order.payments, which, number)),
+            values=stream.take(share(order.payments, which, number)),
         )
         for which, stream in enumerate(made)
     ]
@@ -138,12 +138,12 @@ async def _keep_pace(
         due = min(order.payments, int((time.time() - began_s) * order.rate) + 1)
         if due > sent:
             for which, bank in enumerate(banks):
-                await bank.send(producer, _share(due, which, len(banks)))
+                await bank.send(producer, share(due, which, len(banks)))
             sent = due
         await asyncio.sleep(max(TICK_S, began_s + sent / order.rate - time.time()))
 
 
-def _share(payments: int, which: int, banks: int) -> int:
+def share(payments: int, which: int, banks: int) -> int:
     """How many of the first `payments` are this bank's."""
     return (payments - which + banks - 1) // banks
 
