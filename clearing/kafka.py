@@ -12,8 +12,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, conn
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.fetcher import FetchError, FetchResult
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import IllegalOperation, InvalidTxnState, KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    IllegalOperation,
+    IllegalStateError,
+    InvalidTxnState,
+    KafkaConnectionError,
+    KafkaError,
+)
 from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
@@ -74,6 +81,34 @@ def _send(self: conn.AIOKafkaConnection, request: Any, expect_response: bool = T
         raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken") from error
 
 
+class Consumer(AIOKafkaConsumer):
+    """aiokafka's, which can also be asked for one partition among very many."""
+
+    def fetched(self, partition: TopicPartition, max_records: int) -> list[RawRecord] | None:
+        """What has come of a partition, at most so many records; None: nothing. Never waits, raises like getmany().
+
+        That one looks through everything there is of all partitions: who asks for n of them in turn has n² looks.
+        An empty list: its position has moved all the same, over transaction markers.
+        """
+        if not self._subscription.is_assigned(partition):
+            raise IllegalStateError(f"{partition} is not assigned")
+        fetcher = self._fetcher
+        assert fetcher is not None, "it is started before it is read from"
+        found = fetcher._records.get(partition)
+        if found is None or self._subscription.reassignment_in_progress:
+            return None
+        records: list[RawRecord] = []
+        if isinstance(found, FetchResult):
+            records = found.getall(max_records)
+            if found.has_more():
+                return records
+        del fetcher._records[partition]
+        fetcher._notify(fetcher._wait_consume_future)  # it is asked for in the next fetch again
+        if isinstance(found, FetchError):
+            found.check_raise()
+        return records
+
+
 def consumer(
     bootstrap: str,
     *topics: str,
@@ -81,7 +116,7 @@ def consumer(
     instance: str = "",
     client: str = "clearing",
     **options: Any,
-) -> AIOKafkaConsumer:
+) -> Consumer:
     """A read_committed consumer that commits nothing by itself and fails on an offset out of range.
 
     instance: static group membership. A process that is killed and restarted under the same name gets its
@@ -100,7 +135,7 @@ def consumer(
     }
     if instance:
         settings["group_instance_id"] = instance
-    return AIOKafkaConsumer(
+    return Consumer(
         *topics,
         bootstrap_servers=bootstrap,
         group_id=group,

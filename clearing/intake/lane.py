@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalStateError
 
-from clearing import failpoints
+from clearing import failpoints, kafka
 from clearing.core.reasons import REASONS, Code
 from clearing.intake import metrics
 from clearing.intake.packing import (
@@ -68,7 +68,7 @@ class Lane:
         *,
         name: str,
         log: TopicPartition,
-        consumer: AIOKafkaConsumer,
+        consumer: kafka.Consumer,
         producer: AIOKafkaProducer,
         acknowledged: dict[TopicPartition, int],
         on_stopped: Callable[[TopicPartition, SourceStopped], None],
@@ -160,11 +160,11 @@ class Lane:
         return records > 0
 
     async def _take(self, source: Source, most: int) -> int:
-        partition = source.partition
-        read = await self._consumer.getmany(partition, timeout_ms=0, max_records=most)
-        records = read.get(partition, [])
+        records = self._consumer.fetched(source.partition, most)
+        if records is None:
+            return 0
         source.records += records
-        source.end = await self._consumer.position(partition)
+        source.end = await self._consumer.position(source.partition)
         return len(records)
 
     async def _wait(self) -> None:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
 
 from clearing import failpoints, kafka
@@ -119,7 +119,7 @@ class _Session(ConsumerRebalanceListener):
             settings.bootstrap, client="clearing-intake", compression_type="zstd"
         )
 
-    def _new_consumer(self) -> AIOKafkaConsumer:
+    def _new_consumer(self) -> kafka.Consumer:
         consumer = kafka.consumer(
             self._settings.bootstrap,
             group=self._topics.group("intake"),

@@ -29,7 +29,7 @@ class Stamped(SourceRecord):
 
 
 class FakeConsumer:
-    """Records by partition, handed out as getmany does; `errors` are raised once they are reached."""
+    """Records by partition, handed out as clearing.kafka's does; `errors` are raised once they are reached."""
 
     def __init__(self) -> None:
         self.records: dict[TopicPartition, list[Stamped]] = {A: [], B: []}
@@ -43,17 +43,21 @@ class FakeConsumer:
         kept += [Stamped(n, raw(payment())) for n in range(first, first + count)]
         self.more.set()
 
+    def fetched(self, partition: TopicPartition, max_records: int) -> list[Stamped] | None:
+        if taken := self.records[partition][:max_records]:
+            del self.records[partition][:max_records]
+            self.positions[partition] = taken[-1].offset + 1
+            return taken
+        if partition in self.errors:
+            raise self.errors[partition]
+        return None
+
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int = 1
     ) -> dict[TopicPartition, list[Stamped]]:
         for partition in partitions:
-            if self.records[partition]:
-                taken = self.records[partition][:max_records]
-                del self.records[partition][:max_records]
-                self.positions[partition] = taken[-1].offset + 1
+            if (taken := self.fetched(partition, max_records)) is not None:
                 return {partition: taken}
-            if partition in self.errors:
-                raise self.errors[partition]
         if timeout_ms:
             self.more.clear()
             with suppress(TimeoutError):
