@@ -227,7 +227,7 @@ def _front(host: str, port: int, public_url: str, header: str, proxies: str) -> 
 
 def _roles_of(header: str, groups_header: str, given: list[str]) -> "dict[str, Role]":
     """Raises Failure where a group is given no role that there is."""
-    from clearing.console.accounts import ROLES
+    from clearing.console.accounts import ROLES, Role
 
     if bool(groups_header) != bool(given) or (given and not header):
         said = "--groups-header and --group-role go together, and with --trusted-header"
@@ -235,7 +235,7 @@ def _roles_of(header: str, groups_header: str, given: list[str]) -> "dict[str, R
     roles: dict[str, Role] = {}
     for each in given:
         group, _, said = each.rpartition("=")
-        role = next((role for role in ROLES if role == said), None)
+        role: Role | None = next((role for role in ROLES if role == said), None)
         if not group or "," in group or role is None or group in roles:
             hint = f"GROUP=ROLE, a group once, with one of {', '.join(ROLES)}"
             raise Failure(f"--group-role {each}", hint, ExitCode.USAGE)
