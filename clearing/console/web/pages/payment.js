@@ -42,7 +42,7 @@ function Said({ row }) {
     ${fact("Value date", row.value_date)}
     ${fact("Priority", row.priority)}
     ${fact("End-to-end id", row.end_to_end_id)}
-    ${fact("Chain reference", row.chain_reference)}
+    ${fact("Chain reference", row.chain_reference, "wide")}
     ${fact("Expires", row.expires_at_ms ? html`<${When} ms=${row.expires_at_ms} />` : "")}
     ${fact("About payment", row.reference && html`<${PaymentLink} id=${row.reference} />`)}
     ${fact("Decision", words(row.decision || null) === "–" ? "" : words(row.decision))}
