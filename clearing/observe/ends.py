@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.cluster import ClusterMetadata
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    LeaderNotAvailableError,
+    NotLeaderForPartitionError,
+    for_code,
+)
 from aiokafka.protocol.offset import OffsetRequest
 
 METADATA_EVERY_S = 10.0
+LEADER_TIMEOUT_S, LEADER_POLL_S = 5.0, 0.1
 _EARLIEST, _LATEST = -2, -1
 _UNCOMMITTED, _COMMITTED = 0, 1
 
@@ -37,17 +43,30 @@ class Ends:
         self._known_at = 0.0
 
     async def of(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Extent]:
-        """Raises KafkaError, of a partition that does not exist too."""
+        """Raises KafkaError, of a partition that does not exist too.
+
+        A leader that is only just chosen, of a new topic or after a broker's end, is waited for a while.
+        """
         wanted = list(dict.fromkeys(partitions))
-        try:
-            first, stable, end = await asyncio.gather(
-                self._ask(wanted, _EARLIEST, _UNCOMMITTED),
-                self._ask(wanted, _LATEST, _COMMITTED),
-                self._ask(wanted, _LATEST, _UNCOMMITTED),
-            )
-        except KafkaError:
-            self._cluster = None
-            raise
+        deadline_s = time.monotonic() + LEADER_TIMEOUT_S
+        while True:
+            try:
+                return await self._once(wanted)
+            except (LeaderNotAvailableError, NotLeaderForPartitionError):
+                self._cluster = None
+                if time.monotonic() >= deadline_s:
+                    raise
+            except KafkaError:
+                self._cluster = None
+                raise
+            await asyncio.sleep(LEADER_POLL_S)
+
+    async def _once(self, wanted: list[TopicPartition]) -> dict[TopicPartition, Extent]:
+        first, stable, end = await asyncio.gather(
+            self._ask(wanted, _EARLIEST, _UNCOMMITTED),
+            self._ask(wanted, _LATEST, _COMMITTED),
+            self._ask(wanted, _LATEST, _UNCOMMITTED),
+        )
         # The end was asked for at another moment: it is never before what is stable.
         return {p: Extent(first[p], stable[p], max(stable[p], end[p])) for p in wanted}
 

@@ -16,7 +16,7 @@ from clearing.views.model import BankShare, Outlook, StageStatus, Verdict
 AT_RISK_SHARE = (
     0.5  # of the time to the cut-off: a drain that takes longer leaves no room for a second fault
 )
-SEEN_S = 1.0  # a look a second, offsets committed a moment after the log has the records: finer nobody sees
+SEEN_S = 1.5  # a look a second, offsets committed a moment after the log has the records: finer nobody sees
 _TOP_BANKS = 3
 _TOP_SHARE = 0.8
 _TOLD_SHARE = 0.5  # banks that make up less than this together are not worth a word
@@ -129,7 +129,7 @@ def _verdict(
         return "WILL_MISS"
     if drain_s is None:
         return "UNKNOWN"
-    if drain_s <= SEEN_S:
+    if all((one.drain_s or 0.0) <= SEEN_S for one in waiting):
         return "ON_TIME"  # on its way: each window would end with an alarm else
     if drain_s > left_s:
         return "WILL_MISS"

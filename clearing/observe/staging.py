@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 
 from clearing.core.outputs import Position
 from clearing.names import PROBE, Topics
@@ -29,13 +30,25 @@ class Track:
         return classify(self.window.looks)
 
     def drain_s(self) -> float | None:
-        """As of the last look. One that had nothing left at the look before, and has no pace yet, takes as long as
-        between the two: so far it has cleared whatever came."""
+        """As of the last look. The pace of one that keeps up is its senders', and says little of what it can.
+
+        One that has read by this look all there was at the one before takes no longer than between the two for as
+        much as it has been seen to read so. So does one that had nothing left then, and has no pace yet.
+        """
         looks = self.window.looks
         self.pace_per_s = self._pace()
         left = drain_s(looks[-1].lag_records, self.pace_per_s)
-        if left is None and len(looks) > 1 and not looks[-2].lag_records:
-            return (looks[-1].at_ms - looks[-2].at_ms) / 1000
+        if len(looks) < 2:
+            return left
+        between_s = (looks[-1].at_ms - looks[-2].at_ms) / 1000
+        if left is None and not looks[-2].lag_records:
+            return between_s
+        kept_up = [
+            then.lag_records for then, now in pairwise(looks) if now.position >= then.stable_end
+        ]
+        keeps_up = looks[-1].position >= looks[-2].stable_end
+        if left is not None and keeps_up and looks[-1].lag_records <= max(kept_up):
+            return min(left, between_s)
         return left
 
     def _pace(self) -> float | None:

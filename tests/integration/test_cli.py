@@ -20,7 +20,6 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.dev.postgres import EmbeddedPostgres
 from clearing.dev.services import Services, supervised
-from clearing.dev.setup import in_force
 from clearing.failures import ExitCode
 
 TIMEOUT_S = 120
@@ -155,7 +154,11 @@ async def clearing(
             assert await sink.wait() == ExitCode.OK
             services.start("intake-1", "engine-1", "dispatch-1", "sink-1")
             await services.ready()
-            await in_force(settings, loaded.data["netting_sets"])
+            waited = await installation("scheme", "load", "scheme.toml", "--wait", "--json")
+            assert waited.code == ExitCode.OK, waited.err
+            assert waited.data["commands"] == []
+            assert {each["status"] for each in waited.data["answers"]} == {"DONE"}
+            assert len(waited.data["answers"]) == len(loaded.data["commands"])
             yield installation
     finally:
         await admin.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")

@@ -68,6 +68,21 @@ def test_whoever_cleared_all_so_far_takes_no_longer_than_between_looks() -> None
     assert track(7, 500, step=0).drain_s() is None  # it does not move: never, so far
 
 
+def test_the_pace_of_one_that_keeps_up_is_not_all_it_can() -> None:
+    """Each second it has read what was there the second before: it is its sender that is slow."""
+
+    def seen(*looks: tuple[int, int]) -> float | None:
+        one = Track()
+        for at, (position, lag_records) in enumerate(looks):
+            end = position + lag_records
+            one.window.add(Look(at * 1_000, position, lag_records, end, end, 1))
+        return one.drain_s()
+
+    assert seen((0, 4), (4, 1), (5, 1), (6, 4)) == 1  # its pace: one a second
+    assert seen((0, 4), (4, 1), (5, 1), (6, 5)) == 5  # so much it has not yet been seen to read
+    assert seen((0, 4), (4, 1), (5, 3), (6, 4)) == 4  # it has not read what was there
+
+
 def test_where_a_reader_is() -> None:
     source = Reader("intake", "", TopicPartition(TOPICS.payments("hk", "AURAHKHH"), 0))
     assert place(source, TOPICS, NAMES) == ("hk", "AURAHKHH")

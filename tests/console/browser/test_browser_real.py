@@ -80,7 +80,9 @@ async def test_every_page_shows_what_the_real_server_says(browser: Browser, real
         await _go(page, real, place)
         assert await page.locator("main .say[data-level=bad] .hint").count() == 0, place
     await _go(page, real, "batches/hk/1")
-    await expect(page.get_by_text("all claims hold")).to_be_visible()
+    await expect(page.get_by_role("region", name="Proof").locator(".aside")).to_have_text(
+        "verified here"
+    )
     await _go(page, real, f"payment/{uuid(4)}")
     await expect(page.get_by_text("Why it waits now")).to_be_visible()
     await page.get_by_role("button", name="−1 s").click()

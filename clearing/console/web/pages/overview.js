@@ -47,11 +47,14 @@ export function Overview() {
 
 const VERDICTS = { ON_TIME: "On time", AT_RISK: "At risk", WILL_MISS: "Will miss", NO_CUTOFF: "No cut-off", HALTED: "Halted", UNKNOWN: "Unknown" };
 
+/** A number and its unit stay on one line. */
+const kept = (sentence) => sentence.replace(/(\d) (s|min|h|d|m|bn|tn|%)(?![a-z])/g, "$1\u00a0$2");
+
 function Answer({ data }) {
   const level = levelOf(data.verdict);
   return html`<div class="answer" data-level=${level}>
     <${Shape} level=${level} />
-    <h1>${data.sentence || "Nothing is known yet."}</h1>
+    <h1>${kept(data.sentence) || "Nothing is known yet."}</h1>
     <span class="verdict" role="status">${VERDICTS[data.verdict] ?? UNKNOWN}</span>
   </div>`;
 }

@@ -42,7 +42,7 @@ function Said({ row }) {
     ${fact("Value date", row.value_date)}
     ${fact("Priority", row.priority)}
     ${fact("End-to-end id", row.end_to_end_id)}
-    ${fact("Chain reference", row.chain_reference)}
+    ${fact("Chain reference", row.chain_reference, "wide")}
     ${fact("Expires", row.expires_at_ms ? html`<${When} ms=${row.expires_at_ms} />` : "")}
     ${fact("About payment", row.reference && html`<${PaymentLink} id=${row.reference} />`)}
     ${fact("Decision", words(row.decision || null) === "–" ? "" : words(row.decision))}
@@ -76,7 +76,7 @@ function released(release, story) {
   for (const batch of release.batches ?? []) {
     const link = html`<a href=${href(["batches", story.netting_set, String(batch.sequence)])}>batch ${count(batch.sequence)}</a>`;
     list.push({ place: batch.sent, level: "calm", title: html`In ${link}`, detail: `to ${batch.ledger}, ${plural(batch.payments, "payment")}${batch.version > 1 ? `, version ${batch.version}` : ""}` });
-    if (batch.answered) list.push({ place: batch.answered, level: batch.state === "FAILED" ? "bad" : "calm", title: html`${words(batch.state)}: answer of ${batch.ledger}`, detail: batch.reason ?? "" });
+    if (batch.answered) list.push({ place: batch.answered, level: batch.state === "FAILED" ? "bad" : "calm", title: html`${batch.ledger} answered: ${words(batch.state)}`, detail: batch.reason ?? "" });
   }
   if (release.final) list.push({ place: release.final, level: "good", title: "Final", detail: "the ledgers have confirmed its window" });
   if (release.taken_out) list.push({ place: release.taken_out, level: "warn", title: "Taken out", detail: "the window was netted anew without it (R25)" });
