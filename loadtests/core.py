@@ -6,7 +6,7 @@ that a busy machine is busy for all of them alike; the ratios count, not the mic
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -214,7 +214,10 @@ def started(commands: list[Command]) -> Machine:
     return machine
 
 
-def opening(banks: list[str], policy: QueuePolicy, cap: str) -> list[Command]:
+def opening(
+    banks: list[str], policy: QueuePolicy, cap: str, assets: Sequence[str] = ASSETS
+) -> list[Command]:
+    """Every bank has an account in every asset."""
     return [
         *(
             RegisterAsset(
@@ -224,7 +227,7 @@ def opening(banks: list[str], policy: QueuePolicy, cap: str) -> list[Command]:
                     id=name, code=name, issuer="issuer", ledger="load", scale=2, queue=policy
                 ),
             )
-            for name in ASSETS
+            for name in assets
         ),
         *(RegisterParticipant(id=f"bank-{bank}", by="load", participant=bank) for bank in banks),
         *(
@@ -236,7 +239,7 @@ def opening(banks: list[str], policy: QueuePolicy, cap: str) -> list[Command]:
                 net_debit_cap=cap,
             )
             for bank in banks
-            for name in ASSETS
+            for name in assets
         ),
     ]
 
@@ -295,15 +298,23 @@ def values(banks: list[str]) -> list[Command]:
 
 
 def packed(
-    banks: list[str], records: int, rows: int | list[int], rng: np.random.Generator
+    banks: list[str],
+    records: int,
+    rows: int | list[int],
+    rng: np.random.Generator,
+    assets: Sequence[str] = ASSETS,
 ) -> Iterator[bytes]:
     """Log records as intake packs them: random payments, by debtor, of Pareto distributed amounts."""
-    for batch, spans in batches(banks, records, rows, rng):
+    for batch, spans in batches(banks, records, rows, rng, assets):
         yield payments.pack(batch, spans)
 
 
 def batches(
-    banks: list[str], records: int, rows: int | list[int], rng: np.random.Generator
+    banks: list[str],
+    records: int,
+    rows: int | list[int],
+    rng: np.random.Generator,
+    assets: Sequence[str] = ASSETS,
 ) -> Iterator[tuple[RowBatch, list[SourceSpan]]]:
     """The same before they are packed: the rows of each log record and where they come from."""
     sent = np.zeros(len(banks), np.int64)
@@ -327,7 +338,7 @@ def batches(
             id=np.frombuffer(rng.bytes(16 * n), np.uint8).reshape(n, 16),
             debtor=names[debtor].tolist(),
             creditor=names[creditor].tolist(),
-            asset=np.array(ASSETS)[rng.integers(0, len(ASSETS), n)].tolist(),
+            asset=np.array(assets)[rng.integers(0, len(assets), n)].tolist(),
             amount=amount,
             decimals=np.full(n, 2, np.uint8),
             value_date=np.full(n, NOW_MS // DAY_MS, np.int32),

@@ -3,6 +3,7 @@
 Nothing is copied when they grow, and a snapshot is written from the blocks themselves while more entries come.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ class IdColumns:
         if not codes.flags.writeable:  # as they come from a snapshot, at any place in its bytes
             ids, bodies, codes = ids.copy(), bodies.copy(), codes.copy()
         self._blocks = [_Block(0, ids, bodies, codes)]
-        self._firsts = np.zeros(1, np.int64)
+        self._firsts = [0]
 
     def put(self, ids: U64, bodies: U64) -> None:
         """Write n rows behind the last entry. They count when `count` says so, and may be written again before."""
@@ -62,7 +63,7 @@ class IdColumns:
         if last.first == self.count:
             self._blocks.pop()  # nothing is in it
         self._blocks.append(block)
-        self._firsts = np.array([block.first for block in self._blocks], np.int64)
+        self._firsts = [block.first for block in self._blocks]
 
     @property
     def nbytes(self) -> int:
@@ -85,7 +86,7 @@ class IdColumns:
 
     def parts(self) -> tuple[list[U64], list[U64], list[U8]]:
         """Ids, bodies and codes of all entries, each in parts. The codes are copies: they may still change."""
-        ends = [*self._firsts[1:].tolist(), self.count]
+        ends = [*self._firsts[1:], self.count]
         sizes = [end - block.first for block, end in zip(self._blocks, ends, strict=True)]
         sized = list(zip(self._blocks, sizes, strict=True))
         return (
@@ -108,7 +109,10 @@ class IdColumns:
     def _spread(self, entry: I64) -> list[tuple[int, I64 | slice]]:
         """Which of these entries are in which block."""
         last = len(self._blocks) - 1
-        if last == 0 or not len(entry) or int(entry.min()) >= self._blocks[last].first:
+        if last == 0 or not len(entry):
             return [(last, slice(None))]
-        block = np.searchsorted(self._firsts, entry, "right") - 1
-        return [(b, np.flatnonzero(block == b)) for b in np.unique(block).tolist()]
+        low, high = (bisect_right(self._firsts, int(end)) - 1 for end in (entry.min(), entry.max()))
+        if low == high:
+            return [(low, slice(None))]
+        block = np.searchsorted(np.array(self._firsts), entry, "right") - 1
+        return [(b, np.flatnonzero(block == b)) for b in range(low, high + 1)]

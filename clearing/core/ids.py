@@ -2,7 +2,7 @@
 
 Hash tables (clearing.core.id_slots) over columns (clearing.core.id_columns). One generation per business day;
 whole generations are forgotten when they are older than the retention period (older payments are refused
-by their value date, so there is no hole). 25 bytes an id and 16-32 for its slot.
+by their value date, so there is no hole). 25 bytes an id, and 16 to 38 for its slots.
 
 Plain meaning, which the property test holds it to: `seen = {}`; per row in order:
 `first = seen.setdefault(id, row); known = first is not row; same = first.body == row.body`.
@@ -167,6 +167,14 @@ class Generation:
         """Go on with a growth that is under way, as far as so many rows pay for."""
         self._move(_MOVED_PER_ROW * rows)
 
+    def close(self) -> None:
+        """Its day is over: nothing more comes in."""
+        self._next = None
+
+    @property
+    def is_growing(self) -> bool:
+        return self._next is not None or self._old is not None
+
     def _move(self, slots: int) -> None:
         """Take what is in so many slots of the old table over; it is done with when nothing is left."""
         old = self._old
@@ -200,7 +208,10 @@ class Remembered:
         """Append a generation with what it remembers (empty columns for a new one)."""
         assert not self.generations or self.generations[-1].day < day
         hashes = hash_ids(ids, self.seed)
-        expected = self.generations[-1].count if self.generations else 0
+        expected = 0
+        if self.generations:
+            expected = self.generations[-1].count
+            self.generations[-1].close()
         self.generations.append(Generation(day, hashes, ids, bodies, codes, expected))
 
     def recall(self, ids: U64, bodies: U64, day: int) -> Recall:
