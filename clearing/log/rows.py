@@ -96,8 +96,24 @@ def _column(values: list[Any], runs: Sequence[Run]) -> Any:
                 for part in fields(columns)
             }
             return type(columns)(**parts)
+    if any(isinstance(value, pa.DictionaryArray) for value in values):
+        return _encoded_runs([encoded(value) for value in values], runs)
     texts = [strings(value) for value in values]
     return pa.concat_arrays([texts[i].slice(first, stop - first) for i, first, stop in runs])
+
+
+def _encoded_runs(values: list[pa.DictionaryArray], runs: Sequence[Run]) -> pa.DictionaryArray:
+    """encoded(the texts of the runs), without writing them out."""
+    numbers: dict[str, int] = {}  # of every text in any dictionary
+    of_each = [
+        np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)
+        for texts in (value.dictionary.to_pylist() for value in values)
+    ]
+    indices = [value.indices.to_numpy() for value in values]
+    number = [of_each[i][indices[i][first:stop]] for i, first, stop in runs]
+    found = pa.array(np.concatenate(number)).dictionary_encode()
+    texts = pa.array(list(numbers), pa.string()).take(found.dictionary)
+    return pa.DictionaryArray.from_arrays(found.indices, texts)
 
 
 def _rejects(batches: Sequence[RowBatch], runs: Sequence[Run]) -> dict[int, Reject]:
