@@ -123,18 +123,19 @@ def rung(moments: Moments, pacing: Pacing, closings: Closings, cpu: Mapping[str,
     parts: F64 = np.diff(times[measured], axis=1).astype(np.float64)
     whole = times[measured, 5] - times[measured, 0]
     took_s = max(pacing.sent_s - pacing.began_s, 1e-9)
+    told_s = float(heard_ms.max()) / 1e3 - pacing.began_s
     slices = _slices(times, moments, log_ms, pacing)
     answered = slices[-1].told if slices else 0
     return Rung(
         rate=pacing.rate,
         payments=len(rows),
         sent_per_s=round(len(rows) / took_s, 1),
-        told_per_s=round(len(rows) / (heard_ms.max() / 1e3 - pacing.began_s), 1),
+        told_per_s=round(len(rows) / told_s, 1),
         kept_up=len(rows) - answered <= max(BEHIND_S * pacing.rate, 50),
         latency_ms=quantiles(whole),
         parts_ms={name: quantiles(parts[:, n]) for n, name in enumerate(PARTS)},
         rows_per_log_record=round(len(rows) / len(moments.outcomes), 1),
-        transactions_per_s=round(pacing.transactions / (heard_ms.max() / 1e3 - pacing.began_s), 1),
+        transactions_per_s=round(pacing.transactions / told_s, 1),
         cpu={role: round(seconds / took_s, 3) for role, seconds in cpu.items()},
         slices=slices,
         windows=len(closings.due),
