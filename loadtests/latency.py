@@ -280,8 +280,8 @@ def latency(
 ) -> ExitCode:
     """Publish at one rate after the other; say how long it takes until banks can read what became of it, and where.
 
-    One JSON payment a record, sixteen banks, one netting set, windows that close every second. About 20 s a rung, the first one
-    twice: it warms up.
+    One JSON payment a record, sixteen banks, one netting set, windows that close every second. About 20 s a rung,
+    the first one twice: it warms up.
 
         python -m loadtests.latency
         python -m loadtests.latency --rate 1000 --rate 20000 --seconds 20 --output latency
