@@ -60,7 +60,7 @@ def tune_client() -> None:
     the next AddPartitionsToTxn meets CONCURRENT_TRANSACTIONS and is retried after this many seconds.
     """
     hand_out_lists()
-    sender.BACKOFF_OVERRIDE = 0.002
+    sender.BACKOFF_OVERRIDE = 0.001
     conn.AIOKafkaConnection.send = _send
 
 

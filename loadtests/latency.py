@@ -250,6 +250,8 @@ async def run(options: Options, note: Callable[[str], None], *, proof: bool) -> 
     end_like_ctrl_c()
     load = os.getloadavg()[0]
     async with climbing(options, note) as climb:
+        note("warming up: clients that connect, code that is compiled, banks that are looked up")
+        await climb.rung(len(options.rates), options.rates[0])
         rungs = [await climb.rung(n, rate) for n, rate in enumerate(options.rates)]
         claims = await _claims(climb) if proof else 0
     return Ladder(machine=machine(load), options=options, rungs=rungs, claims=claims)
@@ -278,7 +280,8 @@ def latency(
 ) -> ExitCode:
     """Publish at one rate after the other; say how long it takes until banks can read what became of it, and where.
 
-    One JSON payment a record, sixteen banks, one netting set, windows that close every second. About 20 s a rung.
+    One JSON payment a record, sixteen banks, one netting set, windows that close every second. About 20 s a rung,
+    the first one twice: it warms up.
 
         python -m loadtests.latency
         python -m loadtests.latency --rate 1000 --rate 20000 --seconds 20 --output latency

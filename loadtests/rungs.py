@@ -18,7 +18,8 @@ F64 = NDArray[np.float64]
 PARTS = ("intake", "engine", "commit", "dispatch", "read")
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
 SLICES = 10  # of the time it took to publish, for the curve of the backlog
-BEHIND_S = 0.25  # a rung that ends with more than so much of its rate untold has not kept up
+# Kept up: of what is sent in a rung's second half so much, or so many, may be added to what is not told yet.
+GROWTH, GROWTH_ROWS = 0.1, 50
 
 
 class Unfit(Exception):
@@ -50,7 +51,7 @@ class Slice(msgspec.Struct, frozen=True):
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """Latencies are milliseconds by quantile, over the payments sent after the warm-up. sent_per_s: what the
-    publisher has achieved. kept_up: false where it took the machine more time than it had. cpu: cores in use, by
+    publisher has achieved. kept_up: false where what is not told yet grew and grew. cpu: cores in use, by
     role, while it was published. finals: of windows that closed meanwhile, from the moment they were due."""
 
     rate: float
@@ -123,18 +124,18 @@ def rung(moments: Moments, pacing: Pacing, closings: Closings, cpu: Mapping[str,
     parts: F64 = np.diff(times[measured], axis=1).astype(np.float64)
     whole = times[measured, 5] - times[measured, 0]
     took_s = max(pacing.sent_s - pacing.began_s, 1e-9)
+    told_s = float(heard_ms.max()) / 1e3 - pacing.began_s
     slices = _slices(times, moments, log_ms, pacing)
-    answered = slices[-1].told if slices else 0
     return Rung(
         rate=pacing.rate,
         payments=len(rows),
         sent_per_s=round(len(rows) / took_s, 1),
-        told_per_s=round(len(rows) / (heard_ms.max() / 1e3 - pacing.began_s), 1),
-        kept_up=len(rows) - answered <= max(BEHIND_S * pacing.rate, 50),
+        told_per_s=round(len(rows) / told_s, 1),
+        kept_up=_kept_up(slices[SLICES // 2 - 1], slices[-1]),
         latency_ms=quantiles(whole),
         parts_ms={name: quantiles(parts[:, n]) for n, name in enumerate(PARTS)},
         rows_per_log_record=round(len(rows) / len(moments.outcomes), 1),
-        transactions_per_s=round(pacing.transactions / (heard_ms.max() / 1e3 - pacing.began_s), 1),
+        transactions_per_s=round(pacing.transactions / told_s, 1),
         cpu={role: round(seconds / took_s, 3) for role, seconds in cpu.items()},
         slices=slices,
         windows=len(closings.due),
@@ -142,6 +143,11 @@ def rung(moments: Moments, pacing: Pacing, closings: Closings, cpu: Mapping[str,
         posted_ms=quantiles(closings.posted - closings.due),
         final_ms=quantiles(closings.told - closings.due),
     )
+
+
+def _kept_up(middle: Slice, end: Slice) -> bool:
+    growth = (end.sent - end.told) - (middle.sent - middle.told)
+    return growth <= max(GROWTH * (end.sent - middle.sent), GROWTH_ROWS)
 
 
 def _sent(moments: Moments) -> I64:

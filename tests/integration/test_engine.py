@@ -128,8 +128,8 @@ async def test_of_two_owners_one_is_fenced(
     async with running(processor(bootstrap, topics, tmp_path / "a")) as first:
         await until(applied(bootstrap, topics, 4))
         async with running(processor(bootstrap, topics, tmp_path / "b")) as second:
-            # The old one ends. But where its commit meets the fencing in the broker, that answers UNKNOWN: then it
-            # is in doubt and no more, fences in its turn, and the new one ends. Who has nothing to write never hears.
+            # The old one ends. But where its commit meets the fencing in the broker, that answers
+            # UNKNOWN: then it is in doubt, fences in its turn, and the new one ends as soon as it writes.
             sent = 0
             async with asyncio.timeout(60):
                 while not (first.done() or second.done()):

@@ -22,15 +22,16 @@ LATER_MS = (
 )  # logged, sent by the engine, committed, written, read: after it was sent
 
 
-def moments(payments: int = 40, banks: int = 4) -> Moments:
-    """A payment every 100 ms, each in a log record of its own; all take the same time."""
+def moments(payments: int = 40, banks: int = 4, later: float = 0.0) -> Moments:
+    """A payment every 100 ms, each in a log record of its own; all take the same time, or longer and longer:
+    `later` is how much of the time since the first one each waits, too."""
     sent_ms = BEGAN_MS + 100 * np.arange(payments)
     sent = [(7 * bank, 1_000_000 * sent_ms[bank::banks]) for bank in range(banks)]
     told = [
         (
             k % banks,
             7 * (k % banks) + k // banks,
-            1_000_000 * (at + LATER_MS[4]),
+            1_000_000 * (at + LATER_MS[4] + int(later * (at - BEGAN_MS))),
             at + LATER_MS[3],
             50 + 2 * k,
         )
@@ -44,8 +45,8 @@ def moments(payments: int = 40, banks: int = 4) -> Moments:
     return Moments(sent, np.array(told), np.array(outcomes), log_ms)
 
 
-def figures(of: Moments, rate: float = 10.0) -> Rung:
-    pacing = Pacing(rate, 1.0, BEGAN_S, BEGAN_S + 4.0, 40)
+def figures(of: Moments) -> Rung:
+    pacing = Pacing(10.0, 1.0, BEGAN_S, BEGAN_S + len(of.told) / 10, 40)
     at = np.array([1e3 * BEGAN_S])
     closings = Closings(at, at + 5, at + 30, at + 60)
     return rung(of, pacing, closings, {"engine": 1.0})
@@ -85,7 +86,7 @@ def test_every_bank_sends_alike() -> None:
 
 
 def test_the_curve_shows_every_rung_and_which_were_too_much() -> None:
-    rungs = [figures(moments()), figures(moments(400))]  # of the second most is sent too late
+    rungs = [figures(moments()), figures(moments(400, later=1.0))]
     assert [each.kept_up for each in rungs] == [True, False]
     drawn = svg(rungs, "title")
     assert drawn.count("<circle") == 2 * 3
