@@ -48,9 +48,9 @@ async def run(options: Options, note: Note) -> Figures:
             workloads, measured = await alone(at_work, others, began + STAGED * limit_s)
         finally:
             await others.close()
+        # They stay up until it is proved: dispatch tells of finality after the last window has settled.
         at_work.services.start(*SERVICES)
         await at_work.settle()
-        await at_work.services.stop(*SERVICES)
         claims = await at_work.prove()
         return Figures(
             machine=machine(load),
