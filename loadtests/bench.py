@@ -14,7 +14,7 @@ from loadtests.contest import SERVICES, USUAL, Field, compare, field_of, togethe
 from loadtests.figures import Figures, Options, Stages, Together, machine
 from loadtests.meter import Measured
 from loadtests.publish import run_module
-from loadtests.session import Note, Session, chosen, session
+from loadtests.session import READY_TIMEOUT_MS, Note, Session, chosen, session
 from loadtests.stages import sink, stages
 from loadtests.transactions import Transactions, Trying
 from loadtests.workloads import WORKLOADS
@@ -39,7 +39,7 @@ async def run(options: Options, note: Note) -> Figures:
         try:
             transactions = await empty_transactions(at_work)
             at_work.services.start(*SERVICES)
-            await at_work.services.ready()
+            await at_work.services.ready(timeout_ms=READY_TIMEOUT_MS)
             ours, peers = await compare(at_work, others, began + COMPARED * limit_s)
             bulk = await bulks(at_work, began + BULKED * limit_s)
             latency_ms = await latency(at_work)
@@ -48,9 +48,9 @@ async def run(options: Options, note: Note) -> Figures:
             workloads, measured = await alone(at_work, others, began + STAGED * limit_s)
         finally:
             await others.close()
+        # They stay up until it is proved: dispatch tells of finality after the last window has settled.
         at_work.services.start(*SERVICES)
         await at_work.settle()
-        await at_work.services.stop(*SERVICES)
         claims = await at_work.prove()
         return Figures(
             machine=machine(load),

@@ -35,6 +35,7 @@ from loadtests.workloads import WORKLOADS, Workload
 
 SCHEME = Path(__file__).with_name("bench.toml")
 PUBLISH_TIMEOUT_S = 600.0
+READY_TIMEOUT_MS = 300_000
 POLL_S = 0.02
 
 Note = Callable[[str], None]

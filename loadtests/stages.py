@@ -14,7 +14,7 @@ from loadtests.peers.peer import Peer
 from loadtests.peers.work import PeerFailed
 from loadtests.publish import held, run_module
 from loadtests.raw import Read, Reading
-from loadtests.session import PUBLISH_TIMEOUT_S, Mark, Session
+from loadtests.session import PUBLISH_TIMEOUT_S, READY_TIMEOUT_MS, Mark, Session
 from loadtests.workloads import WORKLOADS, Workload, made
 
 CLOSINGS = 40  # windows closed one after the other, so that the sink has enough to be measured by
@@ -37,7 +37,7 @@ async def stages(
 
     # Intake stands ready when its payments can be read.
     session.services.start("intake-1")
-    await session.services.ready("intake-1")
+    await session.services.ready("intake-1", timeout_ms=READY_TIMEOUT_MS)
     async with held(session.order(workload.name, payments), PUBLISH_TIMEOUT_S) as banks:
         published = banks.published
         session.plan.add(published.tally())
@@ -91,7 +91,7 @@ async def alone(
     """Run one role until `total` is done, and stop it."""
     name = f"{role}-1"
     session.services.start(name)
-    await session.services.ready(name)
+    await session.services.ready(name, timeout_ms=READY_TIMEOUT_MS)
     measured = await measure(role, unit, total, progress, session.groups)
     await session.services.stop(name)
     return measured

@@ -20,7 +20,7 @@ from loadtests.gate import gate_peer
 from loadtests.peers.books import Settlement
 from loadtests.peers.work import Order, PeerFailed, Round, Work
 
-ROUND_TIMEOUT_S = 240.0
+ROUND_TIMEOUT_S = 600.0
 STOP_TIMEOUT_S = 15.0
 READABLE_TIMEOUT_S = 5.0
 RETRY_S = 0.1
