@@ -17,6 +17,7 @@ from tests.simulation.protocol import error_code, name_of, refuse
 from tests.simulation.rules import Rule, Sent
 
 TYPICAL_S, TAIL_S, TAIL_SHARE = 0.001, 0.03, 0.02
+CONNECTING_SHARE = 0.5  # of connections that take time to be made
 LATEST_S = 0.1  # nothing takes longer by itself
 
 
@@ -52,7 +53,8 @@ class Network:
         if process is not None and process.name in self._cut:
             await asyncio.sleep(timeout_s)
             raise TimeoutError
-        await asyncio.sleep(2 * self._delay_s())  # there and back, versions included
+        if node not in self._answers.broker.up() or self._chance.random() < CONNECTING_SHARE:
+            await asyncio.sleep(2 * self._delay_s())  # there and back, versions included
         if node not in self._answers.broker.up():
             raise ConnectionRefusedError(f"node {node} is down")
         connection = Connection(self, node, client_id, timeout_s, on_close)
