@@ -21,7 +21,9 @@ class SourceHalts(Halts):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, "intake", settings.topics.log)
         self._looked: set[int] = set()
-        self._looking = asyncio.Lock()  # all sources of a netting set start at once: one of them looks
+        self._looking = (
+            asyncio.Lock()
+        )  # all sources of a netting set start at once: one of them looks
 
     async def source_stopped(
         self, netting_set: str, partition: int, source: TopicPartition, reason: str

@@ -63,7 +63,7 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
 
     compressors = {**AIOKafkaProducer._COMPRESSORS, "zstd": (lambda: True, 0)}
     return [
-        # What costs much and is not looked at here: metrics, clients' debug logs, and what compresses records of some bytes.
+        # What costs much and is not looked at here: metrics, clients' debug logs, what compresses records of bytes.
         (MetricWrapperBase, "labels", lambda self, *values: child(self, values)),
         (Counter, "inc", unheard),
         (Gauge, "set", unheard),
