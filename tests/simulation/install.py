@@ -25,8 +25,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from clearing import kafka
-from tests.simulation.loop import wait
 from tests.simulation.simulation import Simulation
+from tests.simulation.waiting import wait
 
 # How often an idle fetcher looks around for no reason. It is told of all that matters.
 IDLE_FETCHER_MS = 30_000

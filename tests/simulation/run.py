@@ -20,8 +20,10 @@ FAULTS_S = 5.0  # faults stop then, or when the last one is over
 # Bounds of virtual time for each step after that. A transaction that hangs is ended after 6 s, a session after 3.
 DRAIN_S = 60.0
 SETTLE_S = 30.0
-QUIET_S = 3.0  # nothing more is written then: positions follow later, the later for a new owner
+QUIET_S = 6.0  # nothing more is written then: positions follow later, the later for a new owner
 LOOK_S = 0.25
+# Of the time from one close of windows to the next: positions have been written by then (POSITIONS_INTERVAL_MS).
+BEFORE_NEXT_CLOSE = 0.8
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -145,10 +147,16 @@ def _drain(stage: Stage) -> str:
             f"unmarked {stage.unmarked()}, finals told {told.finals} of {progress.finals}"
         )
     if town.size.every_s:
-        stage.simulation.run(town.size.every_s)  # windows go on closing, empty
+        stage.simulation.run(_past_a_close_s(stage.simulation.now_s, town.size.every_s))
     elif not stage.until(stage.is_quiet, SETTLE_S, QUIET_S):
         return f"liveness: {SETTLE_S:.0f} s after all is settled the engine still writes"
     return ""
+
+
+def _past_a_close_s(now_s: float, every_s: int) -> float:
+    """From now on until the next windows have closed, empty, and some time before the ones after them do."""
+    last_s = now_s + QUIET_S / 2
+    return (last_s // every_s + 1) * every_s + BEFORE_NEXT_CLOSE * every_s - now_s
 
 
 def _counts(stage: Stage) -> dict[str, int]:
