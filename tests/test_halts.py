@@ -295,6 +295,24 @@ async def test_a_source_is_told_once_and_tried_again_when_asked(topic: FakeTopic
     assert topic.standing == {}
 
 
+async def test_sources_that_start_at_once_look_once(
+    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    read = topic.read
+
+    async def slowly(partition: int, timeout_s: float) -> dict[bytes, HaltRecord]:
+        looks.append(partition)
+        await asyncio.sleep(0.01)
+        return await read(partition, timeout_s)
+
+    monkeypatch.setattr(topic, "read", slowly)
+    here = SourceHalts(Settings())
+    sources = [TopicPartition(f"payments.hk.BANK{number}", 0) for number in range(20)]
+    await asyncio.gather(*(here.source_goes_on(3, source) for source in sources))
+    assert looks == [3]
+
+
 def test_status_shows_it_first_with_the_next_command() -> None:
     record = HaltRecord(
         netting_set="hk",

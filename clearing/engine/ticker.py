@@ -14,6 +14,9 @@ from clearing.engine import metrics
 from clearing.log import control
 
 MIN_INTERVAL_S = 0.02
+# A tick that brings what is due stands in the log, and is not read: another one would not be either. Until this is
+# over: a log may lose its end.
+AGAIN_S = 1.0
 IDLE_POLL_MS = 500
 SEND_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
@@ -29,6 +32,7 @@ class Ticker:
         self._last_s = 0.0
         # The broker's clock minus our monotonic one; None until a tick has asked: what is read may be old.
         self._ahead_ms: float | None = None
+        self._brought_ms = 0  # stamp of the last tick
 
     def heard(self, stamp_ms: int) -> None:
         """A record was read: the broker's clock is at least there."""
@@ -37,7 +41,7 @@ class Ticker:
 
     def wait_ms(self, due_ms: int) -> int:
         """How long to poll the log before looking again whether something is due."""
-        if not due_ms:
+        if not due_ms or due_ms <= self._brought_ms:
             return IDLE_POLL_MS
         return int(min(IDLE_POLL_MS, max(MIN_INTERVAL_S * 1000, self._left_ms(due_ms))))
 
@@ -45,7 +49,8 @@ class Ticker:
         """Write a tick if something is due, and learn the broker's time from it."""
         if not due_ms or self._left_ms(due_ms) > 0:
             return
-        if time.monotonic() - self._last_s < MIN_INTERVAL_S:
+        pause_s = AGAIN_S if due_ms <= self._brought_ms else MIN_INTERVAL_S
+        if time.monotonic() - self._last_s < pause_s:
             return
         self._last_s = time.monotonic()
         if self._producer is None:
@@ -59,6 +64,7 @@ class Ticker:
             stored = await sent
         # Also where that is earlier than was thought: the broker's clock was set back, and time stands still
         # until it has come as far again.
+        self._brought_ms = stored.timestamp
         self._ahead_ms = stored.timestamp - _monotonic_ms()
         metrics.ticks.labels(netting_set).inc()
 

@@ -3,6 +3,8 @@
 A stopped source is intake's own kind of halt: its netting set goes on with the others. Never in the way of reading.
 """
 
+import asyncio
+
 import structlog
 from aiokafka import TopicPartition
 
@@ -19,6 +21,9 @@ class SourceHalts(Halts):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, "intake", settings.topics.log)
         self._looked: set[int] = set()
+        self._looking = (
+            asyncio.Lock()
+        )  # all sources of a netting set start at once: one of them looks
 
     async def source_stopped(
         self, netting_set: str, partition: int, source: TopicPartition, reason: str
@@ -66,16 +71,17 @@ class SourceHalts(Halts):
 
     async def _look(self, partition: int) -> None:
         """Learn what stood there before this process, once."""
-        if partition in self._looked:
-            return
-        try:
-            found = await self._topic.read(partition, LOOK_TIMEOUT_S)
-        except Exception as error:  # then what stands there is not counted on
-            _log.warning("halts_unread", partition=partition, error=repr(error))
-            return
-        self._looked.add(partition)
-        prefix = halt_key(partition, self.service)
-        before = {key: record for key, record in found.items() if key.startswith(prefix)}
-        self._standing = before | self._standing
-        if record := before.get(prefix):
-            self.warn(record, tried_again=True)
+        async with self._looking:
+            if partition in self._looked:
+                return
+            try:
+                found = await self._topic.read(partition, LOOK_TIMEOUT_S)
+            except Exception as error:  # then what stands there is not counted on
+                _log.warning("halts_unread", partition=partition, error=repr(error))
+                return
+            self._looked.add(partition)
+            prefix = halt_key(partition, self.service)
+            before = {key: record for key, record in found.items() if key.startswith(prefix)}
+            self._standing = before | self._standing
+            if record := before.get(prefix):
+                self.warn(record, tried_again=True)

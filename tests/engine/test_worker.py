@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from clearing import kafka
 from clearing.config import Settings
-from clearing.engine import worker
+from clearing.engine import ticker, worker
 from clearing.engine.processor import Ticker
 
 PARTITIONS = {TopicPartition("clearing.log", number) for number in (0, 1)}
@@ -93,3 +93,43 @@ async def test_a_tick_that_is_answered_in_the_turn_in_which_it_is_cancelled(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_tick_that_stands_in_the_log_is_not_written_again_while_nothing_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader that stands still for seconds must not fill the log with ticks, fifty a second."""
+    now_s, stamps = 100.0, [50_000]
+    written: list[int] = []
+
+    class Producer:
+        async def start(self) -> None: ...
+
+        async def send(self, *_: object) -> asyncio.Future[Any]:
+            written.append(stamps[-1])
+            stored = asyncio.get_running_loop().create_future()
+            stored.set_result(Mock(timestamp=stamps[-1]))
+            return stored
+
+    monkeypatch.setattr(kafka, "producer", lambda *_, **__: Producer())
+    clock = Mock(monotonic=lambda: now_s)
+    monkeypatch.setattr(ticker, "time", clock)
+    ticks = Ticker("", TopicPartition("clearing.log", 0))
+
+    await ticks.tick_if(50_100, "east")  # to learn what time it is
+    assert written == [50_000]
+    assert ticks.wait_ms(50_100) == 100
+    now_s, stamps = now_s + 0.1, [50_100]
+    await ticks.tick_if(50_100, "east")
+    assert written == [50_000, 50_100]
+    assert ticks.wait_ms(50_100) == ticker.IDLE_POLL_MS
+    for _ in range(30):  # it is not read
+        now_s += ticker.MIN_INTERVAL_S
+        await ticks.tick_if(50_100, "east")
+    assert written == [50_000, 50_100]
+    now_s, stamps = now_s + ticker.AGAIN_S, [51_700]
+    await ticks.tick_if(50_100, "east")  # the log may have lost its end
+    assert written == [50_000, 50_100, 51_700]
+    now_s, stamps = now_s + 0.1, [51_800]
+    await ticks.tick_if(51_800, "east")  # the next thing is due: at once
+    assert written[-1] == 51_800

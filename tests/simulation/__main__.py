@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -18,6 +19,8 @@ from tests.simulation.shrink import shrink
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 FAILURES_SHOWN = 10
+# Among so many seeds every kind of fault happens, or the simulation does not show any more what it is for.
+ENOUGH_SEEDS = 500
 
 app = App(name="python -m tests.simulation", help_format="markdown")
 
@@ -30,6 +33,7 @@ def simulate(
     seeds: int = 0,
     from_: Annotated[int, Parameter(name="--from")] = 1,
     jobs: int = os.cpu_count() or 1,
+    within: float = 0.0,
     trace: Annotated[bool, Parameter(negative="")] = False,
     shrink: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -43,8 +47,10 @@ def simulate(
         python -m tests.simulation 17 --trace      # … and all that happened; faults are marked with ⚡
         python -m tests.simulation 17 --shrink     # the shortest list of its faults that still fails
         python -m tests.simulation --seeds 20000 --from 1 --jobs 2
+        make seeds                                 # as CI does
 
-    Exit code 0: everything is as it must be; 1: a run failed; 130: interrupted.
+    Exit code 0: everything is as it must be; 1: a run failed, there was no time for all seeds, or of 500 and more
+    none had some kind of fault; 130: interrupted.
 
     Parameters
     ----------
@@ -56,6 +62,8 @@ def simulate(
         The first of them.
     jobs
         Processes to run them on.
+    within
+        Seconds that many seeds may take; what is not done by then makes it fail. 0: as long as it takes.
     trace
         Print what happens: virtual seconds, process, event.
     shrink
@@ -65,7 +73,7 @@ def simulate(
     """
     console = Console()
     if seed is None:
-        return _many(console, range(from_, from_ + (seeds or 100)), jobs, json=json)
+        return _many(console, range(from_, from_ + (seeds or 100)), jobs, within, json=json)
     if shrink:
         return _shrink(console, seed, trace=trace)
     return _one(console, run(seed, tell=print if trace else None))
@@ -104,7 +112,7 @@ def _shrink(console: Console, seed: int, *, trace: bool) -> int:
     return _one(console, run(seed, faults, tell=print if trace else None))
 
 
-def _many(console: Console, seeds: range, jobs: int, *, json: bool) -> int:
+def _many(console: Console, seeds: range, jobs: int, within_s: float, *, json: bool) -> int:
     summary = Summary()
     began_s = time.monotonic()
     columns = (
@@ -114,46 +122,78 @@ def _many(console: Console, seeds: range, jobs: int, *, json: bool) -> int:
         TimeRemainingColumn(),
     )
     interrupted = False
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with (
+        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+        closing(run_many(seeds, jobs)) as outcomes,
+    ):
         task = progress.add_task("simulating", total=len(seeds))
         try:
-            for outcome in run_many(seeds, jobs):
+            for outcome in outcomes:
                 summary.add(outcome)
                 failed = f", [red]{len(summary.failed)} failed" if summary.failed else ""
                 progress.update(task, advance=1, description=f"simulating{failed}")
+                if within_s and time.monotonic() - began_s > within_s:
+                    break
         except KeyboardInterrupt:
             interrupted = True
     if json:
         sys.stdout.write(encode(summary).decode())
     else:
-        show(console, summary, time.monotonic() - began_s)
+        show(console, summary, len(seeds), time.monotonic() - began_s)
     if interrupted:
-        console.print(f"interrupted after {summary.runs} of {len(seeds)} seeds")
         return INTERRUPTED
-    return FAILED if summary.failed else OK
+    return OK if is_good(summary, len(seeds)) else FAILED
 
 
-def show(console: Console, summary: Summary, took_s: float) -> None:
-    """What was simulated and what came of it."""
+def is_good(summary: Summary, seeds: int) -> bool:
+    """Whether all seeds were run, none failed, and every kind of fault was among them if they are enough."""
+    return summary.runs == seeds and not summary.failed and not missing(summary)
+
+
+def missing(summary: Summary) -> list[str]:
+    """Kinds of faults that have not happened in any of the seeds, where there are so many that they should."""
+    if summary.runs < ENOUGH_SEEDS:
+        return []
+    return [kind for kind in KINDS if not summary.hits[kind]]
+
+
+def show(console: Console, summary: Summary, seeds: int, took_s: float) -> None:
+    """What was simulated and what came of it; the last line says all."""
     table = Table("fault", "times", box=None, pad_edge=False)
     for kind in KINDS:
         table.add_row(kind, f"{summary.hits[kind]:,}")
     console.print(table)
     for what, count in summary.counts.items():
         console.print(f"{count:>12,} {what}", highlight=False)
-    for outcome in sorted(summary.failed, key=lambda o: o.seed)[:FAILURES_SHOWN]:
-        console.print(
-            f"seed {outcome.seed} FAILED: {outcome.problems[0]}", style="red", markup=False
-        )
-    if len(summary.failed) > FAILURES_SHOWN:
-        numbers = " ".join(str(o.seed) for o in sorted(summary.failed, key=lambda o: o.seed))
-        console.print(f"all that failed: {numbers}", highlight=False)
+    _show_failures(console, sorted(summary.failed, key=lambda o: o.seed))
+    for kind in missing(summary):
+        console.print(f"no run had the fault {kind}", style="red", highlight=False)
+    if summary.runs < seeds:
+        console.print(f"only {summary.runs:,} of {seeds:,} seeds were run", style="red")
+    happened = sum(1 for kind in KINDS if summary.hits[kind])
     console.print(
-        f"{summary.runs:,} seeds, {len(summary.failed)} failed; {summary.virtual_s:,.0f} virtual s in "
-        f"{took_s:.1f} s ({summary.runs / max(took_s, 1e-9):.1f} seeds/s, "
-        f"{1000 * summary.cpu_s / max(1, summary.runs):.0f} ms of CPU each)",
+        f"{'ok' if is_good(summary, seeds) else 'FAILED'}: {summary.runs:,} seeds, {len(summary.failed)} failed, "
+        f"in {took_s:.1f} s ({summary.runs / max(took_s, 1e-9):.1f} seeds/s, "
+        f"{1000 * summary.cpu_s / max(1, summary.runs):.0f} ms of CPU each); "
+        f"{summary.hits.total():,} faults of {happened} of {len(KINDS)} kinds; {summary.virtual_s:,.0f} virtual s",
         highlight=False,
+        soft_wrap=True,
     )
+
+
+def _show_failures(console: Console, failed: list[Outcome]) -> None:
+    """The first of them, and how to look at each."""
+    for outcome in failed[:FAILURES_SHOWN]:
+        again = f"python -m tests.simulation {outcome.seed}"
+        for line in (
+            f"seed {outcome.seed} FAILED: {outcome.problems[0]}",
+            f"    again, with all that happened:  {again} --trace",
+            f"    the shortest list of its faults:  {again} --shrink",
+        ):
+            console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    if len(failed) > FAILURES_SHOWN:
+        numbers = " ".join(str(outcome.seed) for outcome in failed)
+        console.print(f"all that failed: {numbers}", highlight=False, soft_wrap=True)
 
 
 def hash_as_always() -> None:

@@ -31,6 +31,7 @@ class Answers:
         self.broker = broker
         self._records = records = Records(broker)
         coordinators = Coordinators(broker)
+        self._told: dict[tuple[object, ...], list[Any]] = {}
         self._handlers: dict[str, Callable[[int, str, Any, Answer], None]] = {
             "Produce": records.produce,
             "Fetch": records.fetch,
@@ -66,21 +67,27 @@ class Answers:
         if request.API_VERSION >= BY_TOPIC_ID:
             answer(self._topic_ids(request))
             return
-        asked = list(broker.topics) if request.topics is None else request.topics
-        topics: list[Any] = []
-        for topic in asked:
-            partitions = [
-                (0, number, broker.leaders[topic, number], [], [], [])
-                for number in range(len(broker.topics.get(topic, ())))
-            ]
-            error = 0 if partitions else UNKNOWN
-            topics.append((error, topic, False, partitions))
+        topics = self._topics(tuple(broker.topics if request.topics is None else request.topics))
         response = request.RESPONSE_TYPE(0, brokers, "simulated", broker.up()[0], topics)
         if NOBODY in broker.leaders.values():
             # aiokafka asks again at once, as long as a partition has no leader: half of all messages of a run.
             broker.later(ELECTING_S, lambda: answer(response))
         else:
             answer(response)
+
+    def _topics(self, asked: tuple[str, ...]) -> list[Any]:
+        """Partitions of topics and who leads them: asked for all the time, and nearly always the same."""
+        leaders = self.broker.leaders
+        key = (asked, tuple(leaders.values()))  # a topic once made stays
+        if (told := self._told.get(key)) is None:
+            told = self._told[key] = []
+            for topic in asked:
+                partitions = [
+                    (0, number, leaders[topic, number], [], [], [])
+                    for number in range(len(self.broker.topics.get(topic, ())))
+                ]
+                told.append((0 if partitions else UNKNOWN, topic, False, partitions))
+        return told
 
     def _topic_ids(self, request: Any) -> Any:
         """The product asks in its own words for the ids of topics (clearing/topic_ids.py); the rest is left out."""

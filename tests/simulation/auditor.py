@@ -3,8 +3,8 @@
 Black-box, but for the ledger's own account of when it committed what. Every finding is a sentence.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
@@ -56,7 +56,16 @@ def verified(stage: Stage) -> Report:
         return stage.server.books.of(netting_set)
 
     reader = BrokerReader(stage.simulation.broker)
-    return asyncio.run(verify_topics(reader, stage.town.topics, stage.town.directory, books))
+    return _result(verify_topics(reader, stage.town.topics, stage.town.directory, books))
+
+
+def _result(verification: Coroutine[Any, Any, Report]) -> Report:
+    """Run what never has to wait for anything, as all that it reads is here."""
+    try:
+        verification.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise AssertionError("the verification waits for something")
 
 
 def shown(report: Report) -> list[str]:

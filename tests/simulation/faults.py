@@ -10,7 +10,7 @@ import msgspec
 
 from clearing.dev.points import POINTS
 
-FROM_S, UNTIL_S = 0.3, 5.0  # when faults begin
+FROM_S, UNTIL_S = 0.3, 4.0  # when faults begin
 PAST_SESSION_S, PAST_TRANSACTION_S = 3.7, 7.0  # how long is too long, see stage.py
 FEWEST, MOST = 2, 7
 

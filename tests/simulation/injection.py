@@ -193,9 +193,10 @@ class Injection:
             if lost is None and not self.over:
                 lost = producer, epoch, self._stage.simulation.now_s
                 self._hit(fault)
+                dead = [p for name in self._of("engine") if (p := self._process(name)) is not None]
                 self._kill_all("engine", fault.for_s)
-                for name in self._of("engine"):
-                    self._stage.simulation.network.lose_sent(name)
+                for engine in dead:
+                    self._stage.simulation.network.lose_sent(engine)
             kept = fault.kind == "markers_torn" and crc32(f"{fault.at_s} {partition}".encode()) % 2
             if kept or lost is None or lost[:2] != (producer, epoch) or self._is_past(lost[2]):
                 write(partition, producer, epoch, commit)

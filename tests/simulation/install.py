@@ -3,6 +3,7 @@
 Everything is put back afterwards. Files are real (a folder of the run's); only their fsync is left out.
 """
 
+import asyncio
 import functools
 import gc
 import logging
@@ -20,10 +21,12 @@ import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
 from aiokafka.consumer import fetcher
 from aiokafka.producer import message_accumulator, sender
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from clearing import kafka
 from tests.simulation.simulation import Simulation
+from tests.simulation.waiting import wait
 
 # How often an idle fetcher looks around for no reason. It is told of all that matters.
 IDLE_FETCHER_MS = 30_000
@@ -55,13 +58,21 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
     def child(metric: Any, values: tuple[object, ...]) -> Any:
         return labels(metric, *values)
 
+    def unheard(*_: object) -> None:
+        pass
+
     compressors = {**AIOKafkaProducer._COMPRESSORS, "zstd": (lambda: True, 0)}
     return [
-        # What costs much and is not looked at here: metrics, and what compresses records of some bytes.
+        # What costs much and is not looked at here: metrics, clients' debug logs, what compresses records of bytes.
         (MetricWrapperBase, "labels", lambda self, *values: child(self, values)),
+        (Counter, "inc", unheard),
+        (Gauge, "set", unheard),
+        (Histogram, "observe", unheard),
         (AIOKafkaProducer, "_COMPRESSORS", compressors),
         (message_accumulator.BatchBuilder, "append", stamped),
         (fetcher.Fetcher, "_get_actions_per_node", looking),
+        (logging.Logger, "debug", unheard),
+        (asyncio, "wait", wait),
         (time, "time", simulation.time),
         (time, "time_ns", lambda: int(simulation.time() * 1e9)),
         (time, "monotonic", loop.time),
@@ -97,6 +108,20 @@ def _keep_what_is_there() -> None:
 
 
 @contextmanager
+def _tasks_unlisted() -> Iterator[None]:
+    """No task is entered in asyncio's list of all tasks, which nothing here reads: the loop has its own."""
+    listed = vars(asyncio.tasks).get("_all_tasks")  # 3.11; later versions do it for less
+    if listed is None:
+        yield
+        return
+    listed.add = id  # a call that does nothing
+    try:
+        yield
+    finally:
+        del listed.add
+
+
+@contextmanager
 def installed(simulation: Simulation) -> Iterator[Simulation]:
     """For as long as the simulation runs. Not for two at once."""
     tuned = [
@@ -121,7 +146,7 @@ def installed(simulation: Simulation) -> Iterator[Simulation]:
         logging.disable(logging.CRITICAL)
         # When garbage is collected must not decide what happens.
         gc.disable()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _tasks_unlisted():
             warnings.simplefilter("ignore")
             yield simulation
     finally:

@@ -55,24 +55,25 @@ class _Future(asyncio.Future[Any]):
 
     def __hash__(self) -> int:
         if not self._serial:
-            loop = self.get_loop()
-            assert isinstance(loop, VirtualLoop)
-            self._serial = loop.serial()
+            self._serial = _serial_of(self)
         return self._serial
 
 
 class _Task(asyncio.Task[Any]):
     """Hashed by serial number, as futures are."""
 
-    _serial: int
-
-    def __new__(cls, coro: object, *, loop: "VirtualLoop", **_: object) -> "_Task":
-        task = super().__new__(cls)
-        task._serial = loop.serial()
-        return task
+    _serial = 0
 
     def __hash__(self) -> int:
+        if not self._serial:
+            self._serial = _serial_of(self)
         return self._serial
+
+
+def _serial_of(future: asyncio.Future[Any]) -> int:
+    loop = future.get_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop.serial()
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -90,8 +91,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, Handle]] = []
         self._serial = 0
         self._running = False
-        # A method of the instance: it is called more often than anything else here.
+        # Methods of the instance: they are called more often than anything else here.
         self.create_future = functools.partial(_Future, loop=self)
+        self.get_debug = bool  # no
         self._closed = False
         # Strong: a task that nobody holds must not end by garbage collection, nor run its `finally` then.
         self._tasks: list[_Task] = []
@@ -116,12 +118,23 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _run(self, end: float, until: Callable[[], bool] | None) -> bool:
         ready, timers, pop = self._ready, self._timers, heapq.heappop
-        take, step = ready.popleft, self._step
+        take = ready.popleft
         at_once = 0
         while True:
             while ready and at_once < MOST_AT_ONCE:
                 at_once += 1
-                step(take())
+                handle = take()
+                callback, args, context, _ = handle
+                if callback is None:
+                    continue
+                process = context.get(PROCESS)
+                if process is not None and process.blocked:
+                    process.hold(handle)
+                    continue
+                try:
+                    context.run(callback, *args)
+                except BaseException as error:
+                    self._failed(process, error)
             if at_once >= MOST_AT_ONCE:
                 raise Livelock(f"at {self.now:.6f}s: {ready[0] if ready else timers[0]!r}")
             if timers:
@@ -131,8 +144,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                     continue
                 if handle[3] <= self.now:
                     pop(timers)
-                    at_once += 1
-                    step(handle)
+                    ready.append(handle)
                     continue
             if until is not None and until():
                 return True
@@ -143,23 +155,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.steps += at_once
             at_once = 0
 
-    def _step(self, handle: Handle) -> None:
-        callback, args, context, _ = handle
-        if callback is None:
-            return
-        process = context.get(PROCESS)
-        if process is not None and process.blocked:
-            process.hold(handle)
-            return
-        try:
-            context.run(callback, *args)
-        except Exception as error:
-            if process is None:
-                raise  # the simulation's own mistake
+    def _failed(self, process: "Process | None", error: BaseException) -> None:
+        """A callback raised. It went through asyncio's own hands, unless it is nobody's or a kill."""
+        if process is None:
+            raise error  # the simulation's own mistake
+        if isinstance(error, Exception):
             self.call_exception_handler({"message": "a callback failed", "exception": error})
-        except BaseException:
-            if process is None or process.alive:
-                raise  # else it has just killed itself: that is all
+        elif process.alive:
+            raise error  # else it has just killed itself: that is all
 
     def release(self, handles: list[Handle]) -> None:
         """What a frozen process was to do meanwhile, in its order."""
@@ -267,9 +270,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
-
-    def get_debug(self) -> bool:
-        return False
 
     def is_running(self) -> bool:
         return self._running

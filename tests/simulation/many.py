@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, get_origin
 
@@ -52,7 +52,7 @@ def _counter(kind: Any, value: Any) -> Any:
     return Counter(value)
 
 
-def run_many(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
+def run_many(seeds: Iterable[int], jobs: int) -> Generator[Outcome]:
     """Outcomes of all seeds. A run that breaks is an outcome with the exception as its problem."""
     if jobs <= 1:
         yield from map(run_guarded, seeds)

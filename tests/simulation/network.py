@@ -17,7 +17,7 @@ from tests.simulation.protocol import error_code, name_of, refuse
 from tests.simulation.rules import Rule, Sent
 
 TYPICAL_S, TAIL_S, TAIL_SHARE = 0.001, 0.03, 0.02
-LATEST_S = 0.1  # nothing takes longer by itself
+CONNECTING_SHARE = 0.5  # of connections that take time to be made
 
 
 class Network:
@@ -32,6 +32,7 @@ class Network:
         self._chance = chance
         self._connections: dict[Connection, None] = {}
         self._cut: dict[str, list[Callable[[], None]]] = {}  # what was to pass meanwhile
+        self._lost: set[Process] = set()  # of whom nothing arrives any more
         answers.broker.on_node_stopped = self._node_stopped
 
     async def connect(
@@ -52,7 +53,8 @@ class Network:
         if process is not None and process.name in self._cut:
             await asyncio.sleep(timeout_s)
             raise TimeoutError
-        await asyncio.sleep(2 * self._delay_s())  # there and back, versions included
+        if node not in self._answers.broker.up() or self._chance.random() < CONNECTING_SHARE:
+            await asyncio.sleep(2 * self._delay_s())  # there and back, versions included
         if node not in self._answers.broker.up():
             raise ConnectionRefusedError(f"node {node} is down")
         connection = Connection(self, node, client_id, timeout_s, on_close)
@@ -77,10 +79,9 @@ class Network:
         for passing in self._cut.pop(process, []):
             passing()
 
-    def lose_sent(self, process: str) -> None:
+    def lose_sent(self, process: Process) -> None:
         """What is on its way from this process arrives nowhere: who was to take it has gone too."""
-        self.cut(process)
-        self.loop.call_in_nobodys_name(LATEST_S, lambda: self._cut.pop(process, None))
+        self._lost.add(process)
 
     def _node_stopped(self, node: int) -> None:
         for connection in [c for c in self._connections if c.node == node]:
@@ -137,7 +138,7 @@ class Network:
             if action == "break_after":
                 self._reset(connection)
 
-        self._carry(process, at, arrive)
+        self._carry(connection.process, at, arrive)
 
     def _answer(
         self, connection: Connection, future: asyncio.Future[Any], response: Any, rule: Rule | None
@@ -162,10 +163,12 @@ class Network:
         else:
             self.loop.call_at(at, connection.receive, future, response, context=connection.context)
 
-    def _carry(self, process: str, at: float, arrive: Callable[[], None]) -> None:
+    def _carry(self, process: Process | None, at: float, arrive: Callable[[], None]) -> None:
         def pass_through() -> None:
-            if process in self._cut:
-                self._cut[process].append(arrive)
+            if process in self._lost:
+                return
+            if process is not None and process.name in self._cut:
+                self._cut[process.name].append(pass_through)
             else:
                 arrive()
 

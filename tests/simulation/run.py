@@ -16,12 +16,14 @@ from tests.simulation.injection import Injection
 from tests.simulation.loop import Livelock
 from tests.simulation.stage import Stage
 
-FAULTS_S = 6.0  # faults stop then, or when the last one is over
+FAULTS_S = 5.0  # faults stop then, or when the last one is over
 # Bounds of virtual time for each step after that. A transaction that hangs is ended after 6 s, a session after 3.
 DRAIN_S = 60.0
 SETTLE_S = 30.0
-QUIET_S = 3.0  # nothing more is written then: positions follow later, the later for a new owner
+QUIET_S = 6.0  # nothing more is written then: positions follow later, the later for a new owner
 LOOK_S = 0.25
+# Of the time from one close of windows to the next: positions have been written by then (POSITIONS_INTERVAL_MS).
+BEFORE_NEXT_CLOSE = 0.8
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -49,19 +51,35 @@ def run(
     only: Sequence[str] = (),
 ) -> Outcome:
     """faults: in the place of those the seed draws, of the kinds in `only`. tell: takes the lines of the trace."""
+    collecting = gc.isenabled()
+    gc.disable()  # once a run, when it is over, and without what was there before
     _set_aside()
+    try:
+        return _run(seed, faults, tell, only)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _run(
+    seed: int,
+    faults: list[Fault] | None,
+    tell: Callable[[str], None] | None,
+    only: Sequence[str],
+) -> Outcome:
     began_s = time.process_time()
     with tempfile.TemporaryDirectory(prefix="clearing-sim-", dir=_IN_MEMORY) as folder:
         stage = Stage(seed, Path(folder), tell)
         plan = draw_plan(seed, list(stage.services), only) if faults is None else faults
-        with stage.built():
-            try:
-                stuck = _play(stage, plan)
-                ended_s = stage.simulation.now_s
-            finally:
-                stage.simulation.close(collect=True)
-        stage.onlooker.look()
-        problems = [*safety(stage), stuck] if stuck else audit(stage)
+        with stage.sized():
+            with stage.built():
+                try:
+                    stuck = _play(stage, plan)
+                    ended_s = stage.simulation.now_s
+                finally:
+                    stage.simulation.close(collect=True)
+            stage.onlooker.look()
+            problems = [*safety(stage), stuck] if stuck else audit(stage)
     return Outcome(
         seed=seed,
         problems=problems,
@@ -129,10 +147,16 @@ def _drain(stage: Stage) -> str:
             f"unmarked {stage.unmarked()}, finals told {told.finals} of {progress.finals}"
         )
     if town.size.every_s:
-        stage.simulation.run(2 * QUIET_S)  # windows go on closing, empty
+        stage.simulation.run(_past_a_close_s(stage.simulation.now_s, town.size.every_s))
     elif not stage.until(stage.is_quiet, SETTLE_S, QUIET_S):
         return f"liveness: {SETTLE_S:.0f} s after all is settled the engine still writes"
     return ""
+
+
+def _past_a_close_s(now_s: float, every_s: int) -> float:
+    """From now on until the next windows have closed, empty, and some time before the ones after them do."""
+    last_s = now_s + QUIET_S / 2
+    return (last_s // every_s + 1) * every_s + BEFORE_NEXT_CLOSE * every_s - now_s
 
 
 def _counts(stage: Stage) -> dict[str, int]:

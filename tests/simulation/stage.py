@@ -17,10 +17,11 @@ import structlog
 
 from clearing import failpoints, kafka
 from clearing.config import Settings
+from clearing.core.state import NettingSet
 from clearing.dispatch import lane as dispatch_lane
 from clearing.dispatch import told as dispatch_told
 from clearing.dispatch import worker as dispatch
-from clearing.engine import processor, ticker
+from clearing.engine import machine, processor, ticker
 from clearing.engine import worker as engine
 from clearing.intake import directory as intake_directory
 from clearing.intake import lane as intake_lane
@@ -32,6 +33,7 @@ from tests.simulation.install import installed
 from tests.simulation.ledger import Server
 from tests.simulation.network import Sent
 from tests.simulation.onlooker import Onlooker
+from tests.simulation.remembered import remembered
 from tests.simulation.simulation import EPOCH_MS, Simulation
 from tests.simulation.trace import FAULT, Trace
 from tests.simulation.workload import Town, draw_size
@@ -39,16 +41,22 @@ from tests.simulation.workload import Town, draw_size
 RESTART_S = 0.5  # how soon the supervisor starts again what ended by itself
 REQUEST_TIMEOUT_MS = 4_000
 SESSION_TIMEOUT_MS = 3_000
+HEARTBEAT_INTERVAL_MS = 1_400
 OPENING_S = 0.1
+POSITIONS_INTERVAL_MS = (500, 2_000, 2_000)
 
+_MEMBERSHIP: dict[str, tuple[float, ...]] = {
+    "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,),
+    "HEARTBEAT_INTERVAL_MS": (HEARTBEAT_INTERVAL_MS,),
+}
 # Bounds of the product, small and quick enough for a few dozen payments and half a minute to meet them all.
 _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
     kafka: {"REQUEST_TIMEOUT_MS": (REQUEST_TIMEOUT_MS,)},
     intake_directory: {"WAIT_MS": (5_000,)},
-    intake_packing: {"MAX_ROWS": (6, 20, 8192)},
+    intake_packing: {"MAX_ROWS": (6, 8192, 8192)},
     intake_lane: {
         "OVERLAP_ROWS": (4, 12),
-        "SOURCE_RECORDS": (3, 2048),
+        "SOURCE_RECORDS": (3, 2048, 2048),
         "MAX_ROWS": (16, 60),
         "WAIT_MS": (1_000,),
     },
@@ -57,7 +65,7 @@ _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
         "MEASURE_INTERVAL_S": (20,),
         "WATCH_MS": (5_000,),
         "RETRY_INTERVAL_S": (3,),
-        "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,),
+        **_MEMBERSHIP,
     },
     processor: {
         "TRANSACTION_TIMEOUT_MS": (6_000,),
@@ -65,12 +73,12 @@ _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
         "RECORDS_PER_CYCLE": (1, 3, 24),
         "SNAPSHOT_EVERY_RECORDS": (3, 6),
     },
-    engine: {"SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
+    engine: _MEMBERSHIP,
     ticker: {"IDLE_POLL_MS": (2_000,)},
-    dispatch: {"COMMIT_INTERVAL_S": (0.4, 1.0), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
+    dispatch: {"COMMIT_INTERVAL_S": (0.4, 1.0), **_MEMBERSHIP},
     dispatch_lane: {"RECORDS_PER_POLL": (2, 32), "POLL_MS": (2_000,)},
     dispatch_told: {"FIRST_STEP_RECORDS": (2, 16)},
-    sink: {"POLL_MS": (500,), "SESSION_TIMEOUT_MS": (SESSION_TIMEOUT_MS,)},
+    sink: {"POLL_MS": (1_000,), **_MEMBERSHIP},
     tenure: {
         "RECORDS_PER_POLL": (4, 500),
         "POLL_MS": (2_000,),
@@ -110,7 +118,7 @@ class Stage:
         self.folder = folder
         self.chance = random.Random(f"stage {seed}")
         self.trace = Trace(lambda: self.simulation.now_s, folder, tell)
-        self.simulation = Simulation(seed, nodes=self.chance.choice((1, 3)))
+        self.simulation = Simulation(seed, nodes=self.chance.choice((1, 2, 3)))
         self.server = Server(self.simulation, seed, self.trace.note)
         self.town = Town.build(self.simulation, draw_size(self.chance), seed)
         if tell is not None:
@@ -122,9 +130,23 @@ class Stage:
         self._made = -1  # transactions, when it was last asked whether it is quiet
         self.reached: Callable[[processes.Process, str], None] = lambda *_: None
         for role, main in _MAINS.items():
-            for number in range(1, self.chance.choice((1, 1, 2)) + 1):
+            for number in range(1, self.chance.choice((1, 1, 1, 2)) + 1):
                 name = f"{role}-{number}"
                 self.services[name] = Service(name, main)
+
+    @contextmanager
+    def sized(self) -> Iterator[None]:
+        """The product's bounds are small, for as long as the block lasts."""
+        with ExitStack() as stack:
+            for module, bounds in _SIZES.items():
+                for name, choices in bounds.items():
+                    value = self.chance.choice(choices)
+                    stack.enter_context(mock.patch.object(module, name, value))
+            interval_ms = self.chance.choice(POSITIONS_INTERVAL_MS)
+            state = partial(NettingSet, positions_interval_ms=interval_ms)
+            stack.enter_context(mock.patch.object(machine, "NettingSet", state))
+            stack.enter_context(remembered())
+            yield
 
     @contextmanager
     def built(self) -> Iterator[None]:
@@ -132,10 +154,6 @@ class Stage:
         with ExitStack() as stack:
             stack.enter_context(installed(self.simulation))
             stack.enter_context(self.server.installed())
-            for module, bounds in _SIZES.items():
-                for name, choices in bounds.items():
-                    value = self.chance.choice(choices)
-                    stack.enter_context(mock.patch.object(module, name, value))
             stack.enter_context(mock.patch.object(failpoints, "_folder", self.folder))
             stack.enter_context(mock.patch.object(failpoints, "_reached", self._reached))
             stack.callback(structlog.reset_defaults)

@@ -4,6 +4,7 @@ The hash is over every line of `note`, told to somebody or not: the same seed gi
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import structlog
 from tests.simulation import processes
 
 FAULT = "⚡"
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}")
 _UNSAID = ("event", "level", "exc_info")
 
 
@@ -52,7 +54,8 @@ class Trace:
             self._tell(self._line(who, what, mark))
 
     def _line(self, who: str, what: str, mark: str) -> str:
-        return f"{self._clock():10.4f} {mark} {who:<12} {what}"
+        # Where an object lies in memory is no part of the history.
+        return f"{self._clock():10.4f} {mark} {who:<12} {_ADDRESS.sub('0x…', what)}"
 
     def fault(self, who: str, what: str) -> None:
         self.note(who, what, FAULT)

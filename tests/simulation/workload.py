@@ -30,7 +30,8 @@ from clearing.topics.contract import read_contract, wanted_topics
 from tests.simulation.simulation import EPOCH_MS, Simulation
 
 DAY = datetime.fromtimestamp(EPOCH_MS / 1000, UTC).date()
-PUBLISHING_S = 4.0
+PUBLISHING_S = 2.5
+BEAT_S = 0.9
 OPERATOR = "operator"
 PATIENCE_MS = 30_000  # of a bank with the broker: what it has to send is sent once
 
@@ -97,11 +98,11 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw_size(chance: random.Random) -> Size:
-    sets = chance.choice([("east",), ("east",), ("west",), ("west",), ("east", "west")])
+    sets = chance.choice([("east",)] * 4 + [("west",)] * 3 + [("east", "west")])
     return Size(
-        payments=chance.randint(30, 45 if len(sets) == 1 else 80),
+        payments=chance.randint(16, 26 if len(sets) == 1 else 36),
         sets=sets,
-        every_s=chance.choice([0, 0, 3, 5]),
+        every_s=chance.choice([0, 0, 0, 3, 5]),
         funded=chance.random() < 0.3,
         mix=Mix(
             odd=0.15,
@@ -230,8 +231,9 @@ class Town:
         assert self._heard is not None
         left = rows
         while left:
-            piece = min(left, chance.randint(max(1, rows // 4), max(2, rows // 2)))
-            await asyncio.sleep(chance.uniform(0, 2 * PUBLISHING_S * piece / rows))
+            piece = min(left, chance.randint(max(1, rows // 3), max(2, 2 * rows // 3)))
+            pause_s = chance.uniform(0, 2 * PUBLISHING_S * piece / rows)
+            await asyncio.sleep(self._until_beat_s(pause_s))
             await self._send(producer, stream, piece)
             left -= piece
         stream.finish()
@@ -243,6 +245,11 @@ class Town:
                 await self._heard.wait()
         self._publishing -= 1
         self._tell_others()
+
+    def _until_beat_s(self, seconds: float) -> float:
+        """From now until the first beat after so long: banks pay at the same moments."""
+        now_s = self.simulation.now_s
+        return -(-(now_s + seconds) // BEAT_S) * BEAT_S - now_s
 
     @property
     def done(self) -> bool:

@@ -1,0 +1,56 @@
+"""What is read of the same bytes again and again, by engines, recoveries, dispatch and the audit, is read once.
+
+Of pure functions only: the same bytes give the same. Whoever would change what all of them share is refused.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from clearing.dispatch import lane, statuses
+from clearing.engine import machine
+from clearing.log import payments, records
+from clearing.verify import collect
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """For as long as the block lasts."""
+    read, outcomes = _once(records.read), _once(records.decode_outcomes)
+    opened = functools.cache(payments.open_batch)  # Arrow's own buffers cannot be changed
+    places: list[tuple[Any, str, Callable[..., Any]]] = [
+        (machine, "read", read),
+        (collect, "read_record", read),
+        (collect, "decode_outcomes", outcomes),
+        (lane, "decode_outcomes", outcomes),
+        (payments, "open_batch", opened),
+        (statuses, "open_batch", opened),
+    ]
+    with ExitStack() as stack:
+        for module, name, function in places:
+            stack.enter_context(mock.patch.object(module, name, function))
+        yield
+
+
+def _once(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.cache
+    def once(*values: object) -> Any:
+        found = function(*values)
+        _freeze(found)
+        return found
+
+    return once
+
+
+def _freeze(value: object) -> None:
+    """No array in it can be written to."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            _freeze(getattr(value, field.name))
