@@ -28,7 +28,11 @@ _ANSWERED: dict[str, BatchState] = {"FAILED": "REFUSED", "ABORTED": "ABORTED"}
 
 
 class Settling:
-    """The windows and batches of one netting set. Begun with what is known of them."""
+    """The windows and batches of one netting set. Begun with what is known of them.
+
+    Windows and batches stand in two topics, and a killed process may leave a record's change in one of them alone.
+    So a record that is read again changes nothing twice, but says again what follows from it for the other kind.
+    """
 
     def __init__(
         self,
@@ -69,11 +73,10 @@ class Settling:
     def _take_window(self, event: WindowEvent, offset: int) -> None:
         key = event.asset, event.window
         before = self._windows.get(key)
-        if before is not None and offset <= before.offset:
-            return
         if before is None and self._is_old(event.asset, event.window):
             return
-        self._put_window(_window_after(before, event, offset))
+        if before is None or offset > before.offset:
+            self._put_window(_window_after(before, event, offset))
         self._newest[event.asset] = max(event.window, self._newest.get(event.asset, 0))
         if (state := _ANSWERED.get(event.state)) and event.batch:
             self._answer(event.batch, state, event.time_ms, event.reason)
@@ -89,6 +92,7 @@ class Settling:
         """Its window's event, if it was refused, stood before it: a batch that still waits was posted."""
         known = self._batches.get(event.batch)
         if known is not None and known.state != "PENDING":
+            self._tell_finality((known.asset, known.window))
             return
         self._answer(event.batch, _posted(known, event.reason), event.time_ms, event.reason)
 
@@ -107,9 +111,23 @@ class Settling:
         """A batch, where it stands in `settlements`; what that changes."""
         answer = self._batches.get(batch.id)
         if answer is not None and answer.sequence:
-            return []  # read before
-        if answer is None and batch.sequence <= self._last - BATCHES_KEPT:
-            return []  # read before, and forgotten
+            self._tell_finality((batch.asset, batch.window))
+        elif answer is not None or batch.sequence > self._last - BATCHES_KEPT:
+            self._put_batch(self._read(batch, answer, topic, partition, offset))
+        # Otherwise it was read before, and forgotten.
+        if old := self._at.get(batch.sequence - BATCHES_KEPT):
+            self._forget_batch(old)
+        return self._changes()
+
+    def _read(
+        self,
+        batch: SettlementBatch,
+        answer: BatchView | None,
+        topic: str,
+        partition: int,
+        offset: int,
+    ) -> BatchView:
+        """A batch that is read for the first time. answer: what became of it, if that was read before."""
         window = self._windows.get((batch.asset, batch.window))
         state, at_ms, reason = ("PENDING", None, "")
         if answer is not None:
@@ -117,36 +135,31 @@ class Settling:
             at_ms, reason = answer.answered_ms, answer.reason
         if window is not None and window.state == "SETTLED" and state not in _OVER:
             state, at_ms, reason = "FINAL", window.settled_at_ms, ""
-        self._put_batch(
-            BatchView(
-                netting_set=self.netting_set,
-                sequence=batch.sequence,
-                id=batch.id,
-                kind=batch.kind,
-                asset=batch.asset,
-                ledger=batch.ledger,
-                window=batch.window,
-                version=batch.version,
-                part=batch.part,
-                parts=batch.parts,
-                closed_at_ms=batch.closed_at_ms,
-                payments=batch.payments,
-                gross=batch.gross,
-                entries=len(batch.entries),
-                linked=batch.linked,
-                previous=batch.previous,
-                hash=batch.hash,
-                topic=topic,
-                partition=partition,
-                offset=offset,
-                state=state,
-                answered_ms=at_ms,
-                reason=reason,
-            )
+        return BatchView(
+            netting_set=self.netting_set,
+            sequence=batch.sequence,
+            id=batch.id,
+            kind=batch.kind,
+            asset=batch.asset,
+            ledger=batch.ledger,
+            window=batch.window,
+            version=batch.version,
+            part=batch.part,
+            parts=batch.parts,
+            closed_at_ms=batch.closed_at_ms,
+            payments=batch.payments,
+            gross=batch.gross,
+            entries=len(batch.entries),
+            linked=batch.linked,
+            previous=batch.previous,
+            hash=batch.hash,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            state=state,
+            answered_ms=at_ms,
+            reason=reason,
         )
-        if old := self._at.get(batch.sequence - BATCHES_KEPT):
-            self._forget_batch(old)
-        return self._changes()
 
     # --- what is kept -------------------------------------------------------------------------------------------
 

@@ -24,6 +24,11 @@ class Folded:
     def __init__(self) -> None:
         self.fold = Settling(SET)
         self.values: dict[bytes, msgspec.Struct] = {}
+        self.flushed: dict[bytes, msgspec.Struct] = {}
+        self.unsure: dict[str, list[Change]] = {
+            "windows": [],
+            "batches": [],
+        }  # sent since the flush
 
     def take(self, said: Iterable[Said], first_offset: int = 0) -> "Folded":
         for offset, one in enumerate(said, first_offset):
@@ -34,15 +39,34 @@ class Folded:
         return self
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        for _, key, value in changes:
-            if value is None:
-                del self.values[key]  # what is forgotten was there
+        for change in changes:
+            self.unsure[change.view].append(change)
+            if change.value is None:
+                del self.values[change.key]  # what is forgotten was there
             else:
-                self.values[key] = value
+                self.values[change.key] = change.value
 
     def restart(self) -> None:
         """Begin again with what the topics hold."""
         self.fold = Settling(SET, self.windows.values(), self.batches.values())
+
+    def flush(self) -> None:
+        """All that was sent stands in the topics: now offsets may be committed."""
+        self.flushed = dict(self.values)
+        for sent in self.unsure.values():
+            sent.clear()
+
+    def kill(self, chance: random.Random) -> None:
+        """Of what was sent since, each topic has the beginning, as far as it came; then begin again."""
+        self.values = dict(self.flushed)
+        for sent in self.unsure.values():
+            for change in sent[: chance.randint(0, len(sent))]:
+                if change.value is None:
+                    self.values.pop(change.key, None)
+                else:
+                    self.values[change.key] = change.value
+        self.flush()
+        self.restart()
 
     @property
     def windows(self) -> Mapping[tuple[str, int], WindowView]:
@@ -199,6 +223,38 @@ def test_whatever_is_read_first_and_however_often_the_same_comes_out(seed: int) 
     assert folded.windows == expected.windows
     assert folded.batches == expected.batches
     assert {one.state for one in folded.batches.values()} == {"FINAL", "ABORTED", "PENDING"}
+
+
+@given(seed=st.integers(0, 10_000))
+def test_killed_while_its_changes_are_on_their_way_the_same_comes_out(seed: int) -> None:
+    """A record changes values of both topics, and they do not arrive together: what is lost is made again."""
+    journal, batches = story()
+    expected = Folded()
+    for offset, event in enumerate(journal):
+        expected._apply(expected.fold.take_event(event, offset))
+    for offset, one in enumerate(batches):
+        expected._apply(expected.fold.take_batch(one, "settlements", 0, offset))
+
+    chance = random.Random(seed)
+    folded, begin = Folded(), {"journal": 0, "settlements": 0}
+    committed, places = dict(begin), dict(begin)
+    while places != {"journal": len(journal), "settlements": len(batches)}:
+        topic = chance.choice(list(places))
+        offset = places[topic]
+        if (drawn := chance.random()) < 0.1:
+            folded.flush()
+            committed = dict(places)
+        elif drawn < 0.2:
+            folded.kill(chance)
+            places = dict(committed)
+        elif topic == "journal" and offset < len(journal):
+            folded._apply(folded.fold.take_event(journal[offset], offset))
+            places[topic] += 1
+        elif topic == "settlements" and offset < len(batches):
+            folded._apply(folded.fold.take_batch(batches[offset], topic, 0, offset))
+            places[topic] += 1
+    assert folded.windows == expected.windows
+    assert folded.batches == expected.batches
 
 
 def test_old_ones_are_forgotten_but_never_what_is_not_over() -> None:
