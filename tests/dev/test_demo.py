@@ -18,6 +18,7 @@ from tests.dev.test_process import wait_gone
 
 WORK = "working: published"  # of the line that is written every two seconds
 STORY = ["deadlock", "gridlock resolved", "DvP", "suspension", "waterfall", "default"]
+TROUBLE = ["late ledger", "zombie"]  # comes meanwhile
 
 
 @contextmanager
@@ -77,7 +78,8 @@ def test_the_demo_proves_itself(tmp_path: Path) -> None:
     assert result["payments"] > 20_000  # returns, cancellations and the story come on top
     assert result["differences"] == []
     scenes = [sentence.partition(":")[0] for sentence in result["story"]]
-    assert scenes == STORY
+    assert [scene for scene in scenes if scene not in TROUBLE] == STORY
+    assert [scene for scene in scenes if scene in TROUBLE] == TROUBLE
     assert {kill["service"].partition("-")[0] for kill in result["kills"]} == {
         "intake",
         "engine",

@@ -161,8 +161,8 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.recovery",
         (
             (
-                ("        if machine.chain.hex() != said.chain:\n            _log.error("),
-                ("        if False:\n            _log.error("),
+                ("        if machine.chain.hex() != said.chain:\n            doubt ="),
+                ("        if False:\n            doubt ="),
             ),
         ),
         ("snapshot_foreign",),
