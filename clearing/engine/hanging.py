@@ -52,8 +52,9 @@ async def end_hanging(
     """Let nothing be open in these partitions, which only we write; the journal is the last of them.
 
     known: `ends` of the journal's last transaction, 0 where it has none yet. The marker of another transaction that
-    touches a partition ends whatever is open there under our producer id. It is decided as the rest of it was: what
-    readers have seen a part of is committed, what nobody can have seen is aborted, and cleared anew.
+    touches a partition ends whatever is open there under our producer id. What the journal shows is committed, as
+    its record there was; what it does not show is aborted, and cleared anew: where readers have seen a part of it,
+    without that part (clearing.engine.torn).
 
     Returns where the partitions end; None if something had to be ended: the journal may say more now. Raises Halt
     if something stays open, for it is not ours, or it cannot be known what the rest of it came to.
@@ -67,8 +68,7 @@ async def end_hanging(
         partitions=[f"{p.topic}-{p.partition} from {found[p].stable}" for p in hanging],
     )
     journal = partitions[-1]
-    torn = journal in hanging and await _any_visible(bootstrap, client, found, known)
-    decided = decide(found, known, journal, torn=torn)
+    decided = decide(found, known, journal)
     for which, commit in ((decided.commit, True), (decided.abort, False)):
         if which:
             await kafka.end_over(producer, which, END_TIMEOUT_S, commit=commit)
@@ -95,11 +95,10 @@ def decide(
     found: Mapping[TopicPartition, Ends],
     known: Mapping[TopicPartition, int],
     journal: TopicPartition,
-    *,
-    torn: bool,
 ) -> Decided:
     """What lies before the end of the journal's last transaction is committed as that is. What lies behind it is of
-    one that the journal does not show: aborted, unless torn: readers have seen some of it, so it was committed.
+    one that the journal does not show: aborted. Fencing aborts too what it meets half ended: whoever is stopped
+    over an abort leaves nothing behind that it did not want.
 
     A part that holds both is left as it is; so is one whose topic has no known end, unless the journal hangs too.
     """
@@ -109,27 +108,10 @@ def decide(
             continue
         until = known.get(partition, 0 if found[journal].hang else ends.end)
         if ends.stable >= until:
-            (decided.commit if torn else decided.abort).append(partition)
+            decided.abort.append(partition)
         elif partition in known and ends.end <= until:
             decided.commit.append(partition)
     return decided
-
-
-async def _any_visible(
-    bootstrap: str,
-    client: str,
-    found: Mapping[TopicPartition, Ends],
-    known: Mapping[TopicPartition, int],
-) -> bool:
-    """Whether committed readers see a record behind the journal's last transaction: its successor was committed."""
-    reader = kafka.consumer(bootstrap, client=client)
-    async with kafka.started(reader):
-        for partition, start in known.items():
-            if found[partition].stable > start:
-                reader.assign([partition])
-                async for _ in kafka.read_to_end(reader, partition, start):
-                    return True
-    return False
 
 
 async def _ends(

@@ -24,7 +24,7 @@ from aiokafka.structs import RecordMetadata
 from msgspec.json import encode
 
 from clearing import __version__, failpoints, kafka
-from clearing.core.faults import Halt, HaltKind
+from clearing.core.faults import Halt, HaltKind, Place
 from clearing.engine import metrics
 from clearing.engine.hanging import WRITTEN, end_hanging
 from clearing.engine.machine import Machine
@@ -33,6 +33,7 @@ from clearing.engine.recovery import check_outcomes, last_transactions, recover
 from clearing.engine.snapshots import SnapshotStore, snapshot_name
 from clearing.engine.telemetry import count
 from clearing.engine.ticker import Ticker
+from clearing.engine.torn import Seen, seen_behind, unseen
 from clearing.halts import as_halt
 from clearing.heartbeats import vitals
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
@@ -126,9 +127,11 @@ class Processor:
             producer = await stack.enter_async_context(self._fenced_producer())
             async with self._reader(self.journal) as journal:
                 last, ends = await self._look_back(journal, producer)
-                await check_outcomes(
-                    journal, TopicPartition(self.topics.outcomes, self.partition), last
+                seen = await seen_behind(
+                    self.bootstrap, self._client, self.journal, last, self._known(last)
                 )
+                if self.topics.outcomes not in seen:
+                    await check_outcomes(journal, self._place("outcomes"), last)
             transaction = last[-1] if last else None
             _log.info("recovering", netting_set=self.netting_set)
             failpoints.at("engine.recover.journal_read")
@@ -166,7 +169,10 @@ class Processor:
                 recovery_s=round(time.monotonic() - began, 3),
             )
             failpoints.at("engine.recover.replayed")
-            await self._serve(machine, reader, producer, Ownership(ends))
+            ownership = Ownership(ends)
+            if seen:
+                await self._complete(machine, reader, producer, ownership, seen)
+            await self._serve(machine, reader, producer, ownership)
 
     def _give_machine_away(self) -> Machine | None:
         """The one it has, without keeping it: there may be no memory for two."""
@@ -181,14 +187,16 @@ class Processor:
             journal.assign([self.journal])
             last = await last_transactions(journal, self.journal)
             places = [self._place(topic) for topic in WRITTEN]
-            known = (
-                {self._place(topic): end for topic, end in last[-1].ends.items()}
-                if last
-                else dict.fromkeys(places, 0)
+            ends = await end_hanging(
+                self.bootstrap, self._client, producer, places, self._known(last)
             )
-            ends = await end_hanging(self.bootstrap, self._client, producer, places, known)
             if ends is not None:
                 return last, ends
+
+    def _known(self, last: Sequence[Transaction]) -> dict[TopicPartition, int]:
+        """Where the records of the journal's last transaction end in all other topics."""
+        ends = last[-1].ends if last else dict.fromkeys(WRITTEN[:-1], 0)
+        return {self._place(topic): end for topic, end in ends.items()}
 
     def _place(self, topic: str) -> TopicPartition:
         return TopicPartition(getattr(self.topics, topic), self.partition)
@@ -219,6 +227,33 @@ class Processor:
         async with kafka.started(reader):
             reader.assign([partition])
             yield reader
+
+    async def _complete(
+        self,
+        machine: Machine,
+        reader: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        ownership: Ownership,
+        seen: Seen,
+    ) -> None:
+        """Write the rest of a transaction of which readers have seen a part, and nothing of that twice."""
+        _log.error("torn_transaction", netting_set=self.netting_set, seen=sorted(seen))
+        names = {topic: getattr(self.topics, topic) for topic in WRITTEN}
+        outputs: list[OutputRecord] = []
+        async for record in kafka.read_to_end(reader, self.log, machine.next_offset):
+            outputs += unseen(seen, await self._apply(machine, record), names)
+            await asyncio.sleep(0)
+            if not seen:
+                break
+        for topic, rest in seen.items():
+            raise Halt(
+                HaltKind.FOREIGN_WRITER,
+                f"{topic} offset {rest[0].offset} is behind the journal's last transaction, and nothing in the log "
+                f"causes it",
+                Place(topic, self.partition, rest[0].offset),
+            )
+        ownership.check(await self._transact(producer, machine, outputs, ownership))
+        self._passed(machine.next_offset)
 
     async def _serve(
         self,

@@ -24,24 +24,21 @@ WHOLE = Ends(50, 50)
 def test_a_part_is_decided_as_the_journal_says(positions: Ends, end: int | None, fate: str) -> None:
     found = {OUTCOMES: WHOLE, POSITIONS: positions, JOURNAL: WHOLE}
     known = {OUTCOMES: 50} | ({POSITIONS: end} if end is not None else {})
-    decided = decide(found, known, JOURNAL, torn=False)
+    decided = decide(found, known, JOURNAL)
     assert decided.commit == [POSITIONS] * (fate == "commit")
     assert decided.abort == [POSITIONS] * (fate == "abort")
 
 
-@pytest.mark.parametrize("torn", [True, False])
 @pytest.mark.parametrize("known", [{}, {OUTCOMES: 10, POSITIONS: 7}])
-def test_with_the_journal_hangs_what_belongs_to_it(
-    known: dict[TopicPartition, int], torn: bool
-) -> None:
+def test_with_the_journal_hangs_what_belongs_to_it(known: dict[TopicPartition, int]) -> None:
     found = {OUTCOMES: Ends(10, 12), POSITIONS: Ends(7, 9), JOURNAL: Ends(30, 31)}
-    decided = decide(found, known, JOURNAL, torn=torn)
-    assert (decided.commit if torn else decided.abort) == list(found)
-    assert not (decided.abort if torn else decided.commit)
+    decided = decide(found, known, JOURNAL)
+    assert decided.abort == list(found)
+    assert not decided.commit
 
 
 def test_an_older_part_is_committed_while_the_journal_hangs() -> None:
     found = {OUTCOMES: Ends(10, 12), POSITIONS: Ends(5, 6), JOURNAL: Ends(30, 31)}
-    decided = decide(found, {OUTCOMES: 10, POSITIONS: 7}, JOURNAL, torn=False)
+    decided = decide(found, {OUTCOMES: 10, POSITIONS: 7}, JOURNAL)
     assert decided.commit == [POSITIONS]
     assert decided.abort == [OUTCOMES, JOURNAL]

@@ -112,9 +112,9 @@ async def test_nothing_is_recovered_over_a_transaction_that_hangs(
         with pytest.raises(Halt, match="or the rest of one of ours is"):
             await end(5, {})
         assert await hanging_in(bootstrap, 5) == {"outcomes"}
-        # It hangs in the journal, and readers have seen the rest: committed.
+        # It hangs in the journal, and readers have seen the rest: aborted, and that rest is not written again.
         assert await end(6, {of(6)[0]: 0}) is None
-        assert await seen(6) == [[b"shown"], [b"hangs"]]
+        assert await seen(6) == [[b"shown"], []]
 
         # Where nothing hangs nothing is written.
         assert await end(2, {}) == dict.fromkeys(of(2), 0)
@@ -122,6 +122,7 @@ async def test_nothing_is_recovered_over_a_transaction_that_hangs(
         "F8",
         "a transaction of the engine's own, or of a stranger, whose markers are missing, all or some",
         6,
-        "its own ended by the next owner before it recovers, as the parts say that readers have seen: nothing is "
-        "lost or seen twice; a stranger's, or one of which no part says it: halted, the place named",
+        "its own ended by the next owner before it recovers, as the journal says; what readers have seen beyond it "
+        "is not written again: nothing is lost or seen twice; a stranger's, or one that holds both: halted, the "
+        "place named",
     )

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 from aiokafka.errors import ProducerFenced
 from engine_log import (
@@ -22,7 +23,9 @@ from engine_log import (
 
 from clearing import kafka
 from clearing.core.commands import CloseWindow
-from clearing.core.faults import Halt
+from clearing.core.faults import Halt, HaltKind
+from clearing.core.inputs import ControlItem, Reject, SourceSpan
+from clearing.core.reasons import Code
 from clearing.core.state import DAY_MS
 from clearing.engine.machine import Machine
 from clearing.engine.processor import Fenced, Processor
@@ -159,6 +162,98 @@ async def test_what_a_dead_owner_left_open_is_never_seen(
         await assert_outputs_are_those_of_a_replay(bootstrap, topics)
     finally:
         await kafka.discard(dead, 2)
+
+
+async def caused_by_more(bootstrap: str, topics: Topics) -> list[OutputRecord]:
+    """Outputs of two log records more, that no engine has stepped; what is in the second one nobody can read."""
+    reject = Reject(code=Code.SYNTAX, hash="ab" * 16, detail="not JSON")
+    item = ControlItem(source=0, offset=7, reject=reject)
+    more = [
+        (payments.KEY, payments_value([uuid4() for _ in range(9)], today(), 40)),
+        (control.KEY, control.pack([item], [SourceSpan("commands", 0, 7, 8)])),
+    ]
+    before = len(await read_topic(bootstrap, topics.log))
+    await write_log(bootstrap, topics, more)
+    machine = Machine("hk")
+    outputs: list[OutputRecord] = []
+    for offset, key, value, stamp in await read_topic(bootstrap, topics.log):
+        caused = machine.apply(key, value, offset, stamp)
+        outputs += caused if offset >= before else []
+    return outputs
+
+
+async def write_torn(
+    bootstrap: str, topics: Topics, outputs: Sequence[OutputRecord], seen: Collection[str]
+) -> None:
+    """A transaction of a dead owner that Kafka has ended here and there: committed in these topics alone."""
+    journal = await read_topic(bootstrap, topics.journal)
+    (*_, last) = [decode_transaction(v or b"") for _, k, v, _ in journal if k == TRANSACTION_KEY]
+    lost = msgspec.structs.replace(last, sequence=last.sequence + 1)
+    records = [*outputs, OutputRecord("journal", TRANSACTION_KEY, msgspec.json.encode(lost))]
+    dead = kafka.producer(bootstrap, transactional_id=topics.transactional_id("hk"))
+    async with kafka.started(dead):
+        for commit in (True, False):
+            await dead.begin_transaction()
+            for one in records:
+                if (one.topic in seen) is commit:
+                    topic = getattr(topics, one.topic)
+                    await dead.send_and_wait(topic, one.value, one.key, 0)
+            await (dead.commit_transaction() if commit else dead.abort_transaction())
+
+
+@pytest.mark.parametrize("seen", [["rejected"], ["positions", "outcomes"]])
+async def test_what_readers_have_seen_of_a_torn_transaction_is_not_written_again(
+    bootstrap: str, topics: Topics, tmp_path: Path, seen: list[str]
+) -> None:  # F8
+    await write_log(bootstrap, topics, [(control.KEY, control_value(opening())), *batches(2)])
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, 3))
+    outputs = await caused_by_more(bootstrap, topics)
+    await write_torn(bootstrap, topics, outputs, seen)
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, 5))
+    await assert_outputs_are_those_of_a_replay(bootstrap, topics)
+
+
+async def test_what_readers_have_seen_and_nothing_causes_halts(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # F8
+    await write_log(bootstrap, topics, [(control.KEY, control_value(opening())), *batches(2)])
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, 3))
+    outputs = await caused_by_more(bootstrap, topics)
+    at = next(n for n, one in enumerate(outputs) if one.topic == "outcomes")
+    forged = [*outputs[:at], outputs[at]._replace(value=b"{}"), *outputs[at + 1 :]]
+    await write_torn(bootstrap, topics, forged, ["outcomes"])
+    with pytest.raises(Halt, match="not what this engine writes there") as raised:
+        await asyncio.wait_for(processor(bootstrap, topics, tmp_path).run(), 30)
+    assert raised.value.kind is HaltKind.FOREIGN_WRITER
+
+
+async def test_what_the_journal_shows_and_readers_do_not_see_halts(
+    bootstrap: str, topics: Topics, tmp_path: Path
+) -> None:  # F8
+    await write_log(bootstrap, topics, [(control.KEY, control_value(opening())), *batches(2)])
+    async with running(processor(bootstrap, topics, tmp_path)):
+        await until(applied(bootstrap, topics, 3))
+    journal = await read_topic(bootstrap, topics.journal)
+    (*_, last) = [decode_transaction(v or b"") for _, k, v, _ in journal if k == TRANSACTION_KEY]
+    place = last.ends["outcomes"] + 1  # behind the marker
+    lost = msgspec.structs.replace(
+        last, sequence=last.sequence + 1, ends=last.ends | {"outcomes": place + 1}
+    )
+    shown = OutputRecord("journal", TRANSACTION_KEY, msgspec.json.encode(lost))
+    dead = kafka.producer(bootstrap, transactional_id=topics.transactional_id("hk"))
+    async with kafka.started(dead):
+        await dead.begin_transaction()
+        await dead.send_and_wait(topics.outcomes, b"{}", OUTCOMES_KEY, 0)
+        await dead.abort_transaction()
+        await dead.begin_transaction()
+        await dead.send_and_wait(topics.journal, shown.value, shown.key, 0)
+        await dead.commit_transaction()
+    with pytest.raises(Halt, match=f"offset {place} belongs to the journal's last") as raised:
+        await asyncio.wait_for(processor(bootstrap, topics, tmp_path).run(), 30)
+    assert raised.value.kind is HaltKind.LOG_LOST
 
 
 async def test_many_cancels_in_mid_flight_change_nothing(

@@ -53,11 +53,20 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.processor",
         (
             (
-                "await end_hanging(self.bootstrap, self._client, producer, places, known)",
+                (
+                    "await end_hanging(\n                self.bootstrap, self._client, producer, places, "
+                    "self._known(last)\n            )"
+                ),
                 "{}",
             ),
         ),
         ("markers_lost",),
+    ),
+    Mutant(
+        "writes again what readers have seen of a torn transaction",
+        "clearing.engine.processor",
+        (("            if seen:\n", "            if False:\n"),),
+        ("markers_torn",),
     ),
     Mutant(
         "has a transactional id of its own in each process, which fences nobody",

@@ -6,12 +6,15 @@ alone. Schemes are drawn from a few that between them settle in every way.
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 
 import msgspec
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from clearing import kafka
 from clearing.config import Settings
@@ -33,6 +36,7 @@ DAY = datetime.fromtimestamp(EPOCH_MS / 1000, UTC).date()
 PUBLISHING_S = 2.5
 BEAT_S = 0.9
 OPERATOR = "operator"
+CONNECT_AGAIN_S = 0.2
 PATIENCE_MS = 30_000  # of a bank with the broker: what it has to send is sent once
 
 _EAST = """
@@ -143,6 +147,19 @@ def _opening(sets: tuple[str, ...], every_s: int, *, funded: bool) -> dict[str, 
 _contract = cache(read_contract)
 
 
+@asynccontextmanager
+async def _connected(make: Callable[[], kafka.Client]) -> AsyncIterator[kafka.Client]:
+    """A client that is started, again and again if the brokers are away just then."""
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                client = await stack.enter_async_context(kafka.started(make()))
+                break
+            except KafkaConnectionError:
+                await asyncio.sleep(CONNECT_AGAIN_S)
+        yield client
+
+
 @dataclass(slots=True)
 class Town:
     """Everybody outside of the product: banks that publish and listen, an operator, a reader of all topics."""
@@ -215,10 +232,10 @@ class Town:
         self._heard = asyncio.Event()
         self._drawing = self._publishing = len(self.streams)
         shares = split(self.size.payments, len(self.streams))
-        producer = kafka.producer(
-            settings.bootstrap, client="banks", request_timeout_ms=PATIENCE_MS
+        make = partial(
+            kafka.producer, settings.bootstrap, client="banks", request_timeout_ms=PATIENCE_MS
         )
-        async with kafka.started(producer), asyncio.TaskGroup() as group:
+        async with _connected(make) as producer, asyncio.TaskGroup() as group:
             group.create_task(self._listen(settings))
             chance = random.Random(self.size.payments)
             for stream, share in zip(self.streams, shares, strict=True):
@@ -277,8 +294,8 @@ class Town:
         banks = sorted({stream.bank for stream in self.streams})
         partitions = {TopicPartition(self.topics.status(bank), 0): bank for bank in banks}
         dealings = {stream.netting_set: stream.dealings for stream in self.streams}
-        reader = kafka.consumer(settings.bootstrap, client="banks")
-        async with kafka.started(reader):
+        make = partial(kafka.consumer, settings.bootstrap, client="banks")
+        async with _connected(make) as reader:
             reader.assign(list(partitions))
             for partition in partitions:
                 reader.seek(partition, 0)
