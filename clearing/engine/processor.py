@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -29,11 +30,11 @@ from clearing.engine import metrics
 from clearing.engine.hanging import WRITTEN, end_hanging
 from clearing.engine.machine import Machine
 from clearing.engine.ownership import Ownership
-from clearing.engine.recovery import check_outcomes, last_transactions, recover
+from clearing.engine.recovery import check_outcomes, last_transactions, off_the_chain, recover
 from clearing.engine.snapshots import SnapshotStore, snapshot_name
 from clearing.engine.telemetry import count
 from clearing.engine.ticker import Ticker
-from clearing.engine.torn import Seen, seen_behind, unseen
+from clearing.engine.torn import Seen, Torn, look_behind, unseen
 from clearing.halts import as_halt
 from clearing.heartbeats import vitals
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
@@ -57,6 +58,16 @@ _log = structlog.get_logger()
 
 class Fenced(Exception):
     """Another owner has taken the netting set."""
+
+
+class _Past(NamedTuple):
+    """What an owner finds. shown: the journal's last transactions. whole: those up to the last of which readers see
+    all. seen: what they see behind that. ends: of all that only we write."""
+
+    shown: list[Transaction]
+    whole: list[Transaction]
+    seen: Seen
+    ends: dict[TopicPartition, int]
 
 
 class Processor:
@@ -126,13 +137,7 @@ class Processor:
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
             async with self._reader(self.journal) as journal:
-                last, ends = await self._look_back(journal, producer)
-                seen = await seen_behind(
-                    self.bootstrap, self._client, self.journal, last, self._known(last)
-                )
-                if self.topics.outcomes not in seen:
-                    await check_outcomes(journal, self._place("outcomes"), last)
-            transaction = last[-1] if last else None
+                past = await self._look_back(journal, producer)
             _log.info("recovering", netting_set=self.netting_set)
             failpoints.at("engine.recover.journal_read")
             reader = await stack.enter_async_context(self._reader(self.log))
@@ -140,12 +145,13 @@ class Processor:
                 reader,
                 self.log,
                 self.journal,
-                last,
+                past.whole,
                 self.netting_set,
                 self.store,
                 self._give_machine_away(),
             )
             self.machine = machine
+            transaction = past.shown[-1] if past.shown else None
             self._sequence = transaction.sequence if transaction else 0
             self._snapshot = transaction.snapshot if transaction else ""
             replayed = machine.records - machine.loaded_records
@@ -169,9 +175,9 @@ class Processor:
                 recovery_s=round(time.monotonic() - began, 3),
             )
             failpoints.at("engine.recover.replayed")
-            ownership = Ownership(ends)
-            if seen:
-                await self._complete(machine, reader, producer, ownership, seen)
+            ownership = Ownership(past.ends)
+            if past.seen or past.whole != past.shown:
+                await self._complete(machine, reader, producer, ownership, past.seen, transaction)
             await self._serve(machine, reader, producer, ownership)
 
     def _give_machine_away(self) -> Machine | None:
@@ -179,10 +185,8 @@ class Processor:
         machine, self.machine = self.machine, None
         return machine
 
-    async def _look_back(
-        self, journal: AIOKafkaConsumer, producer: AIOKafkaProducer
-    ) -> tuple[list[Transaction], dict[TopicPartition, int]]:
-        """The journal's last transactions, and where what we write ends, when nothing is open any more."""
+    async def _look_back(self, journal: AIOKafkaConsumer, producer: AIOKafkaProducer) -> _Past:
+        """What is there when nothing is open any more. Raises Halt where that cannot be, or is not to be mended."""
         while True:
             journal.assign([self.journal])
             last = await last_transactions(journal, self.journal)
@@ -191,7 +195,24 @@ class Processor:
                 self.bootstrap, self._client, producer, places, self._known(last)
             )
             if ends is not None:
-                return last, ends
+                break
+        whole = last
+        torn = await self._look_behind(whole)
+        if not torn.whole:  # what readers see of it is what they see behind the one before
+            whole = last[:-1]
+            torn = await self._look_behind(whole)
+        if self.topics.outcomes not in torn.seen:
+            await check_outcomes(journal, self._place("outcomes"), whole)
+        return _Past(last, whole, torn.seen, ends)
+
+    async def _look_behind(self, last: Sequence[Transaction]) -> Torn:
+        return await look_behind(
+            self.bootstrap,
+            self._client,
+            self.journal,
+            last[-1] if last else None,
+            self._known(last),
+        )
 
     def _known(self, last: Sequence[Transaction]) -> dict[TopicPartition, int]:
         """Where the records of the journal's last transaction end in all other topics."""
@@ -235,15 +256,22 @@ class Processor:
         producer: AIOKafkaProducer,
         ownership: Ownership,
         seen: Seen,
+        shown: Transaction | None,
     ) -> None:
-        """Write the rest of a transaction of which readers have seen a part, and nothing of that twice."""
+        """Write the rest of a transaction of which readers have seen a part, and nothing of that twice.
+
+        shown: the journal's last one: maybe the one itself. Raises Halt if it was another than the log gives.
+        """
         _log.error("torn_transaction", netting_set=self.netting_set, seen=sorted(seen))
         names = {topic: getattr(self.topics, topic) for topic in WRITTEN}
+        goal = shown.next_offset if shown else 0
         outputs: list[OutputRecord] = []
         async for record in kafka.read_to_end(reader, self.log, machine.next_offset):
             outputs += unseen(seen, await self._apply(machine, record), names)
             await asyncio.sleep(0)
-            if not seen:
+            if shown and machine.next_offset == goal and machine.chain.hex() != shown.chain:
+                raise off_the_chain(machine, self.journal, [shown])
+            if not seen and machine.next_offset >= goal:
                 break
         for topic, rest in seen.items():
             raise Halt(

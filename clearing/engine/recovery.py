@@ -151,7 +151,7 @@ async def recover(
         # Where it is only that the log begins later, what halted the shorter replay says more.
         raise halt if doubt is None or doubt.kind == HaltKind.CHAIN else doubt from None
     if machine.chain.hex() != said.chain:
-        raise _off_the_chain(machine, journal, last)
+        raise off_the_chain(machine, journal, last)
     return machine
 
 
@@ -196,7 +196,7 @@ def _has_windows_from_before(machine: Machine, offset: int) -> bool:
     return any(0 <= asset.window.log_first < offset for asset in machine.state.assets)
 
 
-def _off_the_chain(machine: Machine, journal: TopicPartition, last: Sequence[Transaction]) -> Halt:
+def off_the_chain(machine: Machine, journal: TopicPartition, last: Sequence[Transaction]) -> Halt:
     """The journal's last transaction is not what the log gives: is it one of ours at all?"""
     said = last[-1]
     replayed = (

@@ -1,13 +1,14 @@
 """A transaction of which readers have seen a part, and will never see the rest.
 
 Where Kafka has left some of its markers unwritten (clearing.engine.hanging), the rest is aborted: by whoever takes
-over, or by the fencing of one that died over it. What was seen cannot be taken back. So it is not written again:
-the log is stepped once more, what that causes is compared with what stands there, and the rest is written.
+over, or by the fencing of one that was stopped while it ended it. What was seen cannot be taken back. So the log is
+stepped once more from before it, what that causes is compared with what stands there, and the rest is written.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -15,73 +16,77 @@ from clearing import kafka
 from clearing.core.faults import Halt, HaltKind, Place
 from clearing.engine.recovery import last_transactions
 from clearing.log.records import OutputRecord, Transaction, UnreadableLog
+from clearing.reading import bounds
 
 Seen = dict[str, deque[kafka.RawRecord]]  # by topic, in their order; no topic without records
 
 
-async def seen_behind(
+class Torn(NamedTuple):
+    """What readers see behind a transaction of the journal, and whether they see that one itself in all topics."""
+
+    seen: Seen
+    whole: bool
+
+
+async def look_behind(
     bootstrap: str,
     client: str,
     journal: TopicPartition,
-    last: Sequence[Transaction],
+    last: Transaction | None,
     known: Mapping[TopicPartition, int],
-) -> Seen:
-    """What committed readers see behind the journal's last transaction, of one that was aborted in the journal.
+) -> Torn:
+    """Of a transaction of the journal, None: its beginning. known: where its records end in the other topics.
 
-    known: where the last transaction's records end. Raises Halt if readers do not see all of that transaction.
+    What readers see behind it counts if the journal holds a transaction behind it too, maybe aborted: it is of that
+    one. Otherwise the journal has lost its end, which is not for us to mend (recovery.check_outcomes).
     """
-    seen: Seen = {}
-    committed = kafka.consumer(bootstrap, client=client)
+    before = {partition: max(0, end - 1) for partition, end in known.items()}
+    async with kafka.started(kafka.consumer(bootstrap, client=client)) as reader:
+        found = await _read(reader, before)
+    behind = {p.topic: deque(one for one in found[p] if one.offset >= known[p]) for p in known}
+    seen: Seen = {topic: records for topic, records in behind.items() if records}
+    # What is not seen just before the end is a marker, or gone, or should be seen.
+    unsure = {
+        partition: place
+        for partition, place in before.items()
+        if known[partition] and not any(one.offset == place for one in found[partition])
+    }
+    if not seen and not unsure:
+        return Torn({}, whole=True)
     uncommitted = kafka.consumer(bootstrap, client=client, isolation_level="read_uncommitted")
-    async with kafka.started(committed), kafka.started(uncommitted):
-        for partition, end in known.items():
-            await _check_last(committed, uncommitted, partition, end)
-        if not await _was_aborted(uncommitted, journal, last):
-            return seen
-        for partition, end in known.items():
-            committed.assign([partition])
-            if found := [one async for one in kafka.read_to_end(committed, partition, end)]:
-                seen[partition.topic] = deque(found)
-    return seen
+    async with kafka.started(uncommitted) as reader:
+        written = await _read(reader, unsure)
+        if any(one.offset == unsure[p] for p, records in written.items() for one in records):
+            return Torn(seen, whole=False)
+        torn = bool(seen) and await _goes_on(reader, journal, last)
+        return Torn(seen if torn else {}, whole=True)
 
 
-async def _check_last(
-    committed: AIOKafkaConsumer,
-    uncommitted: AIOKafkaConsumer,
-    partition: TopicPartition,
-    end: int,
-) -> None:
-    """The last record of a transaction that the journal shows is seen. It may be gone by now, or a marker."""
-    place = end - 1
-    if end == 0 or await _stands_at(committed, partition, place):
-        return
-    if await _stands_at(uncommitted, partition, place):
-        raise Halt(
-            HaltKind.LOG_LOST,
-            f"{partition.topic} offset {place} belongs to the journal's last transaction, but was aborted: whoever "
-            f"ended what Kafka had left open of it (ops/adr/0022) was stopped meanwhile",
-            Place(*partition, place),
-        )
+async def _read(
+    reader: AIOKafkaConsumer, places: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, list[kafka.RawRecord]]:
+    """Records of these partitions from these places to their ends. What is gone by now is left out."""
+    found: dict[TopicPartition, list[kafka.RawRecord]] = {partition: [] for partition in places}
+    if not places:
+        return found
+    reader.assign(list(places))
+    there = await bounds(reader, places)
+    for partition, place in places.items():
+        reader.seek(partition, max(place, there[partition][0]))
+    while reading := [p for p in places if await reader.position(p) < there[p][1]]:
+        for partition, records in (await reader.getmany(*reading, timeout_ms=200)).items():
+            found[partition] += [one for one in records if one.offset < there[partition][1]]
+    return found
 
 
-async def _stands_at(reader: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> bool:
-    reader.assign([partition])
-    first = (await reader.beginning_offsets([partition]))[partition]
-    if offset < first:
-        return False
-    async for record in kafka.read_to_end(reader, partition, offset):
-        return record.offset == offset
-    return False
-
-
-async def _was_aborted(
-    uncommitted: AIOKafkaConsumer, journal: TopicPartition, last: Sequence[Transaction]
+async def _goes_on(
+    uncommitted: AIOKafkaConsumer, journal: TopicPartition, last: Transaction | None
 ) -> bool:
-    """Whether a transaction that readers do not see stands in the journal behind the last one that they do."""
+    """Whether a transaction stands in the journal behind this one, to be seen or not."""
     uncommitted.assign([journal])
     with suppress(UnreadableLog):  # nobody's that we know
         written = await last_transactions(uncommitted, journal)
-        return bool(written) and written[-1].sequence > (last[-1].sequence if last else 0)
+        return bool(written) and written[-1].sequence > (last.sequence if last else 0)
     return False
 
 

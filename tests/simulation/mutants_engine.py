@@ -65,7 +65,7 @@ ENGINE: tuple[Mutant, ...] = (
     Mutant(
         "writes again what readers have seen of a torn transaction",
         "clearing.engine.processor",
-        (("            if seen:\n", "            if False:\n"),),
+        (("            if past.seen or", "            if False and"),),
         ("markers_torn",),
     ),
     Mutant(
