@@ -33,8 +33,8 @@ ENGINE: tuple[Mutant, ...] = (
         (
             (_FENCING, ""),
             (
-                "last, ends = await self._look_back(journal, producer)",
-                "last, ends = await last_transactions(journal, self.journal), {}",
+                "past = await self._look_back(journal, producer)",
+                "past = _Past(*[await last_transactions(journal, self.journal)] * 2, {}, {})",
             ),
             (
                 "            self._sequence = transaction.sequence if",
