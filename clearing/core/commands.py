@@ -1,6 +1,7 @@
 """Everything but payments that enters by the log: operators' commands and ledgers' confirmations.
 
-JSON objects tagged by `type`; STORED FORMAT. `id` makes a command idempotent: the same id is applied once.
+JSON objects tagged by `type`; STORED FORMAT. `id` makes a command idempotent: the same id is applied once (of the
+last 100,000 of a netting set).
 Amounts are decimal strings at the asset's scale. Times are epoch milliseconds, already resolved from
 zones and calendars by whoever publishes: time zone rules never enter the core, so a replay cannot differ.
 """

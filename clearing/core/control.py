@@ -82,6 +82,10 @@ from clearing.core.windows import (
     send,
 )
 
+COMMANDS_REMEMBERED = (
+    100_000  # the last ones of a netting set: 10 MB; an older id may be used again
+)
+
 
 def apply_command(state: NettingSet, command: Command, offset: int, out: Outputs) -> None:
     """Apply a command once; the same id again changes nothing (with another content it is refused)."""
@@ -92,13 +96,19 @@ def apply_command(state: NettingSet, command: Command, offset: int, out: Outputs
             reason = "it needs the approval of a second person: propose it (R33)"
         else:
             reason = _COMMANDS[type(command)](state, command, offset, out)
-        state.commands[command.id] = digest
+        _remember(state, command.id, digest)
         _tell(state, command, "REFUSED" if reason else "DONE", reason, offset, out)
     elif known == digest:
         _tell(state, command, "REPEATED", None, offset, out)
     else:
         reason = "this command id was used before with another content"
         _tell(state, command, "REFUSED", reason, offset, out)
+
+
+def _remember(state: NettingSet, id_: str, digest: str) -> None:
+    state.commands[id_] = digest
+    if len(state.commands) > COMMANDS_REMEMBERED:
+        del state.commands[next(iter(state.commands))]
 
 
 def _tell(
@@ -131,7 +141,7 @@ def _approve(state: NettingSet, command: Approve, offset: int, out: Outputs) -> 
     close(state, command.proposal, "APPROVED", offset, out)
     if inner.id in state.commands or inner.id == command.id:
         return f"the command's id {inner.id} was used meanwhile"
-    state.commands[inner.id] = content_hash(inner)[:16]
+    _remember(state, inner.id, content_hash(inner)[:16])
     reason = _COMMANDS[type(inner)](state, inner, offset, out)
     _tell(state, inner, "REFUSED" if reason else "DONE", reason, offset, out)
     return None

@@ -64,6 +64,20 @@ def test_a_command_is_applied_once_by_its_id() -> None:
     assert bench.account(ALPHA)[:2] == (1500, 10_000)
 
 
+def test_ids_of_commands_are_remembered_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(held="10")
+    bound = len(bench.state.commands) + 2
+    monkeypatch.setattr("clearing.core.control.COMMANDS_REMEMBERED", bound)
+    first, second, third = (fund("1", id=f"bound-{n}") for n in range(3))
+    bench.control(first, second)
+    assert told(bench.control(first, third)) == [("REPEATED", ""), ("DONE", "")]
+    assert len(bench.state.commands) == bound
+    forgotten = bound - 3
+    bench.control(*(fund("1", id=f"more-{n}") for n in range(forgotten + 1)))
+    assert len(bench.state.commands) == bound
+    assert told(bench.control(third, first)) == [("REPEATED", ""), ("DONE", "")]
+
+
 def test_a_refused_command_burns_its_id() -> None:
     bench = Bench()
     assert told(bench.control(fund("-1")))[0] == ("REFUSED", "more than is prefunded")
