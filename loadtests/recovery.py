@@ -158,7 +158,12 @@ class Bench:
         if role == "engine":
             await _until(lambda: made[-1][1] != pid)
         else:
-            await _until(lambda: service.child.pid != pid and service.says("owned") is not None)
+            await _until(
+                lambda: (
+                    service.child.pid != pid
+                    and service.says("owned", netting_set=NETTING_SET) is not None
+                )
+            )
             await _until(lambda: len(progress.confirmed) > confirmed)
         return self._parts(role, killed_s, time.time())
 
@@ -166,7 +171,7 @@ class Bench:
         """From the log of the process that came after; a part it does not speak of took no time."""
         service, seconds, at_s = self.services[f"{role}-1"], dict[str, float](), killed_s
         for part, event in PARTS[role]:
-            said = service.says(event)
+            said = service.says(event, netting_set=NETTING_SET)
             end_s = datetime.fromisoformat(str(said["timestamp"])).timestamp() if said else at_s
             seconds[part], at_s = end_s - at_s, end_s
         return seconds | {LAST_PART: output_s - at_s, "in all": output_s - killed_s}

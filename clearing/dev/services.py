@@ -59,9 +59,12 @@ class Service:
     def role(self) -> str:
         return self.name.partition("-")[0]
 
-    def says(self, event: str) -> dict[str, object] | None:
-        """The first log line of the current process with this event."""
-        return next(self._lines(event, self.log_start), None)
+    def says(self, event: str, **fields: object) -> dict[str, object] | None:
+        """The first log line of the current process with this event, and these fields where it has such."""
+        for line in self._lines(event, self.log_start):
+            if all(line.get(name, value) == value for name, value in fields.items()):
+                return line
+        return None
 
     def said(self, event: str) -> list[dict[str, object]]:
         """All log lines with this event, of all its processes."""

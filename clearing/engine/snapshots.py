@@ -98,7 +98,7 @@ class SnapshotStore:
                 _log.error("snapshot_refused", reason=str(error), runbook=RUNBOOK)
                 continue
             if machine.next_offset <= at_most:
-                _log.info("snapshot_loaded", snapshot=name)
+                _log.info("snapshot_loaded", netting_set=self.netting_set, snapshot=name)
                 return machine
         return None
 

@@ -53,6 +53,8 @@ async def test_a_killed_service_is_started_again_under_its_name(tmp_path: Path) 
         assert services.pid("intake-2") != killed
         assert services.pid("intake-1") == other
         assert services["intake-2"].says("ready") == {"event": "ready", "instance": "intake-2"}
+        assert services["intake-2"].says("ready", instance="intake-2", netting_set="hk") is not None
+        assert services["intake-2"].says("ready", instance="intake-1") is None
         assert services["intake-2"].pids == [killed, services.pid("intake-2")]
         pids = [services.pid(name) for name in services.names]
     assert not any(alive(pid) for pid in pids)
