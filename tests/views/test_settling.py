@@ -194,16 +194,16 @@ def story() -> tuple[list[Event], list[SettlementBatch]]:
     return journal, [*batches, batch(8, 5)]
 
 
+def in_one_go(journal: Sequence[Event], batches: Sequence[SettlementBatch]) -> Folded:
+    return Folded().take(journal).take(batches)
+
+
 @given(seed=st.integers(0, 10_000))
 def test_whatever_is_read_first_and_however_often_the_same_comes_out(seed: int) -> None:
     """The two topics have no order between them; a reader is set back in each, to any place before, and some of the
     time what was folded is known from the topics alone."""
     journal, batches = story()
-    expected = Folded()
-    for offset, event in enumerate(journal):
-        expected._apply(expected.fold.take_event(event, offset))
-    for offset, one in enumerate(batches):
-        expected._apply(expected.fold.take_batch(one, "settlements", 0, offset))
+    expected = in_one_go(journal, batches)
 
     chance = random.Random(seed)
     folded, places = Folded(), {"journal": 0, "settlements": 0}
@@ -229,11 +229,7 @@ def test_whatever_is_read_first_and_however_often_the_same_comes_out(seed: int) 
 def test_killed_while_its_changes_are_on_their_way_the_same_comes_out(seed: int) -> None:
     """A record changes values of both topics, and they do not arrive together: what is lost is made again."""
     journal, batches = story()
-    expected = Folded()
-    for offset, event in enumerate(journal):
-        expected._apply(expected.fold.take_event(event, offset))
-    for offset, one in enumerate(batches):
-        expected._apply(expected.fold.take_batch(one, "settlements", 0, offset))
+    expected = in_one_go(journal, batches)
 
     chance = random.Random(seed)
     folded, begin = Folded(), {"journal": 0, "settlements": 0}
