@@ -166,8 +166,8 @@ async def test_what_a_dead_owner_left_open_is_never_seen(
 
 
 async def caused_by_more(bootstrap: str, topics: Topics) -> tuple[list[OutputRecord], Transaction]:
-    """Outputs of two log records more, and maybe a tick, that no engine has stepped; what is in the second one nobody
-    can read. And the journal's record for them, but for its ends."""
+    """Outputs of two log records more, and maybe a tick, that no engine has stepped; the second one holds what
+    nobody can read. And the journal's record for them, but for its ends."""
     reject = Reject(code=Code.SYNTAX, hash="ab" * 16, detail="not JSON")
     item = ControlItem(source=0, offset=7, reject=reject)
     more = [
