@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from faust.transport.consumer import Consumer
 
 from clearing import kafka
 from clearing.config import Settings
@@ -39,6 +40,7 @@ from tests.integration.viewing import BOUND_S, shown, until_shown, views_at_work
 from tests.views import said
 from tests.views.said import LEDGER, batch, confirmation, identity, outcomes, rejected, window
 
+SLOW_SEEK_S = 0.5
 PARTITION = 1  # of two: no record may end in the wrong one
 
 Said = Event | SettlementBatch | Outcomes | Rejected
@@ -160,6 +162,44 @@ async def test_views_go_on_after_an_end_and_come_out_the_same_when_rebuilt(here:
     async with here.views():
         for view in FOLDED:
             await here.until(view, lambda found, view=view: found == before[view])
+
+
+async def test_nothing_is_lost_when_the_views_go_back_to_what_was_committed(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust does so when tables are recovered: it throws away what it has fetched, and empties its queues."""
+    go_back = Consumer.perform_seek
+    seen: set[Consumer] = set()
+    handing_on: list[bool] = []
+
+    async def watched(consumer: Any) -> None:
+        if consumer in seen:  # once more, by the fetcher
+            await go_back(consumer)
+            return
+        seen.add(consumer)
+        handing_on.append(consumer.flow_active)
+        thread, fetched = consumer._thread, {}
+        while not fetched:
+            reading = thread._ensure_consumer().getmany
+            fetched = await thread.call_thread(reading, timeout_ms=500)  # by nobody
+        await go_back(consumer)
+        await asyncio.sleep(SLOW_SEEK_S)  # in which the fetcher would hand on all there is
+        handing_on.append(consumer.flow_active)
+
+    monkeypatch.setattr(Consumer, "perform_seek", watched)
+    for number in (1, 2, 3):
+        await here.say(*cleared(number))
+    wanted = await folded_in_one_go(here)
+    for attempt in ("nothing is committed", "0 is committed"):
+        async with asyncio.timeout(2 * BOUND_S), here.views():
+            for view, values in wanted.items():
+                await here.until(
+                    view, lambda found, values=values: sorted(map(encode, found)) == values
+                )
+        if attempt == "nothing is committed":
+            await forget_views(here.settings)
+    assert len(seen) == 2
+    assert not any(handing_on)
 
 
 class _Nothing:
