@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
@@ -187,23 +187,40 @@ class Processor:
 
     async def _look_back(self, journal: AIOKafkaConsumer, producer: AIOKafkaProducer) -> _Past:
         """What is there when nothing is open any more. Raises Halt where that cannot be, or is not to be mended."""
+        places = [self._place(topic) for topic in WRITTEN]
         while True:
             journal.assign([self.journal])
+            stable = await journal.end_offsets(places)
             last = await last_transactions(journal, self.journal)
-            places = [self._place(topic) for topic in WRITTEN]
             ends = await end_hanging(
                 self.bootstrap, self._client, producer, places, self._known(last)
             )
             if ends is not None:
                 break
-        whole = last
-        torn = await self._look_behind(whole)
-        if not torn.whole:  # what readers see of it is what they see behind the one before
-            whole = last[:-1]
+        async with self._undisturbed(stable):
+            whole = last
             torn = await self._look_behind(whole)
-        if self.topics.outcomes not in torn.seen:
-            await check_outcomes(journal, self._place("outcomes"), whole)
+            if not torn.whole:  # what readers see of it is what they see behind the one before
+                whole = last[:-1]
+                torn = await self._look_behind(whole)
+            if self.topics.outcomes not in torn.seen:
+                await check_outcomes(journal, self._place("outcomes"), whole)
         return _Past(last, whole, torn.seen, ends)
+
+    @asynccontextmanager
+    async def _undisturbed(self, stable: Mapping[TopicPartition, int]) -> AsyncIterator[None]:
+        """What does not fit together is no proof of anything if somebody wrote meanwhile: he has overtaken us.
+
+        stable: where the partitions that we write ended for readers before the journal was read. Raises
+        ProducerFenced in place of a Halt.
+        """
+        try:
+            yield
+        except Halt as halt:
+            async with self._reader(self.journal) as reader:
+                if await reader.end_offsets(list(stable)) == stable:
+                    raise
+            raise ProducerFenced(f"somebody else wrote while this was read: {halt}") from halt
 
     async def _look_behind(self, last: Sequence[Transaction]) -> Torn:
         return await look_behind(

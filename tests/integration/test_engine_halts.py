@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -21,7 +22,8 @@ from engine_log import (
 
 from clearing import kafka
 from clearing.core.faults import Halt, HaltKind, Place
-from clearing.engine.processor import Processor
+from clearing.engine import recovery
+from clearing.engine.processor import Fenced, Processor
 from clearing.engine.snapshots import SnapshotStore
 from clearing.log import control, payments
 from clearing.log.records import TRANSACTION_KEY, Transaction, decode_transaction
@@ -191,3 +193,21 @@ async def test_a_log_record_that_is_not_of_this_netting_set_halts(engine: Engine
     halt = await engine.halts()
     assert halt.kind is HaltKind.FOREIGN_WRITER
     assert halt.place == Place(engine.topics.log, 0, 2)
+
+
+async def test_who_is_overtaken_while_he_looks_back_is_fenced_and_halts_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:  # F2 F3
+    """The journal that he has read ends before what stands in outcomes by now: another has written both."""
+    check = recovery.check_outcomes
+
+    async def late(*args: Any) -> None:
+        monkeypatch.setattr("clearing.engine.processor.check_outcomes", check)
+        await write_log(engine.bootstrap, engine.topics, [some_payments(5)])
+        await engine.serve(3)
+        await engine.last()
+        await check(*args)
+
+    monkeypatch.setattr("clearing.engine.processor.check_outcomes", late)
+    with pytest.raises(Fenced, match="somebody else wrote while this was read"):
+        await asyncio.wait_for(engine.processor().run(), TIMEOUT_S)
