@@ -5,15 +5,55 @@ record. Here the parser's records are handed out as they are (clearing.kafka.Raw
 wants. Same records, same positions, same errors in the same place: a property test holds both equal.
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, cast
 
+import google_crc32c
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record.memory_records import MemoryRecords
+
+# In a record batch: its length from there on, and of version 2 the checksum of all that follows.
+_LENGTH, _LENGTH_AT = struct.Struct(">i"), 8
+_CHECKSUM, _CHECKSUM_AT = struct.Struct(">I"), 17
+MAGIC, _MAGIC_AT = 2, 16
 
 PARSED_AT_ONCE = 2048  # records of a batch, which may have millions
+
+
+class SummedRecords:
+    """The record batches of an answer, each with a checksum that the processor helps with. Wraps aiokafka's."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self._records = MemoryRecords(data)
+        self._begin = self._end = 0  # of the batch that was given last
+        self._last: Any = None
+
+    def size_in_bytes(self) -> int:
+        return self._records.size_in_bytes()
+
+    def has_next(self) -> bool:
+        return self._records.has_next()
+
+    def next_batch(self) -> Any:
+        batch = self._records.next_batch()
+        self._begin = self._end
+        (length,) = _LENGTH.unpack_from(self._data, self._begin + _LENGTH_AT)
+        self._end += _LENGTH_AT + _LENGTH.size + length
+        self._last = batch
+        return batch
+
+    def is_sound(self) -> bool:
+        """Whether the last batch is as it was written."""
+        batch = self._data[self._begin : self._end]
+        if batch[_MAGIC_AT] < MAGIC:
+            return self._last.validate_crc()
+        (said,) = _CHECKSUM.unpack_from(batch, _CHECKSUM_AT)
+        return google_crc32c.value(bytes(batch[_CHECKSUM_AT + _CHECKSUM.size :])) == said
 
 
 class BatchedRecords(PartitionRecords):
@@ -31,11 +71,15 @@ class BatchedRecords(PartitionRecords):
         """Lists of records: not below next_fetch_offset, of no aborted transaction. Raises KafkaError."""
         while self._records.has_next():
             batch = self._records.next_batch()
-            if self._check_crcs and not batch.validate_crc():
+            if self._check_crcs and not self._is_sound(batch):
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             if not self._is_left_out(batch):
                 yield from self._of_batch(batch)
             self.next_fetch_offset = batch.next_offset
+
+    def _is_sound(self, batch: Any) -> bool:
+        records = self._records
+        return records.is_sound() if isinstance(records, SummedRecords) else batch.validate_crc()
 
     def _is_left_out(self, batch: Any) -> bool:
         """Control batches always; those of aborted transactions for who reads what is committed."""
@@ -106,6 +150,7 @@ def get_all(self: FetchResult, max_records: int | None = None) -> list[Any]:
 
 
 def hand_out_lists() -> None:
-    """Process-wide. The fetcher makes what it finds under this name."""
+    """Process-wide. The fetcher makes what it finds under these names."""
+    fetcher.MemoryRecords = SummedRecords
     fetcher.PartitionRecords = BatchedRecords
     FetchResult.getall = get_all

@@ -22,9 +22,10 @@ from aiokafka.errors import (
     KafkaError,
 )
 from aiokafka.producer import sender
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import RecordMetadata
 
-from clearing import failpoints
+from clearing import failpoints, sending
 from clearing.fetching import hand_out_lists
 
 _log = structlog.get_logger()
@@ -33,6 +34,9 @@ _log = structlog.get_logger()
 # asks a broker to wait nearly as long, and aiokafka's own 40 s would be as long a stall.
 REQUEST_TIMEOUT_MS = 15_000
 CANCEL_AGAIN_S = 8.0  # longer than anything here takes to close
+BATCH_BYTES = (
+    1 << 20
+)  # of the records of one partition that are sent together; a larger one goes alone
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
 
 
@@ -56,7 +60,8 @@ def tune_client() -> None:
     """Process-wide tuning of aiokafka; each service calls it once before it builds clients.
 
     Records are handed out as aiokafka parsed them (RawRecord), by the list, instead of being copied into a
-    ConsumerRecord each: topic and partition are known from getmany() anyway. BACKOFF_OVERRIDE: after a commit
+    ConsumerRecord each: topic and partition are known from getmany() anyway. What is produced goes to the socket in
+    pieces (clearing.sending). BACKOFF_OVERRIDE: after a commit
     the next AddPartitionsToTxn meets CONCURRENT_TRANSACTIONS and is retried after this many seconds.
     """
     hand_out_lists()
@@ -71,6 +76,8 @@ def _send(self: conn.AIOKafkaConnection, request: Any, expect_response: bool = T
     halt us, but a broken connection.
     """
     try:
+        if expect_response and isinstance(request, ProduceRequest):
+            return sending.send(self, request)
         return _aiokafka_send(self, request, expect_response)
     except KafkaError:  # these are RuntimeErrors too
         raise
@@ -150,7 +157,7 @@ def producer(bootstrap: str, *, client: str = "clearing", **options: Any) -> AIO
         "enable_idempotence": True,
         "acks": "all",
         "linger_ms": 0,
-        "max_batch_size": 1 << 20,
+        "max_batch_size": BATCH_BYTES,
         "max_request_size": MAX_RECORD_BYTES,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": 20,

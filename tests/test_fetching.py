@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clearing import fetching
-from clearing.fetching import BatchedRecords, get_all
+from clearing.fetching import BatchedRecords, SummedRecords, get_all
 
 PLACE = TopicPartition("payments.hk.BANK01HK", 0)
 _PLAIN_GETALL = FetchResult.getall
@@ -85,7 +85,8 @@ def _told(
 ) -> list[Step]:
     """What each call gives: (records, position, whether there is more), or an error."""
     position = Position(start)
-    records = kind(PLACE, MemoryRecords(answer), list(aborted), start, None, None, True, 1)
+    read = SummedRecords if kind is BatchedRecords else MemoryRecords
+    records = kind(PLACE, read(answer), list(aborted), start, None, None, True, 1)
     result = FetchResult(PLACE, assignment=position, partition_records=records, backoff=0)
     steps: list[Step] = []
     for most in takes:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from clearing import failpoints
+from clearing import failpoints, kafka
 from clearing.dispatch import metrics
+from clearing.sending import RecordBatch
 
 MAX_IN_FLIGHT_BYTES = 32 << 20  # also bounds a produce request, of which a broker takes 100 MiB
 
@@ -84,9 +85,9 @@ class Outbox:
 
     async def _send(self, topic: str, queue: deque[_Letter]) -> None:
         while queue:
-            batch = self._producer.create_batch()
+            batch = RecordBatch(kafka.BATCH_BYTES)
             letters: list[_Letter] = []
-            while queue and batch.append(timestamp=None, key=queue[0].key, value=queue[0].value):
+            while queue and batch.append(key=queue[0].key, value=queue[0].value):
                 letters.append(queue.popleft())
             batch.close()  # all of it or nothing: a batch is what the broker appends as one
             began = time.perf_counter()

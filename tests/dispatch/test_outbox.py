@@ -5,24 +5,20 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from clearing.dispatch import outbox as module
 from clearing.dispatch.outbox import Delivery, Outbox
+from clearing.sending import RecordBatch
 
 
 class Producer:
     """Takes batches; `sent` has (topic, records, future) of each, acknowledged or failed by the test."""
 
-    def __init__(self, batch_bytes: int = 1 << 20) -> None:
-        self.batch_bytes = batch_bytes
+    def __init__(self) -> None:
         self.sent: list[tuple[str, int, asyncio.Future[None]]] = []
 
-    def create_batch(self) -> BatchBuilder:
-        return BatchBuilder(self.batch_bytes, 0)
-
     async def send_batch(
-        self, batch: BatchBuilder, topic: str, *, partition: int
+        self, batch: RecordBatch, topic: str, *, partition: int
     ) -> asyncio.Future[None]:
         assert batch.closed(), "a batch that is open can grow by what comes later"
         assert partition == 0
@@ -77,9 +73,12 @@ async def test_a_delivery_is_done_with_its_last_acknowledgement() -> None:
     assert first.pending == 0
 
 
-async def test_after_a_failure_nothing_more_is_sent_to_the_topic() -> None:
+async def test_after_a_failure_nothing_more_is_sent_to_the_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Otherwise the last record of the topic would say that what failed was told (F6)."""
-    producer = Producer(batch_bytes=100)
+    monkeypatch.setattr("clearing.kafka.BATCH_BYTES", 100)
+    producer = Producer()
     outbox, delivery = outbox_of(producer), Delivery(1, 0)
     for _ in range(3):
         outbox.put("a", b"k", b"x" * 90, delivery)
