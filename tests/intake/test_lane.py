@@ -160,6 +160,45 @@ async def test_the_last_log_record_before_a_silence_is_acknowledged_too() -> Non
         await rig.until(lambda: rig.acknowledged[A] == 1500)
 
 
+async def test_what_comes_while_a_log_record_is_on_its_way_goes_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lane_module, "GATHER_S", 0.5)
+    rig = Rig()
+    rig.consumer.publish(A, 1)
+    async with rig.running():
+        _, answer = await rig.log.record(0)
+        rig.consumer.publish(B, 1)
+        answer.set_result(None)
+        await rig.until(
+            lambda: not rig.consumer.records[B]
+        )  # it was taken, and waits for the others
+        rig.consumer.publish(A, 2)
+        second, _ = await rig.log.record(1)
+    assert [(s.topic, s.start, s.end) for s in second.sources] == [
+        (A.topic, 1, 3),
+        (B.topic, 0, 1),
+    ]
+
+
+async def test_what_comes_after_a_silence_goes_at_once_and_so_does_plenty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig()
+    async with rig.running():
+        rig.consumer.publish(A, 1)
+        _, answer = await rig.log.record(0)
+        answer.set_result(None)
+        await rig.until(lambda: rig.acknowledged[A] == 1)
+        monkeypatch.setattr(lane_module, "GATHER_S", 60.0)  # longer than this test would wait
+        rig.consumer.publish(A, 1)
+        _, answer = await rig.log.record(1)
+        rig.consumer.publish(A, lane_module.OVERLAP_ROWS)
+        answer.set_result(None)
+        third, _ = await rig.log.record(2)
+    assert len(third) == lane_module.OVERLAP_ROWS
+
+
 async def test_a_flood_leaves_room_for_the_others() -> None:
     """F18: whoever publishes little is in the next log record, however much another one publishes."""
     rig = Rig()
