@@ -175,8 +175,12 @@ async def test_nothing_is_lost_when_the_views_go_back_to_what_was_committed(
     async def watched(consumer: Any) -> None:
         task = asyncio.current_task()
         assert task is not None
-        by_recovery = getattr(task.get_coro(), "__name__", "") == "perform_seek"  # in a task of its own
-        if consumer in seen or not by_recovery:  # the fetcher does so too, which must not be held up:
+        by_recovery = (
+            getattr(task.get_coro(), "__name__", "") == "perform_seek"
+        )  # in a task of its own
+        if (
+            consumer in seen or not by_recovery
+        ):  # the fetcher does so too, which must not be held up:
             await go_back(consumer)  # it would stop a flow that was resumed meanwhile
             return
         seen.add(consumer)
