@@ -39,6 +39,7 @@ from clearing.halts import as_halt
 from clearing.heartbeats import vitals
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
 from clearing.names import Topics
+from clearing.reading import Readers, readers
 
 TRANSACTION_TIMEOUT_MS = 30_000
 COMMIT_TIMEOUT_S = 20.0
@@ -136,11 +137,11 @@ class Processor:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
-            async with self._reader(self.journal) as journal:
-                past = await self._look_back(journal, producer)
+            async with readers(self.bootstrap, self._client) as both:
+                past = await self._look_back(both, producer)
             _log.info("recovering", netting_set=self.netting_set)
             failpoints.at("engine.recover.journal_read")
-            reader = await stack.enter_async_context(self._reader(self.log))
+            reader = await stack.enter_async_context(self._reader())
             machine = await recover(
                 reader,
                 self.log,
@@ -185,34 +186,28 @@ class Processor:
         machine, self.machine = self.machine, None
         return machine
 
-    async def _look_back(self, journal: AIOKafkaConsumer, producer: AIOKafkaProducer) -> _Past:
+    async def _look_back(self, both: Readers, producer: AIOKafkaProducer) -> _Past:
         """What is there when nothing is open any more. Raises Halt where that cannot be, or is not to be mended."""
+        places = [self._place(topic) for topic in WRITTEN]
+        for reader in both:
+            reader.assign(places)  # who leads them is asked once
         while True:
-            journal.assign([self.journal])
-            last = await last_transactions(journal, self.journal)
-            places = [self._place(topic) for topic in WRITTEN]
-            ends = await end_hanging(
-                self.bootstrap, self._client, producer, places, self._known(last)
-            )
+            both.committed.assign([self.journal])
+            last = await last_transactions(both.committed, self.journal)
+            ends = await end_hanging(both, producer, places, self._known(last))
             if ends is not None:
                 break
         whole = last
-        torn = await self._look_behind(whole)
+        torn = await self._look_behind(both, whole)
         if not torn.whole:  # what readers see of it is what they see behind the one before
             whole = last[:-1]
-            torn = await self._look_behind(whole)
+            torn = await self._look_behind(both, whole)
         if self.topics.outcomes not in torn.seen:
-            await check_outcomes(journal, self._place("outcomes"), whole)
+            await check_outcomes(both.committed, self._place("outcomes"), whole)
         return _Past(last, whole, torn.seen, ends)
 
-    async def _look_behind(self, last: Sequence[Transaction]) -> Torn:
-        return await look_behind(
-            self.bootstrap,
-            self._client,
-            self.journal,
-            last[-1] if last else None,
-            self._known(last),
-        )
+    async def _look_behind(self, both: Readers, last: Sequence[Transaction]) -> Torn:
+        return await look_behind(both, self.journal, last[-1] if last else None, self._known(last))
 
     def _known(self, last: Sequence[Transaction]) -> dict[TopicPartition, int]:
         """Where the records of the journal's last transaction end in all other topics."""
@@ -243,10 +238,11 @@ class Processor:
             await kafka.discard(producer, CLOSE_TIMEOUT_S)
 
     @asynccontextmanager
-    async def _reader(self, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """Of the log."""
         reader = kafka.consumer(self.bootstrap, client=self._client)
         async with kafka.started(reader):
-            reader.assign([partition])
+            reader.assign([self.log])
             yield reader
 
     async def _complete(

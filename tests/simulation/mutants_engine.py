@@ -33,8 +33,12 @@ ENGINE: tuple[Mutant, ...] = (
         (
             (_FENCING, ""),
             (
-                "past = await self._look_back(journal, producer)",
-                "past = _Past(*[await last_transactions(journal, self.journal)] * 2, {}, {})",
+                "past = await self._look_back(both, producer)",
+                (
+                    "both.committed.assign([self.journal])\n"
+                    "                shown = await last_transactions(both.committed, self.journal)\n"
+                    "                past = _Past(shown, shown, {}, {})"
+                ),
             ),
             (
                 "            self._sequence = transaction.sequence if",
@@ -53,10 +57,7 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.processor",
         (
             (
-                (
-                    "await end_hanging(\n                self.bootstrap, self._client, producer, places, "
-                    "self._known(last)\n            )"
-                ),
+                "await end_hanging(both, producer, places, self._known(last))",
                 "{}",
             ),
         ),
@@ -149,6 +150,10 @@ ENGINE: tuple[Mutant, ...] = (
                     "reader = kafka.consumer(\n"
                     "            self.bootstrap, client=self._client, isolation_level='read_uncommitted')"
                 ),
+            ),
+            (
+                "past = await self._look_back(both, producer)",
+                "past = await self._look_back(Readers(both.uncommitted, both.uncommitted), producer)",
             ),
         ),
         ("kill_at_point service=engine point=transact.acknowledged", "second_engine", "freeze"),
