@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiokafka.client
+import aiokafka.util
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
 from aiokafka.consumer import fetcher
 from aiokafka.producer import message_accumulator, sender
@@ -52,6 +53,10 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
                 connection.wants(_wanted(self, assignment, node))
         return found
 
+    def running() -> Any:
+        """asyncio's own ask the kernel for the process, each time."""
+        return loop
+
     labels = MetricWrapperBase.labels
 
     @functools.cache
@@ -72,6 +77,10 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
         (message_accumulator.BatchBuilder, "append", stamped),
         (fetcher.Fetcher, "_get_actions_per_node", looking),
         (logging.Logger, "debug", unheard),
+        (aiokafka.util, "get_running_loop", running),
+        (asyncio, "get_running_loop", running),
+        (asyncio.events, "get_running_loop", running),
+        (asyncio.events, "_get_running_loop", running),
         (asyncio, "wait", wait),
         (time, "time", simulation.time),
         (time, "time_ns", lambda: int(simulation.time() * 1e9)),
