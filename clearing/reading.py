@@ -6,7 +6,7 @@ One consumer, one partition after the other; nothing is committed and no group i
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
@@ -97,12 +97,32 @@ async def partitions(
     bootstrap: str, client: str, *, uncommitted: bool = False
 ) -> AsyncIterator[Partitions]:
     """A reader of partitions, stopped at the end. uncommitted: it is given what was aborted too."""
-    consumer = kafka.consumer(
+    async with kafka.started(_consumer(bootstrap, client, uncommitted=uncommitted)) as consumer:
+        yield Partitions(consumer)
+
+
+class Readers(NamedTuple):
+    """For whoever compares what is decided with all there is."""
+
+    committed: AIOKafkaConsumer
+    uncommitted: AIOKafkaConsumer
+
+
+@asynccontextmanager
+async def readers(bootstrap: str, client: str) -> AsyncIterator[Readers]:
+    """One of each isolation level, stopped at the end."""
+    async with (
+        kafka.started(_consumer(bootstrap, client, uncommitted=False)) as committed,
+        kafka.started(_consumer(bootstrap, client, uncommitted=True)) as uncommitted,
+    ):
+        yield Readers(committed, uncommitted)
+
+
+def _consumer(bootstrap: str, client: str, *, uncommitted: bool) -> AIOKafkaConsumer:
+    return kafka.consumer(
         bootstrap,
         client=client,
         fetch_max_wait_ms=FETCH_WAIT_MS,
         retry_backoff_ms=FETCH_WAIT_MS,
         isolation_level="read_uncommitted" if uncommitted else "read_committed",
     )
-    async with kafka.started(consumer):
-        yield Partitions(consumer)

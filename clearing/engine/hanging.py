@@ -7,7 +7,7 @@ own next marker would commit both. Called after fencing, when nothing under our 
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from clearing import kafka
 from clearing.core.faults import Halt, HaltKind, Place
+from clearing.reading import Readers
 
 WRITTEN = ("outcomes", "settlements", "windows", "positions", "rejected", "journal")
 END_TIMEOUT_S = 20.0
@@ -43,8 +44,7 @@ class Decided(NamedTuple):
 
 
 async def end_hanging(
-    bootstrap: str,
-    client: str,
+    readers: Readers,
     producer: AIOKafkaProducer,
     partitions: Sequence[TopicPartition],
     known: Mapping[TopicPartition, int],
@@ -59,7 +59,7 @@ async def end_hanging(
     Returns where the partitions end; None if something had to be ended: the journal may say more now. Raises Halt
     if something stays open, for it is not ours, or it cannot be known what the rest of it came to.
     """
-    found = await _ends(bootstrap, client, partitions)
+    found = await _ends(readers, partitions)
     hanging = [partition for partition in partitions if found[partition].hang]
     if not hanging:
         return {partition: ends.end for partition, ends in found.items()}
@@ -74,9 +74,7 @@ async def end_hanging(
             await kafka.end_over(producer, which, END_TIMEOUT_S, commit=commit)
     deadline = time.monotonic() + PATIENCE_S
     while hanging := [
-        partition
-        for partition, ends in (await _ends(bootstrap, client, partitions)).items()
-        if ends.hang
+        partition for partition, ends in (await _ends(readers, partitions)).items() if ends.hang
     ]:
         if time.monotonic() > deadline:
             partition = hanging[0]
@@ -115,19 +113,7 @@ def decide(
 
 
 async def _ends(
-    bootstrap: str, client: str, partitions: Collection[TopicPartition]
+    readers: Readers, partitions: Sequence[TopicPartition]
 ) -> dict[TopicPartition, Ends]:
-    stable, ends = [
-        await _ends_for(bootstrap, client, partitions, isolation)
-        for isolation in ("read_committed", "read_uncommitted")
-    ]
+    stable, ends = [await reader.end_offsets(partitions) for reader in readers]
     return {partition: Ends(stable[partition], ends[partition]) for partition in partitions}
-
-
-async def _ends_for(
-    bootstrap: str, client: str, partitions: Collection[TopicPartition], isolation: str
-) -> dict[TopicPartition, int]:
-    reader = kafka.consumer(bootstrap, client=client, isolation_level=isolation)
-    async with kafka.started(reader):
-        reader.assign(list(partitions))
-        return await reader.end_offsets(list(partitions))

@@ -8,9 +8,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -27,18 +26,20 @@ from msgspec.json import encode
 from clearing import __version__, failpoints, kafka
 from clearing.core.faults import Halt, HaltKind, Place
 from clearing.engine import metrics
-from clearing.engine.hanging import WRITTEN, end_hanging
+from clearing.engine.hanging import WRITTEN
 from clearing.engine.machine import Machine
 from clearing.engine.ownership import Ownership
-from clearing.engine.recovery import check_outcomes, last_transactions, off_the_chain, recover
+from clearing.engine.past import look_back
+from clearing.engine.recovery import off_the_chain, recover
 from clearing.engine.snapshots import SnapshotStore, snapshot_name
 from clearing.engine.telemetry import count
 from clearing.engine.ticker import Ticker
-from clearing.engine.torn import Seen, Torn, look_behind, unseen
+from clearing.engine.torn import Seen, unseen
 from clearing.halts import as_halt
 from clearing.heartbeats import vitals
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
 from clearing.names import Topics
+from clearing.reading import readers
 
 TRANSACTION_TIMEOUT_MS = 30_000
 COMMIT_TIMEOUT_S = 20.0
@@ -58,16 +59,6 @@ _log = structlog.get_logger()
 
 class Fenced(Exception):
     """Another owner has taken the netting set."""
-
-
-class _Past(NamedTuple):
-    """What an owner finds. shown: the journal's last transactions. whole: those up to the last of which readers see
-    all. seen: what they see behind that. ends: of all that only we write."""
-
-    shown: list[Transaction]
-    whole: list[Transaction]
-    seen: Seen
-    ends: dict[TopicPartition, int]
 
 
 class Processor:
@@ -95,7 +86,10 @@ class Processor:
         self.store = store
         self.snapshot_every_s = snapshot_every_s
         self.log = TopicPartition(topics.log, partition)
-        self.journal = TopicPartition(topics.journal, partition)
+        self.written = {
+            topic: TopicPartition(getattr(topics, topic), partition) for topic in WRITTEN
+        }
+        self.journal = self.written["journal"]
         self._client = f"clearing-engine-{netting_set}"
         self.machine = machine
         self._passed = passed
@@ -136,11 +130,11 @@ class Processor:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
-            async with self._reader(self.journal) as journal:
-                past = await self._look_back(journal, producer)
+            async with readers(self.bootstrap, self._client) as both:
+                past = await look_back(both, producer, self.written)
             _log.info("recovering", netting_set=self.netting_set)
             failpoints.at("engine.recover.journal_read")
-            reader = await stack.enter_async_context(self._reader(self.log))
+            reader = await stack.enter_async_context(self._reader())
             machine = await recover(
                 reader,
                 self.log,
@@ -185,60 +179,6 @@ class Processor:
         machine, self.machine = self.machine, None
         return machine
 
-    async def _look_back(self, journal: AIOKafkaConsumer, producer: AIOKafkaProducer) -> _Past:
-        """What is there when nothing is open any more. Raises Halt where that cannot be, or is not to be mended."""
-        places = [self._place(topic) for topic in WRITTEN]
-        while True:
-            journal.assign([self.journal])
-            stable = await journal.end_offsets(places)
-            last = await last_transactions(journal, self.journal)
-            ends = await end_hanging(
-                self.bootstrap, self._client, producer, places, self._known(last)
-            )
-            if ends is not None:
-                break
-        async with self._undisturbed(stable):
-            whole = last
-            torn = await self._look_behind(whole)
-            if not torn.whole:  # what readers see of it is what they see behind the one before
-                whole = last[:-1]
-                torn = await self._look_behind(whole)
-            if self.topics.outcomes not in torn.seen:
-                await check_outcomes(journal, self._place("outcomes"), whole)
-        return _Past(last, whole, torn.seen, ends)
-
-    @asynccontextmanager
-    async def _undisturbed(self, stable: Mapping[TopicPartition, int]) -> AsyncIterator[None]:
-        """What does not fit together is no proof of anything if somebody wrote meanwhile: he has overtaken us.
-
-        stable: where the partitions that we write ended for readers before the journal was read. Raises
-        ProducerFenced in place of a Halt.
-        """
-        try:
-            yield
-        except Halt as halt:
-            async with self._reader(self.journal) as reader:
-                if await reader.end_offsets(list(stable)) == stable:
-                    raise
-            raise ProducerFenced(f"somebody else wrote while this was read: {halt}") from halt
-
-    async def _look_behind(self, last: Sequence[Transaction]) -> Torn:
-        return await look_behind(
-            self.bootstrap,
-            self._client,
-            self.journal,
-            last[-1] if last else None,
-            self._known(last),
-        )
-
-    def _known(self, last: Sequence[Transaction]) -> dict[TopicPartition, int]:
-        """Where the records of the journal's last transaction end in all other topics."""
-        ends = last[-1].ends if last else dict.fromkeys(WRITTEN[:-1], 0)
-        return {self._place(topic): end for topic, end in ends.items()}
-
-    def _place(self, topic: str) -> TopicPartition:
-        return TopicPartition(getattr(self.topics, topic), self.partition)
-
     @asynccontextmanager
     async def _fenced_producer(self) -> AsyncIterator[AIOKafkaProducer]:
         """Starting it aborts the predecessor's open transaction and locks it out. Never aborts or flushes at the
@@ -260,10 +200,11 @@ class Processor:
             await kafka.discard(producer, CLOSE_TIMEOUT_S)
 
     @asynccontextmanager
-    async def _reader(self, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """Of the log."""
         reader = kafka.consumer(self.bootstrap, client=self._client)
         async with kafka.started(reader):
-            reader.assign([partition])
+            reader.assign([self.log])
             yield reader
 
     async def _complete(
@@ -280,7 +221,7 @@ class Processor:
         shown: the journal's last one: maybe the one itself. Raises Halt if it was another than the log gives.
         """
         _log.error("torn_transaction", netting_set=self.netting_set, seen=sorted(seen))
-        names = {topic: getattr(self.topics, topic) for topic in WRITTEN}
+        names = {topic: partition.topic for topic, partition in self.written.items()}
         goal = shown.next_offset if shown else 0
         outputs: list[OutputRecord] = []
         async for record in kafka.read_to_end(reader, self.log, machine.next_offset):
@@ -407,8 +348,8 @@ class Processor:
 
     def _ends(self, ownership: Ownership, outputs: Sequence[OutputRecord]) -> dict[str, int]:
         """Of all topics but the journal, behind these records."""
-        ends = ownership.ends(self._place(record.topic) for record in outputs)
-        known = {topic: ends.get(self._place(topic)) for topic in WRITTEN[:-1]}
+        ends = ownership.ends(self.written[record.topic] for record in outputs)
+        known = {topic: ends.get(self.written[topic]) for topic in WRITTEN[:-1]}
         return {topic: end for topic, end in known.items() if end is not None}
 
     def _snapshot_if_due(self, machine: Machine) -> None:

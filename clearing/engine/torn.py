@@ -16,7 +16,7 @@ from clearing import kafka
 from clearing.core.faults import Halt, HaltKind, Place
 from clearing.engine.recovery import last_transactions
 from clearing.log.records import OutputRecord, Transaction, UnreadableLog
-from clearing.reading import bounds
+from clearing.reading import Readers, bounds
 
 Seen = dict[str, deque[kafka.RawRecord]]  # by topic, in their order; no topic without records
 
@@ -29,8 +29,7 @@ class Torn(NamedTuple):
 
 
 async def look_behind(
-    bootstrap: str,
-    client: str,
+    readers: Readers,
     journal: TopicPartition,
     last: Transaction | None,
     known: Mapping[TopicPartition, int],
@@ -41,8 +40,7 @@ async def look_behind(
     one. Otherwise the journal has lost its end, which is not for us to mend (recovery.check_outcomes).
     """
     before = {partition: max(0, end - 1) for partition, end in known.items()}
-    async with kafka.started(kafka.consumer(bootstrap, client=client)) as reader:
-        found = await _read(reader, before)
+    found = await _read(readers.committed, before)
     behind = {p.topic: deque(one for one in found[p] if one.offset >= known[p]) for p in known}
     seen: Seen = {topic: records for topic, records in behind.items() if records}
     # What is not seen just before the end is a marker, or gone, or should be seen.
@@ -53,13 +51,11 @@ async def look_behind(
     }
     if not seen and not unsure:
         return Torn({}, whole=True)
-    uncommitted = kafka.consumer(bootstrap, client=client, isolation_level="read_uncommitted")
-    async with kafka.started(uncommitted) as reader:
-        written = await _read(reader, unsure)
-        if any(one.offset == unsure[p] for p, records in written.items() for one in records):
-            return Torn(seen, whole=False)
-        torn = bool(seen) and await _goes_on(reader, journal, last)
-        return Torn(seen if torn else {}, whole=True)
+    written = await _read(readers.uncommitted, unsure)
+    if any(one.offset == unsure[p] for p, records in written.items() for one in records):
+        return Torn(seen, whole=False)
+    torn = bool(seen) and await _goes_on(readers.uncommitted, journal, last)
+    return Torn(seen if torn else {}, whole=True)
 
 
 async def _read(

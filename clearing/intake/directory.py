@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from clearing import kafka
 from clearing.core.faults import Halt, HaltKind
@@ -56,11 +56,11 @@ class Directory:
 
     async def follow(self) -> NoReturn:
         """Read the directory and go on reading. Raises KafkaError, and Halt on what must not be."""
-        await self._topic_exists()
         partition = TopicPartition(self._topics.netting_sets, 0)
         async with kafka.started(
             kafka.consumer(self._bootstrap, client="clearing-intake")
         ) as reader:
+            await self._topic_exists(reader)
             reader.assign([partition])
             reader.seek(partition, (await reader.beginning_offsets([partition]))[partition])
             while True:
@@ -69,13 +69,12 @@ class Directory:
                     if record.value is not None:
                         self._learn(_decode(record.value))
 
-    async def _topic_exists(self) -> None:
+    async def _topic_exists(self, reader: AIOKafkaConsumer) -> None:
         """Asking a broker for a topic that is not there may make it, with the wrong settings."""
-        async with kafka.administration(self._bootstrap, client="clearing-intake") as admin:
-            while True:
-                if self._topics.netting_sets in await admin.list_topics():
-                    return
-                await asyncio.sleep(LOOK_AGAIN_S)
+        while True:
+            if self._topics.netting_sets in await reader.topics():
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     def _learn(self, entry: DirectoryEntry) -> None:
         name, partition = entry.netting_set, entry.partition

@@ -32,13 +32,11 @@ Result = TypeVar("Result")
 
 async def read_directory(bootstrap: str, topics: Topics) -> dict[str, int]:
     """Netting set → partition. Raises KafkaError; UnknownTopicOrPartitionError where no scheme was ever loaded."""
-    async with kafka.administration(bootstrap) as admin:
-        existing = await admin.list_topics()  # a consumer that asks for a topic may make it
-    if topics.netting_sets not in existing:
-        raise UnknownTopicOrPartitionError(
-            f"{topics.netting_sets} does not exist: load a scheme first"
-        )
     async with kafka.started(kafka.consumer(bootstrap)) as reader:
+        if topics.netting_sets not in await reader.topics():  # asking for it by name may make it
+            raise UnknownTopicOrPartitionError(
+                f"{topics.netting_sets} does not exist: load a scheme first"
+            )
         return await _read_directory(reader, topics)
 
 

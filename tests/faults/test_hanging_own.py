@@ -14,6 +14,7 @@ from clearing import kafka
 from clearing.core.faults import Halt, HaltKind
 from clearing.dev.kafka import EmbeddedKafka
 from clearing.engine import hanging
+from clearing.reading import readers
 from tests.faults.conftest import Observe
 
 TOPICS = ("outcomes", "journal")
@@ -63,7 +64,8 @@ async def visible(bootstrap: str, partition: TopicPartition) -> list[bytes | Non
 
 
 async def hanging_in(bootstrap: str, number: int) -> set[str]:
-    ends = await hanging._ends(bootstrap, "test", of(number))
+    async with readers(bootstrap, "test") as both:
+        ends = await hanging._ends(both, of(number))
     return {partition.topic for partition, found in ends.items() if found.hang}
 
 
@@ -75,7 +77,8 @@ async def test_nothing_is_recovered_over_a_transaction_that_hangs(
     async def end(
         number: int, known: dict[TopicPartition, int]
     ) -> dict[TopicPartition, int] | None:
-        return await hanging.end_hanging(bootstrap, "test", successor, of(number), known)
+        async with readers(bootstrap, "test") as both:
+            return await hanging.end_hanging(both, successor, of(number), known)
 
     async def seen(number: int) -> list[list[bytes | None]]:
         return [await visible(bootstrap, partition) for partition in of(number)]

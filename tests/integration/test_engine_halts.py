@@ -202,12 +202,12 @@ async def test_who_is_overtaken_while_he_looks_back_is_fenced_and_halts_nothing(
     check = recovery.check_outcomes
 
     async def late(*args: Any) -> None:
-        monkeypatch.setattr("clearing.engine.processor.check_outcomes", check)
+        monkeypatch.setattr("clearing.engine.past.check_outcomes", check)
         await write_log(engine.bootstrap, engine.topics, [some_payments(5)])
         await engine.serve(3)
         await engine.last()
         await check(*args)
 
-    monkeypatch.setattr("clearing.engine.processor.check_outcomes", late)
+    monkeypatch.setattr("clearing.engine.past.check_outcomes", late)
     with pytest.raises(Fenced, match="somebody else wrote while this was read"):
         await asyncio.wait_for(engine.processor().run(), TIMEOUT_S)

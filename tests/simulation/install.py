@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiokafka.client
+import aiokafka.util
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
 from aiokafka.consumer import fetcher
 from aiokafka.producer import message_accumulator, sender
@@ -52,6 +53,12 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
                 connection.wants(_wanted(self, assignment, node))
         return found
 
+    ask = asyncio.get_running_loop
+
+    def running() -> Any:
+        """asyncio's own asks the kernel which process this is, each time: a twentieth of a run."""
+        return loop if loop.is_running() else ask()
+
     labels = MetricWrapperBase.labels
 
     @functools.cache
@@ -72,6 +79,9 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
         (message_accumulator.BatchBuilder, "append", stamped),
         (fetcher.Fetcher, "_get_actions_per_node", looking),
         (logging.Logger, "debug", unheard),
+        (aiokafka.util, "get_running_loop", running),
+        (asyncio, "get_running_loop", running),
+        (asyncio.events, "get_running_loop", running),
         (asyncio, "wait", wait),
         (time, "time", simulation.time),
         (time, "time_ns", lambda: int(simulation.time() * 1e9)),

@@ -9,9 +9,10 @@ from typing import Any, get_origin
 
 import msgspec
 
-from tests.simulation.run import Outcome, run
+from tests.simulation.run import Outcome, run, set_aside
 
 CHUNK_SEEDS = 4
+CHUNKS = 8  # until a process ends, and with it what its runs have left
 
 
 @dataclass(slots=True)
@@ -54,17 +55,15 @@ def _counter(kind: Any, value: Any) -> Any:
 
 def run_many(seeds: Iterable[int], jobs: int) -> Generator[Outcome]:
     """Outcomes of all seeds. A run that breaks is an outcome with the exception as its problem."""
-    if jobs <= 1:
-        yield from map(run_guarded, seeds)
-        return
+    set_aside()
     context = multiprocessing.get_context("fork")
-    with context.Pool(jobs, initializer=_leave_interrupts_to_parent) as pool:
+    with context.Pool(jobs, _leave_interrupts_to_parent, maxtasksperchild=CHUNKS) as pool:
         yield from pool.imap_unordered(run_guarded, seeds, CHUNK_SEEDS)
 
 
 def run_guarded(seed: int) -> Outcome:
     try:
-        return run(seed)
+        return run(seed, leave=True)
     except Exception as error:
         return Outcome(
             seed=seed,

@@ -33,8 +33,13 @@ ENGINE: tuple[Mutant, ...] = (
         (
             (_FENCING, ""),
             (
-                "past = await self._look_back(journal, producer)",
-                "past = _Past(*[await last_transactions(journal, self.journal)] * 2, {}, {})",
+                "past = await look_back(both, producer, self.written)",
+                (
+                    "from clearing.engine.past import Past, last_transactions\n"
+                    "                both.committed.assign([self.journal])\n"
+                    "                shown = await last_transactions(both.committed, self.journal)\n"
+                    "                past = Past(shown, shown, {}, {})"
+                ),
             ),
             (
                 "            self._sequence = transaction.sequence if",
@@ -50,13 +55,10 @@ ENGINE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "recovers beside a transaction of its own that hangs",
-        "clearing.engine.processor",
+        "clearing.engine.past",
         (
             (
-                (
-                    "await end_hanging(\n                self.bootstrap, self._client, producer, places, "
-                    "self._known(last)\n            )"
-                ),
+                "await end_hanging(both, producer, partitions, _known(places, shown))",
                 "{}",
             ),
         ),
@@ -148,6 +150,13 @@ ENGINE: tuple[Mutant, ...] = (
                 (
                     "reader = kafka.consumer(\n"
                     "            self.bootstrap, client=self._client, isolation_level='read_uncommitted')"
+                ),
+            ),
+            (
+                "past = await look_back(both, producer, self.written)",
+                (
+                    "past = await look_back(\n"
+                    "                    type(both)(both.uncommitted, both.uncommitted), producer, self.written)"
                 ),
             ),
         ),

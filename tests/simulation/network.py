@@ -100,7 +100,9 @@ class Network:
         self.requests += 1
         process = connection.process.name if connection.process else ""
         api = name_of(request)
-        rule = next((rule for rule in self.rules if rule.matches(api, process)), None)
+        rule = None
+        if self.rules:
+            rule = next((rule for rule in self.rules if rule.matches(api, process)), None)
         action = ""
         if rule is not None:
             rule.hits += 1

@@ -25,6 +25,7 @@ LOOK_S = 0.25
 # Of the time from one close of windows to the next: positions have been written by then (POSITIONS_INTERVAL_MS).
 BEFORE_NEXT_CLOSE = 0.8
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+_left: list[Stage] = []
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,13 +50,19 @@ def run(
     faults: list[Fault] | None = None,
     tell: Callable[[str], None] | None = None,
     only: Sequence[str] = (),
+    *,
+    leave: bool = False,
 ) -> Outcome:
-    """faults: in the place of those the seed draws, of the kinds in `only`. tell: takes the lines of the trace."""
+    """faults: in the place of those the seed draws, of the kinds in `only`. tell: takes the lines of the trace.
+
+    leave: to take all of it down costs a tenth of a run; left as it stands, it goes with the process. Not for more
+    runs than there is memory for.
+    """
     collecting = gc.isenabled()
     gc.disable()  # once a run, when it is over, and without what was there before
-    _set_aside()
+    set_aside()
     try:
-        return _run(seed, faults, tell, only)
+        return _run(seed, faults, tell, only, leave=leave)
     finally:
         if collecting:
             gc.enable()
@@ -66,6 +73,8 @@ def _run(
     faults: list[Fault] | None,
     tell: Callable[[str], None] | None,
     only: Sequence[str],
+    *,
+    leave: bool,
 ) -> Outcome:
     began_s = time.process_time()
     with tempfile.TemporaryDirectory(prefix="clearing-sim-", dir=_IN_MEMORY) as folder:
@@ -77,7 +86,10 @@ def _run(
                     stuck = _play(stage, plan)
                     ended_s = stage.simulation.now_s
                 finally:
-                    stage.simulation.close(collect=True)
+                    if leave:
+                        _left.append(stage)
+                    else:
+                        stage.simulation.close(collect=True)
             stage.onlooker.look()
             problems = [*safety(stage), stuck] if stuck else audit(stage)
     return Outcome(
@@ -93,7 +105,7 @@ def _run(
 
 
 @cache
-def _set_aside() -> None:
+def set_aside() -> None:
     """What is there before the first run stays: looking for garbage in it takes longer than a run."""
     gc.collect()
     gc.freeze()

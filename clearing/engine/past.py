@@ -1,0 +1,86 @@
+"""What an owner finds behind it: how far the journal has gone, and what readers see of its last transactions.
+
+Asked of the partitions that only the owner writes, once its predecessors are fenced and before anything is replayed
+(clearing.engine.processor).
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
+
+from clearing.core.faults import Halt
+from clearing.engine.hanging import end_hanging
+from clearing.engine.recovery import check_outcomes, last_transactions
+from clearing.engine.torn import Seen, Torn, look_behind
+from clearing.log.records import Transaction
+from clearing.reading import Readers
+
+Places = Mapping[
+    str, TopicPartition
+]  # by WRITTEN's names of topics, in that order: the journal is the last
+
+
+class Past(NamedTuple):
+    """shown: the journal's last transactions. whole: those up to the last of which readers see all. seen: what they
+    see behind that. ends: of all that only the owner writes."""
+
+    shown: list[Transaction]
+    whole: list[Transaction]
+    seen: Seen
+    ends: dict[TopicPartition, int]
+
+
+async def look_back(both: Readers, producer: AIOKafkaProducer, places: Places) -> Past:
+    """What is there when nothing is open any more. Raises Halt where that cannot be, or is not to be mended; and
+    ProducerFenced if somebody wrote meanwhile, who has overtaken us."""
+    partitions = list(places.values())
+    for reader in both:
+        reader.assign(partitions)  # who leads them is asked once
+    while True:
+        both.committed.assign(partitions[-1:])
+        stable = await both.committed.end_offsets(partitions)
+        shown = await last_transactions(both.committed, places["journal"])
+        ends = await end_hanging(both, producer, partitions, _known(places, shown))
+        if ends is not None:
+            break
+    async with _undisturbed(both.committed, stable):
+        whole = shown
+        torn = await _look_behind(both, places, whole)
+        if not torn.whole:  # what readers see of it is what they see behind the one before
+            whole = shown[:-1]
+            torn = await _look_behind(both, places, whole)
+        if places["outcomes"].topic not in torn.seen:
+            await check_outcomes(both.committed, places["outcomes"], whole)
+    return Past(shown, whole, torn.seen, ends)
+
+
+@asynccontextmanager
+async def _undisturbed(
+    committed: AIOKafkaConsumer, stable: Mapping[TopicPartition, int]
+) -> AsyncIterator[None]:
+    """What does not fit together is no proof of anything if somebody wrote meanwhile.
+
+    stable: where the partitions ended for readers before the journal was read. Raises ProducerFenced in place of a
+    Halt if they have gone on.
+    """
+    try:
+        yield
+    except Halt as halt:
+        if await committed.end_offsets(list(stable)) == stable:
+            raise
+        raise ProducerFenced(f"somebody else wrote while this was read: {halt}") from halt
+
+
+async def _look_behind(both: Readers, places: Places, last: Sequence[Transaction]) -> Torn:
+    return await look_behind(
+        both, places["journal"], last[-1] if last else None, _known(places, last)
+    )
+
+
+def _known(places: Places, last: Sequence[Transaction]) -> dict[TopicPartition, int]:
+    """Where the records of the journal's last transaction end in all other topics."""
+    ends = last[-1].ends if last else dict.fromkeys(list(places)[:-1], 0)
+    return {places[topic]: end for topic, end in ends.items()}
