@@ -4,11 +4,10 @@ Asked of the partitions that only the owner writes, once its predecessors are fe
 (clearing.engine.processor).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from clearing.core.faults import Halt
@@ -32,6 +31,11 @@ class Past(NamedTuple):
     seen: Seen
     ends: dict[TopicPartition, int]
 
+    @property
+    def torn(self) -> bool:
+        """Whether readers have seen a part of a transaction, and will not see the rest."""
+        return bool(self.seen) or self.whole != self.shown
+
 
 async def look_back(both: Readers, producer: AIOKafkaProducer, places: Places) -> Past:
     """What is there when nothing is open any more. Raises Halt where that cannot be, or is not to be mended; and
@@ -46,32 +50,37 @@ async def look_back(both: Readers, producer: AIOKafkaProducer, places: Places) -
         ends = await end_hanging(both, producer, partitions, _known(places, shown))
         if ends is not None:
             break
-    async with _undisturbed(both.committed, stable):
-        whole = shown
-        torn = await _look_behind(both, places, whole)
-        if not torn.whole:  # what readers see of it is what they see behind the one before
-            whole = shown[:-1]
-            torn = await _look_behind(both, places, whole)
-        if places["outcomes"].topic not in torn.seen:
-            await check_outcomes(both.committed, places["outcomes"], whole)
-    return Past(shown, whole, torn.seen, ends)
-
-
-@asynccontextmanager
-async def _undisturbed(
-    committed: AIOKafkaConsumer, stable: Mapping[TopicPartition, int]
-) -> AsyncIterator[None]:
-    """What does not fit together is no proof of anything if somebody wrote meanwhile.
-
-    stable: where the partitions ended for readers before the journal was read. Raises ProducerFenced in place of a
-    Halt if they have gone on.
-    """
     try:
-        yield
+        past = await _compared(both, places, shown, ends)
     except Halt as halt:
-        if await committed.end_offsets(list(stable)) == stable:
+        if await both.committed.end_offsets(partitions) == stable:
             raise
-        raise ProducerFenced(f"somebody else wrote while this was read: {halt}") from halt
+        raise _overtaken(str(halt)) from halt
+    if past.torn and await both.committed.end_offsets(partitions) != stable:
+        raise _overtaken("a transaction seems to be torn")
+    return past
+
+
+def _overtaken(found: str) -> ProducerFenced:
+    """What does not fit together is no proof of anything if somebody wrote meanwhile."""
+    return ProducerFenced(f"somebody else wrote while this was read: {found}")
+
+
+async def _compared(
+    both: Readers,
+    places: Places,
+    shown: list[Transaction],
+    ends: dict[TopicPartition, int],
+) -> Past:
+    """The journal with what else readers see. Raises Halt if it has lost its end."""
+    whole = shown
+    behind = await _look_behind(both, places, whole)
+    if not behind.whole:  # what readers see of it is what they see behind the one before
+        whole = shown[:-1]
+        behind = await _look_behind(both, places, whole)
+    if places["outcomes"].topic not in behind.seen:
+        await check_outcomes(both.committed, places["outcomes"], whole)
+    return Past(shown, whole, behind.seen, ends)
 
 
 async def _look_behind(both: Readers, places: Places, last: Sequence[Transaction]) -> Torn:

@@ -170,7 +170,7 @@ class Processor:
             )
             failpoints.at("engine.recover.replayed")
             ownership = Ownership(past.ends)
-            if past.seen or past.whole != past.shown:
+            if past.torn:
                 await self._complete(machine, reader, producer, ownership, past.seen, transaction)
             await self._serve(machine, reader, producer, ownership)
 

@@ -22,7 +22,7 @@ from engine_log import (
 
 from clearing import kafka
 from clearing.core.faults import Halt, HaltKind, Place
-from clearing.engine import recovery
+from clearing.engine import past
 from clearing.engine.processor import Fenced, Processor
 from clearing.engine.snapshots import SnapshotStore
 from clearing.log import control, payments
@@ -195,19 +195,20 @@ async def test_a_log_record_that_is_not_of_this_netting_set_halts(engine: Engine
     assert halt.place == Place(engine.topics.log, 0, 2)
 
 
+@pytest.mark.parametrize("question", ["look_behind", "check_outcomes"])
 async def test_who_is_overtaken_while_he_looks_back_is_fenced_and_halts_nothing(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:  # F2 F3
     """The journal that he has read ends before what stands in outcomes by now: another has written both."""
-    check = recovery.check_outcomes
+    ask = getattr(past, question)
 
-    async def late(*args: Any) -> None:
-        monkeypatch.setattr("clearing.engine.past.check_outcomes", check)
+    async def late(*args: Any) -> Any:
+        monkeypatch.setattr(past, question, ask)
         await write_log(engine.bootstrap, engine.topics, [some_payments(5)])
         await engine.serve(3)
         await engine.last()
-        await check(*args)
+        return await ask(*args)
 
-    monkeypatch.setattr("clearing.engine.past.check_outcomes", late)
+    monkeypatch.setattr(past, question, late)
     with pytest.raises(Fenced, match="somebody else wrote while this was read"):
         await asyncio.wait_for(engine.processor().run(), TIMEOUT_S)

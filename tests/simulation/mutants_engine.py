@@ -67,7 +67,7 @@ ENGINE: tuple[Mutant, ...] = (
     Mutant(
         "writes again what readers have seen of a torn transaction",
         "clearing.engine.processor",
-        (("            if past.seen or", "            if False and"),),
+        (("            if past.torn:", "            if False:"),),
         ("markers_torn",),
     ),
     Mutant(
