@@ -142,7 +142,7 @@ async def installed(
     """Kafka, PostgreSQL, topics, scheme, ledger and services, all ready."""
     screen.note("starting Kafka and PostgreSQL")
     user = options.bootstrap, options.dsn
-    async with servers(folder, screen.note, *user, keep=options.keep) as made:
+    async with servers(folder, screen.note, *user, keep=options.keep, probing=True) as made:
         screen.note(f"topics, scheme and ledger ({made.settings.bootstrap})")
         scheme = renamed(read_scheme(SCHEME), made.run)
         console = demo_console(folder)
@@ -164,8 +164,8 @@ async def installed(
 
 
 def _result(options: DemoOptions, drill: Drill, story: list[str], report: Report) -> DemoResult:
-    progress = drill.watch.progress
-    found = differences(drill.banks.plan(), report, progress, drill.banks.scales, drill.banks.told)
+    progress, banks = drill.watch.progress, drill.banks
+    found = differences(banks.plan(), report, progress, banks.scales, banks.told)
     for blow in drill.blows:
         met = [kill for kill in drill.kills if kill.service.startswith(blow.role) and kill.pid]
         if not any(kill.outstanding > 0 for kill in met):
