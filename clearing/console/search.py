@@ -31,10 +31,11 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hits(msgspec.Struct, frozen=True):
-    """searched: what was looked at."""
+    """searched: what was looked at. looking: how far the search in the logs is, "" when it is over."""
 
     hits: list[Hit]
     searched: str
+    looking: str = ""
 
 
 def found(scene: Scene, query: str) -> list[Hit]:
