@@ -32,7 +32,7 @@ export function Found() {
   const looking = useLooking(answer, query.q);
   return html`
     <${Head} title="Search" sub=${query.q ? `for ${query.q}` : ""} />
-    ${!query.q && html`<${Say}>Type any id above: of a payment, a batch, a proposal, a command; a hash, a participant, an asset; “HKD 1412” for a window, “hk@4711” for a log offset.<//>`}
+    ${!query.q && html`<${Say}>Type any id above: of a payment, a batch, a proposal, a command; a hash, a participant, an asset; “HKD 1412” for a window.<//>`}
     ${query.q && html`<${Answered} answer=${answer}>${(data) => html`<${Looking} looking=${looking} />${(data.hits.length > 0 || !data.looking) && html`<${Panel}>
       <${Table} caption="Found" rows=${data.hits} keyOf=${(hit) => `${hit.kind} ${hit.netting_set} ${hit.id}`} empty=${`Nothing was found. Looked at: ${data.searched}`} columns=${[
         { name: "kind", label: "Kind", cell: (hit) => words(hit.kind) },
