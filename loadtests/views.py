@@ -1,13 +1,13 @@
 """`python -m loadtests.views`: do the views keep up? What the engine says at so many payments a second, folded.
 
 Twice: the folds alone, on one core, without a broker; and the whole of it, `clearing views` over real Kafka: a
-backlog that one process of the views has to catch up with, while nobody else works.
+backlog that one process of the views has to catch up with, while somebody looks on at the console.
 """
 
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,15 +24,18 @@ from clearing import kafka
 from clearing.config import Settings
 from clearing.core.outputs import Outcomes, WindowEvent
 from clearing.core.reasons import Code
+from clearing.dev.console import PEOPLE, demo_console
 from clearing.dev.kafka import EmbeddedKafka
-from clearing.dev.services import supervised
+from clearing.dev.services import Services, supervised
 from clearing.log.records import EVENT_KEY, OUTCOMES_KEY, encode_outcomes
+from clearing.messages import DirectoryEntry
 from clearing.messages_views import ActivityView, decode_activity
 from clearing.names import Topics
 from clearing.observe.views import Latest
 from clearing.reading import partitions
 from clearing.topics.cluster import apply_plan
 from clearing.views.projection import Projection, Record
+from loadtests.looking_on import Seen, looking_on
 
 NETTING_SET, PARTITION = "load", 0
 START_MS = 1_760_000_000_000
@@ -45,7 +48,7 @@ app = App(name="python -m loadtests.views", help_format="markdown")
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """records: of `outcomes`, each of so many rows. caught_up_s: from the start of a process of the views until all
-    payments are shown; cpu_us: of that process, a payment."""
+    payments are shown; cpu_us: of that process, a payment. looked: what somebody at the console was told."""
 
     records: int
     rows: int
@@ -56,6 +59,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     records_per_s: float
     payments_per_s: float
     cpu_us: float
+    looked: Seen
 
 
 @app.default
@@ -95,6 +99,11 @@ def _show(found: Figures) -> None:
         f"clearing views   {found.records_per_s:>9,.0f} records/s  {found.payments_per_s:>13,.0f} payments/s  "
         f"({found.caught_up_s:.1f} s, {found.cpu_us:.3f} µs of CPU a payment)"
     )
+    looked = found.looked
+    console.print(
+        f"console beside it: {looked.overviews} overviews, at most {looked.apart_s:.1f} s apart, of data at most "
+        f"{looked.old_s:.1f} s old; {looked.pages} pages"
+    )
 
 
 def said(records: int, rows: int) -> Iterator[tuple[str, bytes, bytes]]:
@@ -128,7 +137,7 @@ async def _measure(payments: int, rows: int) -> Figures:
             settings = Settings(bootstrap=server.bootstrap, probe_every_s=0)
             await apply_plan(server.bootstrap, settings.topics, {})
             await _publish(settings, records, rows)
-            caught_up_s, cpu_s = await _catch_up(settings, Path(folder), records * rows)
+            caught_up_s, cpu_s, looked = await _catch_up(settings, Path(folder), records * rows)
     return Figures(
         records=records,
         rows=rows,
@@ -139,6 +148,7 @@ async def _measure(payments: int, rows: int) -> Figures:
         records_per_s=records / caught_up_s,
         payments_per_s=records * rows / caught_up_s,
         cpu_us=cpu_s * 1e6 / (records * rows),
+        looked=looked,
     )
 
 
@@ -164,8 +174,10 @@ def _folds_alone(records: int, rows: int) -> float:
 
 async def _publish(settings: Settings, records: int, rows: int) -> None:
     """As the engine does, in transactions."""
+    entry = DirectoryEntry(netting_set=NETTING_SET, partition=PARTITION)
     producer = kafka.producer(settings.bootstrap, transactional_id="load")
     async with kafka.started(producer), _transactions(producer) as send:
+        await send(settings.topics.netting_sets, NETTING_SET.encode(), msgspec.json.encode(entry))
         for topic, key, value in said(records, rows):
             await send(getattr(settings.topics, topic), key, value)
 
@@ -191,15 +203,29 @@ async def _transactions(producer: AIOKafkaProducer):
     await flush()
 
 
-async def _catch_up(settings: Settings, folder: Path, payments: int) -> tuple[float, float]:
-    """(seconds, CPU seconds) from the start of a process of the views until it shows every payment."""
-    async with supervised(settings, folder / "services", {"views": 1}) as services:
+async def _catch_up(settings: Settings, folder: Path, payments: int) -> tuple[float, float, Seen]:
+    """(seconds, CPU seconds) from the start of a process of the views until it shows every payment; what a console
+    beside it has shown meanwhile."""
+    async with _console(settings, folder) as (services, seen):
         began_s = time.perf_counter()
+        services.start("views-1")
         await services.ready()
         process = psutil.Process(services.pid("views-1"))
         await _until_shown(settings, payments)
         cpu = process.cpu_times()
-        return time.perf_counter() - began_s, cpu.user + cpu.system
+        return time.perf_counter() - began_s, cpu.user + cpu.system, seen
+
+
+@asynccontextmanager
+async def _console(settings: Settings, folder: Path) -> AsyncIterator[tuple[Services, Seen]]:
+    """A console at which somebody looks, and what supervises it."""
+    console = demo_console(folder)
+    await console.admit()
+    counts, command = {"console": 1}, console.command
+    async with supervised(settings, folder / "services", counts, command=command) as services:
+        await services.ready()
+        async with looking_on(console.address, next(iter(PEOPLE)), console.password) as seen:
+            yield services, seen
 
 
 async def _until_shown(settings: Settings, payments: int) -> None:

@@ -26,7 +26,8 @@ def demo(
     """Kafka, PostgreSQL, nine banks, gridlock and default, kill -9 of every service, a proof: on this machine.
 
     Eight banks publish to two netting sets: cash, deposits, stablecoins and bonds, netted, gross, at cut-offs and
-    at once. Meanwhile a story is told:
+    at once. At a terminal it begins when somebody has logged in to the console, 20 s later at the latest.
+    Meanwhile a story is told:
 
     1. Three banks are to pay what they have not got: their payments wait, and what they send next waits behind.
     2. The cut-off passes: a deadlock, with who waits for whom and what would free it.

@@ -119,5 +119,6 @@ def _deadlock(deadlock: DeadlockNow) -> RenderableType:
         parts = [f"{one.amount} {one.asset} for {one.participant}" for one in deadlock.free_all]
         lines.append(f"for everything to leave at once: {', '.join(parts)}")
     return Text.assemble(
-        ("Deadlock: nothing can leave\n", "red"), "\n".join(f"  {x}" for x in lines)
+        (f"{'Deadlock: nothing' if deadlock.circles else 'Nothing'} can leave\n", "red"),
+        "\n".join(f"  {x}" for x in lines),
     )

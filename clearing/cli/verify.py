@@ -124,7 +124,7 @@ def tables(report: "Report") -> "RenderableType":
     for flow in report.flows:
         money.add_row(
             flow.netting_set,
-            flow.asset or ("(unreadable)" if flow.what == "payments" else "(instructions)"),
+            flow.asset or ("(unreadable)" if flow.what == "payments" else f"({flow.what})"),
             f"{flow.entered:,}",
             *(f"{sum(getattr(flow, name) for name in names):,}" for names in _SHOWN.values()),
             flow.entered_value,

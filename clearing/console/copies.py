@@ -17,16 +17,17 @@ from aiokafka.errors import KafkaError
 
 from clearing.asof import RECORDS_MOST, History
 from clearing.config import Settings
-from clearing.console.workshop import Workshop
+from clearing.console.workshop import ANSWER_TIMEOUT_S, Workshop
 from clearing.engine.snapshots import SnapshotStore
 from clearing.explain.story import Story
 from clearing.explain.topics import TopicStories, first_at, prober
-from clearing.live import Follower, Live
+from clearing.live import Follower, Live, Tell
 from clearing.reading import Partitions, Reader, partitions
 from clearing.views.model import LagSample, decode_lag
 
 IDLE_S = 600.0  # so long a copy that nobody looks at is kept: it may be gigabytes, and is rebuilt when asked for
 TIDY_EVERY_S = 30.0
+SEARCH_TIMEOUT_S = 1_800.0  # for the life of a payment a log is read from its beginning
 LAG_GAP_MS = 60_000
 LAG_BACK = 10  # samples
 
@@ -36,10 +37,10 @@ T = TypeVar("T")
 class _Bench:
     """A workshop with a reader of topics. The reader is made with the first question, anew after an error."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self.settings = settings
         self._name = name
-        self._workshop = Workshop(name)
+        self._workshop = Workshop(name, timeout_s)
         self._clients: AsyncExitStack | None = None
         self._reader: Partitions | None = None
         self._probe: Partitions | None = None
@@ -105,7 +106,8 @@ class Copies:
         self._clock = clock
         self._live = _Bench(settings, "copies of the state")
         self._past = _Bench(settings, "the past")
-        self._lives = _Bench(settings, "lives of payments")
+        self._reading = _Bench(settings, "reading of topics")
+        self._lives = _Bench(settings, "lives of payments", SEARCH_TIMEOUT_S)
         self._followers: dict[str, tuple[Partitions, Follower]] = {}
         self._histories: dict[str, History] = {}
         self._followed_s: dict[str, float] = {}  # when somebody looked last
@@ -188,14 +190,18 @@ class Copies:
             if idle:
                 await bench.aside(partial(_forget, bench, kept, idle))
 
-    async def story(self, netting_set: str, partition: int, payment: UUID) -> Story | None:
-        """The life of a payment; None where the netting set does not know it."""
+    async def story(
+        self, netting_set: str, partition: int, payment: UUID, tell: Tell
+    ) -> Story | None:
+        """The life of a payment; None where the netting set does not know it.
+
+        tell: called in the thread, with how far it is; what it raises ends the search.
+        """
 
         async def work(reader: Partitions, probe: Partitions) -> Story | None:
             topics, store = self._settings.topics, self._lives.store(netting_set)
-            return await TopicStories(reader, probe, topics, netting_set, partition, store).story(
-                payment
-            )
+            stories = TopicStories(reader, probe, topics, netting_set, partition, store, tell)
+            return await stories.story(payment)
 
         return await self._lives.do(work)
 
@@ -212,10 +218,10 @@ class Copies:
 
     async def read(self, work: Callable[[Partitions], Awaitable[T]]) -> T:
         """Read from topics because somebody asks: a batch, bytes that could not be read, the audit log."""
-        return await self._lives.do(lambda reader, _: work(reader))
+        return await self._reading.do(lambda reader, _: work(reader))
 
     async def stop(self) -> None:
-        for bench in (self._live, self._past, self._lives):
+        for bench in (self._live, self._past, self._reading, self._lives):
             await bench.stop()
 
 

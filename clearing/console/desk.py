@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -20,6 +20,7 @@ from clearing.console.board import Board
 from clearing.console.cluster import Cluster
 from clearing.console.copies import Copies
 from clearing.console.following import Following
+from clearing.console.lives import Lives
 from clearing.console.looks import StateLook, state_look
 from clearing.console.overview import overview
 from clearing.console.past import Past, past_of, past_scene
@@ -29,6 +30,8 @@ from clearing.console.scene import Scene, live_scene
 from clearing.console.sessions import Attempts, Sessions
 from clearing.core.commands import Command
 from clearing.core.outputs import CommandEvent
+from clearing.explain.story import Story
+from clearing.live import Tell
 from clearing.views.model import LagSample
 
 LOOK_AGAIN_S = 1.0  # a look at everybody in a netting set serves so long
@@ -61,6 +64,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.door = Door(self.front, self.accounts, self.sessions)
+        self.lives = Lives(self._story)
         self._looks: dict[str, tuple[float, StateLook]] = {}
         self._statuses: dict[tuple[str, str], str] = {}
         self._pasts: dict[tuple[str, int], Past] = {}
@@ -133,6 +137,9 @@ class Desk:
                 self._statuses[name, each.participant] = each.status
         return look
 
+    async def _story(self, name: str, payment: UUID, tell: Tell) -> Story | None:
+        return await self.copies.story(name, self.partition(name), payment, tell)
+
     def envelope(self, scene: Scene, data: object) -> Envelope:
         return Envelope(
             now_ms=self.now_ms,
@@ -166,6 +173,7 @@ class Desk:
 
     async def stop(self) -> None:
         self.stopping.set()
+        self.lives.stop()
         await self.copies.stop()
 
 

@@ -11,6 +11,7 @@ from clearing.console.rows import NettingSetRow, Overview, ServiceCounts
 from clearing.console.scene import Scene
 from clearing.messages import HaltRecord
 from clearing.observe.staging import slowest
+from clearing.views.fold_rejects import REJECTS_KEPT
 from clearing.views.model import LagSample, Outlook, StageLag
 
 NEAR_CAP = 0.8
@@ -112,6 +113,8 @@ def _netting_set(scene: Scene, name: str) -> NettingSetRow:
     if latest is not None and scene.at_ms - latest.minute_ms > 2 * _MINUTE_MS:
         latest = None
     since_ms = scene.at_ms - _HOUR_MS
+    rejects = [row for row in scene.rejects if row.netting_set == name]
+    of_late = sum(row.rejected.time_ms >= since_ms for row in rejects)
     return NettingSetRow(
         netting_set=name,
         time_ms=max((row.time_ms for row in positions), default=None),
@@ -120,9 +123,8 @@ def _netting_set(scene: Scene, name: str) -> NettingSetRow:
         queued={asset: f"{amount:f}" for asset, amount in sorted(queued.items())},
         near_cap=sum((used(row) or 0) >= NEAR_CAP for row in positions) if positions else None,
         proposals=sum(row.netting_set == name for row in scene.proposals),
-        rejected_last_hour=sum(
-            row.netting_set == name and row.rejected.time_ms >= since_ms for row in scene.rejects
-        ),
+        rejected_last_hour=None if name in scene.unknown_rejects else of_late,
+        rejected_cut=of_late >= REJECTS_KEPT,
         accepted_last_minute=latest.accepted if latest else None,
         refused_last_minute=latest.refused if latest else None,
         queued_last_minute=latest.queued if latest else None,

@@ -3,7 +3,9 @@
 A view tells a window's or batch's whole life with its times: cut off at a moment, it is what was known then.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -13,6 +15,7 @@ from clearing.core.money import show
 from clearing.core.outputs import Position
 from clearing.core.registry import ParticipantStatus
 from clearing.core.state import NettingSet
+from clearing.views.fold_rejects import REJECTS_KEPT
 from clearing.views.model import BatchView, LagSample, WindowView
 
 
@@ -46,6 +49,9 @@ def past_scene(
     notes = ["as it was: services, their groups and owners, and halts are not known of the past"]
     if lag is None:
         notes.append("lag of that time is not kept any more")
+    forgotten = Forgotten.at(board, pasts, at_ms)
+    if forgotten.what:
+        notes.append(f"of that time the views keep no more {', '.join(forgotten.what)}")
     known = [row for row in board.audit.all() if row.netting_set in pasts and row.time_ms <= at_ms]
     opened = {
         (row.netting_set, row.id): row
@@ -82,6 +88,7 @@ def past_scene(
             if (name, each) in opened
         ],
         decided={key: row for key, row in board.decided.items() if row.time_ms <= at_ms},
+        unknown_rejects=forgotten.rejects,
         lag=[lag] if lag is not None else [],
         heartbeats=None,
         halts=None,
@@ -91,6 +98,43 @@ def past_scene(
             for participant, status in past.statuses.items()
         },
     )
+
+
+class Forgotten(NamedTuple):
+    """What the views have kept only from later times on: lists that are empty then are not known to be.
+
+    what: for people. rejects: netting sets whose rejected inputs of then are gone.
+    """
+
+    what: list[str]
+    rejects: frozenset[str]
+
+    @classmethod
+    def at(cls, board: Board, names: Iterable[str], at_ms: int) -> "Forgotten":
+        what: list[str] = []
+        gone: list[str] = []
+        for name in sorted(names):
+            batches = [row for row in board.batches.all() if row.netting_set == name]
+            first = min(batches, key=lambda row: row.sequence, default=None)
+            if first is not None and first.sequence > 1 and first.closed_at_ms > at_ms:
+                what.append(f"batches of {name}")
+            oldest: dict[str, WindowView] = {}
+            for row in board.windows.all():
+                if row.netting_set == name and row.window <= oldest.get(row.asset, row).window:
+                    oldest[row.asset] = row
+            what += [
+                f"windows of {asset}"
+                for asset, row in sorted(oldest.items())
+                if row.window > 1 and (row.opened_at_ms or 0) > at_ms
+            ]
+            rejects = [row for row in board.rejects.all() if row.netting_set == name]
+            if (
+                len(rejects) >= REJECTS_KEPT
+                and min(each.rejected.time_ms for each in rejects) > at_ms
+            ):
+                what.append(f"rejected inputs of {name}")
+                gone.append(name)
+        return cls(what, frozenset(gone))
 
 
 def _window_at(row: WindowView, at_ms: int) -> WindowView | None:

@@ -12,6 +12,7 @@ from litestar.response import Stream
 
 from clearing.console.answers import Asked, desk_of, page
 from clearing.console.desk import Desk
+from clearing.console.lives import Looking
 from clearing.console.proving import batch_look, read_batch
 from clearing.console.refusals import Refusal
 from clearing.console.routes_reading import READ, Count, Reply, Some, Text, Time
@@ -30,7 +31,10 @@ SOLVER_S = 10.0
 
 
 class Told(msgspec.Struct, frozen=True):
-    story: Story
+    """story: None while it is looked for; looking: how far that is."""
+
+    story: Story | None
+    looking: str = ""
 
 
 class Drills(msgspec.Struct, frozen=True):
@@ -69,36 +73,45 @@ async def batch(
 
 
 @get("/api/payments/{payment:str}", opt=READ)
-async def payment(request: Asked, payment: FromPath[str]) -> Reply:
+async def payment(
+    request: Asked, payment: FromPath[str], netting_set: Some = None, again: Count = None
+) -> Reply:
+    """again: any number; what was told a moment ago will not do."""
     desk = desk_of(request)
-    story = await _story(desk, payment)
-    if story is None:
-        raise Refusal.missing(f"no payment and no instruction has the id {payment}")
-    return page(request, await desk.scene(story.netting_set), Told(story))
-
-
-async def _story(desk: Desk, text: str) -> Story | None:
-    identity = as_uuid(text)
+    identity = as_uuid(payment)
     if identity is None:
-        raise Refusal.bad(f"{text[:64]!r} is no UUID")
-    for name, partition in sorted(desk.board.directory.items()):
-        if story := await desk.copies.story(name, partition, identity):
-            return story
-    return None
+        raise Refusal.bad(f"{payment[:64]!r} is no UUID")
+    found = await desk.lives.of(identity, _names(desk, netting_set), anew=again is not None)
+    if isinstance(found, Looking):
+        return page(request, await desk.scene(netting_set), Told(None, found.said))
+    if found is None:
+        raise Refusal.missing(f"no payment and no instruction has the id {payment}")
+    return page(request, await desk.scene(found.netting_set), Told(found))
+
+
+def _names(desk: Desk, likely: str | None) -> list[str]:
+    """All netting sets, the likely one first. Raises Refusal."""
+    first = desk.names(likely)
+    return first + [name for name in desk.names(None) if name not in first]
 
 
 @get("/api/search", opt=READ)
 async def search(
     request: Asked, q: Annotated[str, QueryParameter(max_length=QUERY_MOST)], at_ms: Time = None
 ) -> Reply:
+    """What the views know at once; for a payment asked again until nothing is looked for any more."""
     desk = desk_of(request)
     scene = await desk.scene(None, at_ms)
-    hits, searched = found(scene, q), "what the views keep"
-    if as_uuid(q) is not None:
+    hits, searched, looking = found(scene, q), "what the views keep", ""
+    identity = as_uuid(q)
+    if identity is not None:
         searched += f", and the logs of {', '.join(scene.netting_sets) or 'no netting set'}"
-        if story := await _story(desk, q):
-            hits.insert(0, payment_hit(story))
-    return page(request, scene, Hits(hits, searched))
+        life = await desk.lives.of(identity, _names(desk, None))
+        if isinstance(life, Looking):
+            looking = life.said
+        elif life is not None:
+            hits.insert(0, payment_hit(life))
+    return page(request, scene, Hits(hits, searched, looking))
 
 
 @get("/api/drill", opt=READ)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+import structlog
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
 
@@ -15,6 +16,8 @@ from clearing.console.desk import Desk
 from clearing.console.refusals import Refusal
 
 NAME_MOST = 64
+
+_log = structlog.get_logger()
 
 
 class LogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +54,7 @@ async def session(request: Asked) -> Response[bytes]:
     account = desk.door.said_by_proxy(request)
     if account is None:
         return answer(_look(desk, None, desk.door.named_by_proxy(request)))
-    return _begin(desk, account, by_proxy=True)
+    return _begin(desk, account, address_of(request), by_proxy=True)
 
 
 @post("/api/login", opt={"public": True}, status_code=200)
@@ -61,7 +64,7 @@ async def login(request: Asked) -> Response[bytes]:
     if desk.front.trusted_header:
         raise Refusal.forbidden("the proxy logs in here")
     given = decoded(await request.body(), LogIn)
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     if (
         not given.user
         or len(given.user) > NAME_MOST
@@ -75,23 +78,34 @@ async def login(request: Asked) -> Response[bytes]:
         account = await asyncio.to_thread(desk.accounts.verified, given.user, given.password)
         if account is None:
             desk.attempts.failed(given.user, address)
+            # What is no name of ours may be a password that was typed in the wrong place.
+            known = given.user if desk.accounts.find(given.user) else "unknown"
+            _log.warning("login_failed", user=known, address=address)
             raise Refusal("UNAUTHENTICATED", "no such user with this password", "try again")
     desk.attempts.succeeded(given.user, address)
     desk.sessions.end(request.cookies.get(desk.front.cookie, ""))
-    return _begin(desk, account, by_proxy=False)
+    return _begin(desk, account, address, by_proxy=False)
 
 
 @post("/api/logout", opt={"right": "read"}, status_code=204)
 async def logout(request: Asked) -> Response[None]:
     desk = desk_of(request)
-    desk.sessions.end(who_asks(request).session_id)
+    who = who_asks(request)
+    desk.sessions.end(who.session_id)
+    _log.info("logged_out", user=who.name, address=address_of(request))
     response: Response[None] = Response(None, status_code=204)
     response.delete_cookie(desk.front.cookie)
     return response
 
 
-def _begin(desk: Desk, account: Account, *, by_proxy: bool) -> Response[bytes]:
+def address_of(request: Asked) -> str:
+    """Whence it was asked: of a proxy, that one's."""
+    return request.client.host if request.client else ""
+
+
+def _begin(desk: Desk, account: Account, address: str, *, by_proxy: bool) -> Response[bytes]:
     id_, begun = desk.sessions.begin(account.name, by_proxy=by_proxy)
+    _log.info("logged_in", user=account.name, address=address, by_proxy=by_proxy)
     cookie = Cookie(
         key=desk.front.cookie,
         value=id_,

@@ -66,7 +66,10 @@ class ServiceCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NettingSetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A netting set in one line. queued: value by asset. near_cap: accounts that have used 80 % and more."""
+    """A netting set in one line. queued: value by asset. near_cap: accounts that have used 80 % and more.
+
+    rejected_cut: more were rejected than are kept.
+    """
 
     netting_set: str
     time_ms: int | None
@@ -75,7 +78,8 @@ class NettingSetRow(msgspec.Struct, frozen=True, kw_only=True):
     queued: dict[str, str]
     near_cap: int | None
     proposals: int
-    rejected_last_hour: int
+    rejected_last_hour: int | None
+    rejected_cut: bool
     accepted_last_minute: int | None
     refused_last_minute: int | None
     queued_last_minute: int | None

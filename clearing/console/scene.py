@@ -27,7 +27,8 @@ class Scene:
     """netting_sets: those to be shown, with how far their logs are read where that is known.
 
     as_of_ms: None is now. statuses: of participants, as far as a state has been looked at. heartbeats: None where
-    nobody can know them any more. proposals: open ones, as the audit log tells them.
+    nobody can know them any more. proposals: open ones, as the audit log tells them. unknown_rejects: netting sets
+    whose rejected inputs of then are not kept.
     """
 
     now_ms: int
@@ -47,6 +48,7 @@ class Scene:
     lag: list[LagSample]
     heartbeats: list[Heartbeat] | None
     halts: list[HaltRecord] | None
+    unknown_rejects: frozenset[str] = frozenset()
     statuses: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @property

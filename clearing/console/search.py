@@ -16,7 +16,6 @@ from clearing.explain.story import Story
 HITS_MOST = 50
 QUERY_MOST = 200
 _WINDOW = re.compile(r"(\S+)[ #]+([0-9]{1,12})")
-_PLACE = re.compile(r"([a-z0-9][a-z0-9-]*)@([0-9]{1,18})")
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -31,10 +30,11 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hits(msgspec.Struct, frozen=True):
-    """searched: what was looked at."""
+    """searched: what was looked at. looking: how far the search in the logs is, "" when it is over."""
 
     hits: list[Hit]
     searched: str
+    looking: str = ""
 
 
 def found(scene: Scene, query: str) -> list[Hit]:
@@ -78,14 +78,6 @@ def _hits(scene: Scene, query: str) -> Iterator[Hit]:
         yield from _batches(scene, query.lower())
     yield from _commands(scene, query)
     yield from _rejects(scene, query.lower())
-    if (place := _PLACE.fullmatch(query)) and place[1] in scene.netting_sets:
-        yield Hit(
-            kind="log_offset",
-            netting_set=place[1],
-            id=query,
-            label=f"log offset {int(place[2]):,} of {place[1]}",
-            api=f"/api/audit?netting_set={place[1]}",
-        )
 
 
 def _names(scene: Scene, query: str) -> Iterator[Hit]:

@@ -75,7 +75,9 @@ async def run(
     server = _Server(config)
     following = asyncio.create_task(desk.following.run())
     serving = asyncio.create_task(server.serve(sockets=[listening]))
-    tidying = asyncio.create_task(desk.copies.keep_tidy())
+    tidying = [
+        asyncio.create_task(keeping()) for keeping in (desk.copies.keep_tidy, desk.lives.keep_tidy)
+    ]
     try:
         await _until_serving(server, serving)
         address = front.public_url or f"http://{_named(front.host)}:{front.port}"
@@ -85,17 +87,18 @@ async def run(
         ready()
         if on_ready is not None:
             on_ready(address)
-        running = (serving, following, tidying)
+        running = (serving, following, *tidying)
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         for task in running:
             if task.done():
                 task.result()
     finally:
         server.should_exit = True
-        tidying.cancel()
+        for task in tidying:
+            task.cancel()
         await desk.stop()
         following.cancel()
-        await asyncio.wait([serving, following, tidying], timeout=2 * STOP_TIMEOUT_S)
+        await asyncio.wait([serving, following, *tidying], timeout=2 * STOP_TIMEOUT_S)
         listening.close()
 
 

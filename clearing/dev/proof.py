@@ -43,6 +43,7 @@ def differences(
     told: Told | None = None,
 ) -> list[str]:
     """Everything that is not as planned, one sentence each; empty if all is. told: if banks were listened to."""
+    flows = [flow for flow in report.flows if flow.what != "probes"]  # which no bank has planned
     found: list[str] = []
 
     def compare(what: str, planned: object, is_: object) -> None:
@@ -52,11 +53,11 @@ def differences(
     for outcome in OUTCOMES:
         planned = plan.outcomes[outcome]
         compare(f"messages {outcome}, by the outcomes", planned, progress.outcomes[outcome])
-        verified = sum(getattr(flow, outcome) for flow in report.flows)
+        verified = sum(getattr(flow, outcome) for flow in flows)
         compare(f"messages {outcome}, by the verification", planned, verified)
-    compare("messages entered", plan.rows, sum(flow.entered for flow in report.flows))
+    compare("messages entered", plan.rows, sum(flow.entered for flow in flows))
     for asset, units in plan.accepted.items():
-        value = sum(Decimal(flow.accepted_value) for flow in report.flows if flow.asset == asset)
+        value = sum(Decimal(flow.accepted_value) for flow in flows if flow.asset == asset)
         compare(f"value accepted in {asset}", Decimal(show(units, scales[asset])), value)
     planned_nets = _without_zeros(plan.nets)
     by_batches = _without_zeros(progress.nets())

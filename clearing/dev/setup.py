@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from clearing import kafka
 from clearing.config import Settings
 from clearing.dev.stack import EmbeddedStack
@@ -47,12 +49,18 @@ def read_scheme(file: Path) -> Scheme:
 
 @asynccontextmanager
 async def servers(
-    folder: Path, note: Note, bootstrap: str = "", dsn: str = "", *, keep: bool = False
+    folder: Path,
+    note: Note,
+    bootstrap: str = "",
+    dsn: str = "",
+    *,
+    keep: bool = False,
+    probing: bool = False,
 ) -> AsyncIterator[Servers]:
     """Kafka and PostgreSQL: embedded in `folder`, or the user's where an address is given.
 
     On a user's Kafka the topics of the run have a prefix of their own and are deleted at the end (but for `keep`);
-    in a user's PostgreSQL what the run has posted stays: a ledger forgets nothing.
+    in a user's PostgreSQL what the run has posted stays: a ledger forgets nothing. probing: its views send probes.
     """
     run = f"run{os.getpid():x}" if bootstrap or dsn else ""
     embedded = EmbeddedStack(
@@ -64,8 +72,9 @@ async def servers(
             dsn=dsn or embedded.dsn,
             topic_prefix=f"{run}." if bootstrap else "",
             snapshots=str(folder / "snapshots"),
-            probe_every_s=0,  # every message of a run is planned and counted
         )
+        if not probing:  # every message of a load test is one of its own
+            settings = msgspec.structs.replace(settings, probe_every_s=0)
         try:
             yield Servers(settings, embedded, run)
         finally:

@@ -27,6 +27,7 @@ from clearing.core.outputs import (
 )
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
 from clearing.dev.news import news_of, release_text, status_text
+from clearing.dev.probes import ProbeRows
 from clearing.dev.progress import Progress, Queued, Release
 from clearing.log import control, payments
 from clearing.log.records import (
@@ -41,7 +42,7 @@ from clearing.log.records import (
     decode_settlement,
     decode_transaction,
 )
-from clearing.names import Topics
+from clearing.names import PROBE, Topics, owner_of
 
 POLL_MS = 100
 
@@ -67,6 +68,7 @@ class Watch:
         self._scales = scales
         self.progress = Progress()
         self._marks: dict[tuple[str, int], int] = {}
+        self._probes = ProbeRows()
         self._changes: dict[str, SetStatus] = {}  # by id, until it is known what became of them
         self._release: Release | None = None  # the last one, until the next log record
         self._readers = {
@@ -112,7 +114,12 @@ class Watch:
             return
         opened = payments.open_batch(value)
         offsets, source = opened.numbers("source_offset"), opened.numbers("source")
+        probes = [n for n, span in enumerate(opened.sources) if owner_of(span.topic) == PROBE]
+        early = self._probes.logged(partition, record.offset, np.isin(source, probes))
+        self.progress.outcomes.subtract(_count(early.codes, early.repeat) if early else {})
         for number, span in enumerate(opened.sources):
+            if number in probes:
+                continue
             key = (span.topic, span.partition)
             mark = self._marks.get(key, span.start)
             self.progress.logged += int(np.count_nonzero((source == number) & (offsets >= mark)))
@@ -130,6 +137,7 @@ class Watch:
         if record.key != OUTCOMES_KEY:
             return
         outcomes = decode_outcomes(record.value or b"")
+        outcomes = self._probes.without(partition, outcomes)
         self.progress.outcomes.update(_count(outcomes.codes, outcomes.repeat))
         marks = self.progress.cleared_at.setdefault(partition, [])
         before = marks[-1][1] if marks else 0

@@ -160,6 +160,7 @@ class TopicStories:
                     return reached
                 take(record.key, value)
                 reached = reached if place is None else place
+            self._note(f"{partition.topic}, {records[-1].offset + 1:,} of {end:,} records")
         return reached
 
 

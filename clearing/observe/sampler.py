@@ -220,7 +220,7 @@ class Sampler:
             learnt = await gap.newest(self._reader, end)
             self._learnt_at[log] = now, end
         for value in learnt:
-            means.learn(value)
+            means.learn(value, now)
         return worth
 
     async def _outlooks(

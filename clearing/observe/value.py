@@ -15,7 +15,10 @@ from clearing.core.inputs import Kind
 from clearing.log import payments
 from clearing.names import owner_of
 
-MEMORY_RECORDS = 2_000  # of each bank: older ones fade
+MEMORY_RECORDS = 2_000  # of each bank: older ones fade,
+HALF_LIFE_S = (
+    15.0  # and so do they with time: one payment of a billion is not what the next minutes bring
+)
 
 Money = dict[str, dict[str, Decimal]]  # asset → bank → value
 
@@ -94,11 +97,14 @@ class Means:
     def __init__(self) -> None:
         self._records: dict[str, float] = {}
         self._worth: dict[str, dict[str, float]] = {}
+        self._learnt_s: dict[str, float] = {}
 
-    def learn(self, value: Value) -> None:
-        """Take in what a log record holds."""
+    def learn(self, value: Value, at_s: float) -> None:
+        """Take in what a log record holds. at_s: now, on a clock that never goes back."""
         for bank, number in value.records.items():
-            fading = max(0.0, 1 - number / MEMORY_RECORDS)
+            since_s = at_s - self._learnt_s.get(bank, at_s)
+            fading = max(0.0, 1 - number / MEMORY_RECORDS) * 0.5 ** (since_s / HALF_LIFE_S)
+            self._learnt_s[bank] = at_s
             self._records[bank] = self._records.get(bank, 0.0) * fading + number
             worth = self._worth.setdefault(bank, {})
             for asset in worth:

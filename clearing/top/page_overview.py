@@ -2,12 +2,14 @@
 
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from clearing.console.overview import overview as overview_of
 from clearing.console.rows import NettingSetRow
 from clearing.console.scene import Scene
 from clearing.top import cells
 from clearing.top.cells import decimal_of
-from clearing.top.sheet import Column, Row, Section, Tone
+from clearing.top.sheet import Cell, Column, Row, Section, Tone
 from clearing.views.model import Outlook, StageLag
 
 _OUTLOOKS = [
@@ -93,6 +95,12 @@ def _outlook(one: Outlook) -> Row:
     )
 
 
+def _rejected(row: NettingSetRow) -> Cell:
+    """As many as are kept, or more."""
+    cell = cells.number(row.rejected_last_hour, "warn")
+    return replace(cell, text=f"≥ {cell.text}") if row.rejected_cut else cell
+
+
 def _netting_set(row: NettingSetRow, are_told: bool) -> Row:
     """are_told: by views. What they would count is unknown without them, and not none."""
     return Row(
@@ -104,7 +112,7 @@ def _netting_set(row: NettingSetRow, are_told: bool) -> Row:
             cells.number(row.queued_payments, "warn"),
             cells.moneys(row.queued, most=1) if row.queued_payments else cells.amount(None),
             cells.number(row.near_cap, "warn"),
-            cells.number(row.rejected_last_hour if are_told else None, "warn"),
+            _rejected(row) if are_told else cells.number(None),
             cells.number(row.proposals if are_told else None, "warn"),
         ],
         {

@@ -8,12 +8,13 @@ import numpy as np
 
 from clearing.core.inputs import I64, U8
 from clearing.verify.facts import Facts
-from clearing.verify.report import Check, Findings, Flow
+from clearing.verify.report import Check, Findings, Flow, What
 from clearing.verify.resolved import How
 from clearing.verify.states import STATE_OF_END, STATES, State
 from clearing.verify.sums import Values, show_value, values_by_asset
-from clearing.verify.tables import INSTRUCTIONS, LogTable
+from clearing.verify.tables import INSTRUCTIONS, PROBES, LogTable
 
+_WITHOUT_ASSET: dict[str, What] = {INSTRUCTIONS: "instructions", PROBES: "probes"}
 _WITHOUT_VALUE = (State.DONE, State.REQUESTED)  # of instructions only
 
 _Totals = defaultdict[tuple[str, State], list[int]]  # (asset, state) -> [count, value]
@@ -32,7 +33,7 @@ def flows(facts: Facts, readable: Values, unread: Values) -> list[Flow]:
     assets = {asset for asset, _ in totals} | readable.keys() | unread.keys()
     nothing = (0, 0)
     result: list[Flow] = []
-    for asset in sorted(assets, key=lambda name: (name == INSTRUCTIONS, name)):
+    for asset in sorted(assets, key=lambda name: (name in _WITHOUT_ASSET, name)):
         read, rest = readable.get(asset, nothing), unread.get(asset, nothing)
         totals[asset, State.REJECTED] = [*rest]
         became: dict[str, Any] = {}
@@ -45,8 +46,8 @@ def flows(facts: Facts, readable: Values, unread: Values) -> list[Flow]:
         result.append(
             Flow(
                 netting_set=facts.netting_set,
-                asset="" if asset == INSTRUCTIONS else asset,
-                what="instructions" if asset == INSTRUCTIONS else "payments",
+                asset="" if asset in _WITHOUT_ASSET else asset,
+                what=_WITHOUT_ASSET.get(asset, "payments"),
                 entered=read[0] + rest[0],
                 entered_value=show_value(read[1] + rest[1]),
                 **became,

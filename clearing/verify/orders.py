@@ -28,10 +28,11 @@ from clearing.messages import (
     Return,
     TokenTransfer,
 )
+from clearing.names import PROBE
 from clearing.verify.quotes import Quotes, ids_of, linked, quoting
 from clearing.verify.streams import payments_in
 from clearing.verify.sums import decimal_columns
-from clearing.verify.tables import INSTRUCTIONS, Rows
+from clearing.verify.tables import INSTRUCTIONS, PROBES, Rows
 
 Money = Payment | TokenTransfer | Return  # what moves value; the other items are about it
 _MONEY = (Payment, TokenTransfer, Return)
@@ -118,7 +119,7 @@ def _view(order: Cancellation | PriorityChange | Answer) -> Payment:
 class OrderColumns:
     """Orders as columns; names as the numbers the log has for them, -2 where it has none.
 
-    label: index into `labels`, the assets whose value they move; that of instructions is INSTRUCTIONS.
+    label: index into `labels`, the assets whose value they move; that of instructions is INSTRUCTIONS or PROBES.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class OrderColumns:
         self.creditor = np.array([participants.get(o.creditor, -2) for o in views], np.int64)
         self.asset = np.array([assets.get(o.asset, -2) for o in views], np.int64)
         labels = [
-            o.asset if isinstance(order, _MONEY) else INSTRUCTIONS
+            o.asset if isinstance(order, _MONEY) else PROBES if o.debtor == PROBE else INSTRUCTIONS
             for o, order in zip(views, orders, strict=True)
         ]
         encoded = pa.array(labels, pa.string()).dictionary_encode()

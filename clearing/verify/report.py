@@ -76,6 +76,9 @@ class Findings:
         )
 
 
+What = Literal["payments", "instructions", "probes"]
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """R30 for one asset of one netting set: what entered and what it is now, by count and by value.
 
@@ -85,13 +88,14 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     again. refused, repeated. rejected: what intake could not read; its value is what could be made out of it
     anyway. Of a payment delivered in part, the value delivered is accepted and the rest queued.
 
-    what: "instructions" are about payments and move nothing: done, or requested of somebody else; their asset is ""
-    asset "" of payments: not even the asset could be made out.
+    what: "instructions" are about payments and move nothing: done, or requested of somebody else; "probes" are such
+    of nobody, refused once and then repeated. Their asset is "". asset "" of payments: not even the asset could be
+    made out.
     """
 
     netting_set: str
     asset: str
-    what: Literal["payments", "instructions"] = "payments"
+    what: What = "payments"
     entered: int
     accepted: int = 0
     queued: int = 0

@@ -28,11 +28,13 @@ from clearing.core.inputs import (
 )
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
+from clearing.names import PROBE
 from clearing.verify.columns import Column, stretches
 
 NO_OUTCOME = 255  # code of a row nothing was said about
 
-INSTRUCTIONS = "(instructions)"  # in the place of an asset, for rows that move nothing: no asset can have this name
+# In the place of an asset, for rows that move nothing: no asset can have these names.
+INSTRUCTIONS, PROBES = "(instructions)", "(probes)"
 
 Source = tuple[str, int]  # topic, partition
 Bank = tuple[str, str]  # netting set, participant
@@ -379,10 +381,11 @@ class LogTable:
         return filled.done()
 
     def labels(self, rows: Rows, chosen: I64 | I32 | Bool | slice) -> tuple[I64, list[str]]:
-        """What the rows are counted under, as numbers, and their names: the asset, or INSTRUCTIONS."""
-        instruction = rows.instructions[chosen]
-        label = np.where(instruction, len(self.assets.names), rows.asset[chosen]).astype(np.int64)
-        return label, [*self.assets.names, INSTRUCTIONS]
+        """What the rows are counted under, as numbers, and their names: the asset, INSTRUCTIONS or PROBES."""
+        probes = rows.debtor[chosen] == self.participants.find(PROBE)
+        without_asset = len(self.assets.names) + probes.astype(np.int64)
+        label = np.where(rows.instructions[chosen], without_asset, rows.asset[chosen])
+        return label.astype(np.int64), [*self.assets.names, INSTRUCTIONS, PROBES]
 
     def log_offset(self, row: int, rows: Rows) -> int:
         return self.offsets[int(rows.record[row])]

@@ -61,6 +61,17 @@ def test_what_waits_in_order_and_why(run: Runner, town: Town, tmp_path: Path) ->
     ]
 
 
+def test_without_a_circle_it_is_no_deadlock(run: Runner, tmp_path: Path) -> None:
+    """R16: one bank lacks money, and nobody waits for anybody."""
+    town = Town()
+    town.pays(5, D, A, 4, asset="BYP")
+    told = lines(run("queue", "--log", town.save(tmp_path / "hk.log")).out)
+    assert told[told.index("Nothing can leave") + 1 :] == [
+        "4 BYP more for DELTA: the least that frees something",
+        "for everything to leave at once: 4 BYP for DELTA",
+    ]
+
+
 def test_the_same_for_machines(run: Runner, town: Town, tmp_path: Path) -> None:
     log = town.save(tmp_path / "hk.log")
     report = json.loads(run("queue", "--log", log, "--json").out)

@@ -33,7 +33,7 @@ from clearing.engine.snapshots import SnapshotStore
 from clearing.explain.story import Story
 from clearing.explain.topics import TopicStories
 from clearing.failures import Failure
-from clearing.live import Follower, Live
+from clearing.live import Follower, Live, Tell
 from clearing.log.records import EVENT_KEY, decode_event
 from clearing.messages import DirectoryEntry
 from clearing.messages_views import LagSample, encode
@@ -86,7 +86,10 @@ class ListedCopies(Copies):
     async def bounds_ms(self, netting_set: str, partition: int) -> tuple[int, int] | None:
         return await self.history.bounds_ms(self._lists)
 
-    async def story(self, netting_set: str, partition: int, payment: UUID) -> Story | None:
+    async def story(
+        self, netting_set: str, partition: int, payment: UUID, tell: Tell
+    ) -> Story | None:
+        tell("hk")
         return await self._stories.story(payment)
 
     async def lag_at(self, at_ms: int) -> LagSample | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from clearing.console.access import Front
 from clearing.console.app import ROUTES
@@ -199,6 +200,18 @@ async def test_a_wrong_password_and_an_unknown_name_are_told_alike(stage: Stage)
         unknown = await browser.login("mallory", PASSWORD)
         assert wrong.status_code == unknown.status_code == 401
         assert wrong.json() == unknown.json()
+
+
+async def test_who_came_and_who_failed_is_in_the_log(stage: Stage) -> None:
+    """By name and address; what is no name of ours is not repeated: it may be a password."""
+    with capture_logs() as said:
+        async with stage.client() as browser:
+            await browser.login("hunter2-typed-here", PASSWORD)
+            await browser.login("alice", PASSWORD + "x")
+            await browser.login("alice", PASSWORD)
+    told = [(line["event"], line["user"]) for line in said if str(line["event"]).startswith("log")]
+    assert told == [("login_failed", "unknown"), ("login_failed", "alice"), ("logged_in", "alice")]
+    assert "hunter2" not in str(said)
 
 
 async def test_guessing_is_slowed_down(stage: Stage) -> None:

@@ -9,8 +9,9 @@ import pytest
 from clearing.config import Settings
 from clearing.console import copies
 from clearing.console.copies import IDLE_S, Copies
+from clearing.console.lives import NobodyAsks
 from clearing.live import Live
-from tests.explain.town import Town
+from tests.explain.town import Town, uuid
 
 NOON_MS = 1 << 60
 
@@ -60,3 +61,34 @@ async def test_idle_copies_are_forgotten(
     finally:
         await it.stop()
     assert opened.count("opened") == opened.count("closed")
+
+
+async def test_a_search_that_nobody_waits_for_ends_where_it_is(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads no further, and the next one is not held up by it."""
+
+    @asynccontextmanager
+    async def listed(*_: object) -> AsyncIterator[object]:
+        yield town.lists
+
+    monkeypatch.setattr(copies, "partitions", listed)
+    monkeypatch.setattr(copies, "prober", listed)
+    it = Copies(Settings(snapshots=str(tmp_path)))
+    told: list[str] = []
+
+    def over(said: str) -> None:
+        told.append(said)
+        raise NobodyAsks
+
+    try:
+        with pytest.raises(NobodyAsks):
+            await it.story("hk", 0, uuid(0), over)
+        assert len(told) == 1
+        story = await it.story("hk", 0, uuid(0), told.append)
+        assert story is not None
+        assert story.id == str(uuid(0))
+        assert told[1].startswith("hk, ")
+        assert told[1].endswith(" log records")
+    finally:
+        await it.stop()

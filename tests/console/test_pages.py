@@ -13,8 +13,10 @@ from clearing.messages_views import (
     LagSample,
     Outlook,
     StageLag,
+    batch_key,
     encode,
     heartbeat_key,
+    window_key,
 )
 from clearing.views.fold_audit import broken_link
 from clearing.views.model import AuditView
@@ -206,15 +208,13 @@ async def test_activity_and_reasons(alice: Browser) -> None:
         ("byp", "asset"),
         ("HKD 1", "window"),
         ("close-1", "command"),
-        ("hk@3", "log_offset"),
         ("hk", "netting_set"),
     ],
 )
 async def test_anything_is_found_by_its_id(alice: Browser, query: str, kind: str) -> None:
     hits = (await alice.data("/api/search", q=query))["hits"]
     (hit, *_) = [hit for hit in hits if hit["kind"] == kind]
-    if kind != "log_offset":
-        assert (await alice.get(hit["api"])).status_code == 200
+    assert (await alice.get(hit["api"])).status_code == 200
 
 
 async def test_a_batch_is_found_by_the_beginning_of_its_hash(alice: Browser) -> None:
@@ -288,6 +288,42 @@ async def test_the_whole_console_as_it_was(stage: Stage, alice: Browser) -> None
     reply = (await alice.get("/api/services", **then)).json()
     assert (reply["as_of_ms"], reply["data"]["services"]) == (then["at"], None)
     assert (await alice.data("/api/overview", **then))["lag_at_ms"] is None
+
+
+async def test_lists_that_were_forgotten_are_said_to_be(
+    stage: Stage, alice: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the views keep no more of that time is not none: it is named, and not counted as 0."""
+    (closed,) = [
+        row
+        for row in (await alice.data("/api/windows", asset="HKD"))["windows"]
+        if row["window"] == 1
+    ]
+    then = {"at": closed["closed_at_ms"] - 1}
+    assert "keep no more" not in str((await alice.get("/api/rejected", **then)).json()["notes"])
+    monkeypatch.setattr("clearing.console.past.REJECTS_KEPT", 1)
+    topics, board = stage.settings.topics, stage.board
+    for batch in board.batches.all():
+        if batch.closed_at_ms <= then["at"]:
+            board.take(topics.view("batches"), "", batch_key("hk", batch.id), None, 1)
+    board.take(topics.view("windows"), "", window_key("hk", "HKD", 1), None, 1)
+    reply = (await alice.get("/api/overview", **then)).json()
+    assert (
+        "of that time the views keep no more batches of hk, windows of HKD, rejected inputs of hk"
+        in reply["notes"]
+    )
+    (row,) = reply["data"]["netting_sets"]
+    assert row["rejected_last_hour"] is None
+
+
+async def test_more_rejects_than_are_kept_are_at_least_so_many(
+    alice: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (row,) = (await alice.data("/api/overview"))["netting_sets"]
+    assert (row["rejected_last_hour"], row["rejected_cut"]) == (1, False)
+    monkeypatch.setattr("clearing.console.overview.REJECTS_KEPT", 1)
+    (row,) = (await alice.data("/api/overview"))["netting_sets"]
+    assert (row["rejected_last_hour"], row["rejected_cut"]) == (1, True)
 
 
 async def test_the_past_is_what_the_present_was(stage: Stage, alice: Browser) -> None:

@@ -24,7 +24,7 @@ from clearing.log.records import (
     decode_resolutions,
 )
 from clearing.logfile import LogFileRecord
-from clearing.names import Topics
+from clearing.names import PROBE, Topics
 from clearing.scheme.changes import to_commands
 from clearing.scheme.model import Scheme
 from clearing.simulate import Simulation
@@ -68,7 +68,8 @@ class Hall:
                 self.watch.take(output.topic, 0, Record(*place, output.key, output.value))
             for bank, value in self._told(record, output, indexes):
                 indexes[bank] += 1
-                message = self.listener.hear(bank, value)
+                # Nobody's bank reads what a probe is told.
+                message = None if bank == PROBE else self.listener.hear(bank, value)
                 if message is not None:
                     self.streams[0].dealings.heard(message)
 

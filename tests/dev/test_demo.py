@@ -89,7 +89,10 @@ def test_the_demo_proves_itself(tmp_path: Path) -> None:
     assert all(kill["outstanding"] > 0 and kill["pid"] > 0 for kill in result["kills"])
     assert result["windows_settled"] >= 8
     assert {check["verdict"] for check in result["report"]["checks"]} == {"ok"}
-    assert sum(flow["entered"] for flow in result["report"]["flows"]) == result["payments"]
+    flows = result["report"]["flows"]
+    probes = [flow for flow in flows if flow["what"] == "probes"]
+    assert sum(flow["entered"] for flow in flows if flow not in probes) == result["payments"]
+    assert [(flow["refused"], flow["repeated"] > 0) for flow in probes] == [(1, True)] * 2
     assert said.count("kill -9") == 4
 
 

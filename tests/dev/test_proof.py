@@ -76,7 +76,7 @@ class Run:
         for each in batches:
             self.progress.add_batch(each)
 
-    def differences(self) -> list[str]:
+    def differences(self, probes: int = 0) -> list[str]:
         flow = Flow(
             netting_set="hk",
             asset="HKD",
@@ -87,7 +87,16 @@ class Run:
             repeated_value="2.00",
         )
         flow = msgspec.structs.replace(flow, **self.flow)
-        report = Report(checks=[], flows=[flow], batches=1, took_ms=1)
+        probed = Flow(
+            netting_set="hk",
+            asset="",
+            what="probes",
+            entered=probes,
+            refused=1,
+            repeated=probes - 1,
+        )
+        flows = [flow, probed] if probes else [flow]
+        report = Report(checks=[], flows=flows, batches=1, took_ms=1)
         return differences(self.plan, report, self.progress, {"HKD": 2}, self.told)
 
 
@@ -122,6 +131,10 @@ def test_every_deviation_is_named(change: Callable[[Run], object], named: str) -
     change(run)
     (difference,) = run.differences()
     assert named in difference
+
+
+def test_probes_are_none_of_the_banks_messages() -> None:
+    assert Run().differences(probes=3) == []
 
 
 def test_nothing_at_all_is_not_as_planned() -> None:

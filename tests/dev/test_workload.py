@@ -19,6 +19,8 @@ from clearing.dev.workload import PLAIN, SIMPLE, Mix, Stream, streams
 from clearing.intake.decode import decode
 from clearing.intake.decode import decode as intake
 from clearing.messages import Bulk, Item, Payment, TokenTransfer
+from clearing.names import PROBE
+from clearing.observe.round_trip import MESSAGE
 from clearing.scheme.model import Account, Asset, NettingSet, Participant, Scheme
 from clearing.scheme.parse import parse
 from tests.dev.hall import DAY, Hall
@@ -312,6 +314,18 @@ def test_the_engine_does_to_every_payment_what_was_planned() -> None:  # R8, R9,
     assert different(hall.plan(), hall.watch.progress, hall.listener.told) == []
     assert hall.plan().rows == 6_000
     assert hall.listener.told.waited == 0
+
+
+def test_probes_among_the_payments_are_counted_nowhere() -> None:
+    """Refused, then repeated, in log records that hold payments too: the plan is met as if they were not there."""
+    made = streams(scheme(), payments=600, seed=7, mix=SIMPLE, today=DAY)
+    hall = Hall(scheme(), made, 7)
+    for _ in range(3):
+        hall.simulation.pay(PROBE, msgspec.json.encode(MESSAGE))
+        hall.work(60)
+    hall.close()
+    assert different(hall.plan(), hall.watch.progress, hall.listener.told) == []
+    assert hall.plan().rows == 540
 
 
 @pytest.mark.parametrize("short_limit", ["1000000", "false"])

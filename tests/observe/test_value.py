@@ -93,10 +93,28 @@ def test_sums() -> None:
 def test_unread_records_are_worth_what_came_last() -> None:
     means = Means()
     assert means.estimate("ALPHA", 10) is None  # nothing known is not zero
-    means.learn(Value({"HKD": {"ALPHA": Decimal(500)}}, {"ALPHA": 10, "BRAVO": 3}))
+    means.learn(Value({"HKD": {"ALPHA": Decimal(500)}}, {"ALPHA": 10, "BRAVO": 3}), 0.0)
     assert means.estimate("ALPHA", 4) == {"HKD": {"ALPHA": Decimal(200)}}
     assert means.estimate("BRAVO", 4) == {}  # it sent, but no money
     assert means.estimate("CHARLIE", 4) is None
     for _ in range(40):  # what was is forgotten
-        means.learn(Value({"HKD": {"ALPHA": Decimal(10_000)}}, {"ALPHA": 1_000}))
+        means.learn(Value({"HKD": {"ALPHA": Decimal(10_000)}}, {"ALPHA": 1_000}), 0.0)
     assert means.estimate("ALPHA", 100) == {"HKD": {"ALPHA": Decimal(1_000)}}
+
+
+def test_one_huge_payment_does_not_stay_in_the_estimate_for_minutes() -> None:
+    """A billion among a thousand payments of 100; then some ten payments a second, as before it."""
+    means = Means()
+    means.learn(Value({"HKD": {"ALPHA": Decimal(1_000_100_000)}}, {"ALPHA": 1_000}), 0.0)
+    for second in range(1, 301):
+        means.learn(Value({"HKD": {"ALPHA": Decimal(1_000)}}, {"ALPHA": 10}), float(second))
+    found = means.estimate("ALPHA", 10)
+    assert found is not None
+    assert Decimal(1_000) <= found["HKD"]["ALPHA"] <= Decimal(1_100)
+
+
+def test_a_bank_that_is_silent_is_worth_what_it_was() -> None:
+    means = Means()
+    means.learn(Value({"HKD": {"ALPHA": Decimal(500)}}, {"ALPHA": 10}), 0.0)
+    means.learn(Value({"HKD": {"BRAVO": Decimal(500)}}, {"BRAVO": 10}), 100_000.0)
+    assert means.estimate("ALPHA", 4) == {"HKD": {"ALPHA": Decimal(200)}}

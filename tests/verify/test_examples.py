@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
+from clearing.names import PROBE
+from clearing.observe.round_trip import MESSAGE
 from tests.verify.conftest import EXAMPLES
 from tests.verify.forge import LINKS, MEMBERS, check_of
-from tests.verify.world import World
+from tests.verify.world import SCHEME, World, written
 
 NAMES = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
 
@@ -43,3 +46,14 @@ async def test_what_became_of_what_entered(example: Callable[[str], World]) -> N
     (recast,) = (await example("recast").verify()).flows
     assert (recast.recast, recast.recast_value) == (2, "70")
     assert (recast.repeated, recast.accepted_value) == (1, "35")
+
+
+async def test_probes_are_told_apart() -> None:
+    """Refused once, then repeated: they are no instruction of a bank, and every claim holds with them."""
+    with written(SCHEME, "hk") as (world, scenario):
+        for _ in range(3):
+            scenario.simulations["hk"].pay(PROBE, msgspec.json.encode(MESSAGE))
+    report = await world.verify()
+    assert report.ok, [check for check in report.checks if check.verdict != "ok"]
+    (probes,) = report.flows
+    assert (probes.what, probes.entered, probes.refused, probes.repeated) == ("probes", 3, 1, 2)

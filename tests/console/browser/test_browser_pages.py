@@ -186,3 +186,35 @@ async def test_an_older_owner_is_shown_as_fenced_out(look: Look) -> None:
     )
     await expect(fenced).to_have_count(1)
     await expect(fenced).to_contain_text("engine-0")
+
+
+async def test_a_netting_set_that_nobody_serves_is_said(look: Look) -> None:
+    """Its engine was killed, or recovers: no line of a process would say so."""
+    look.console.unserved = True
+    await look.at("services")
+    owners = look.page.locator("section[aria-label='Ownership and fencing'] tr")
+    nobody = owners.filter(has_text="nobody")
+    await expect(nobody).to_have_count(1)
+    await expect(nobody).to_contain_text("engine")
+    await expect(nobody).to_have_attribute("data-level", "bad")
+    look.console.unserved = False
+    await look.at("services?netting_set=hk")
+    await expect(owners.filter(has_text="nobody")).to_have_count(0)
+
+
+@pytest.mark.parametrize("place", [f"search?q={PAYMENT}", f"payment/{PAYMENT}"])
+async def test_a_search_says_how_far_it_is_and_can_be_ended(look: Look, place: str) -> None:
+    """It is asked for again until it is over, or until somebody stops it."""
+    look.console.looking = "hk, 1,000 of 5,000 log records"
+    await look.at(place)
+    shown = look.page.locator(".looking")
+    await expect(shown).to_contain_text("hk, 1,000 of 5,000 log records")
+    look.console.looking = "hk, 2,000 of 5,000 log records"
+    await expect(shown).to_contain_text("hk, 2,000 of 5,000 log records")
+    await shown.get_by_role("button", name="Stop").click()
+    await expect(shown).to_contain_text("The search was stopped.")
+    assert await _violations(look) == []
+    await shown.get_by_role("button", name="Search again").click()
+    look.console.looking = ""
+    await expect(shown).to_have_count(0)
+    await expect(look.page.locator("main").get_by_text(PAYMENT).first).to_be_visible()

@@ -78,3 +78,13 @@ export function useData(path, params = {}, { topic = null, skip = false, everywh
     reload: () => reload.current(),
   };
 }
+
+/** Asks again for as long as the answer says that something is looked for. Returns {said, stop, stopped}. */
+export function useLooking(answer, id) {
+  const [ended, setEnded] = useState(null); // the id that nobody waits for any more: its search ends by itself
+  const said = answer.waiting ? "" : answer.data?.looking ?? "";
+  useEffect(() => {
+    if (said && ended !== id) answer.reload();
+  }, [answer.envelope, ended, id]);
+  return { said, stopped: ended === id, stop: () => setEnded(id), goOn: () => setEnded(null) };
+}

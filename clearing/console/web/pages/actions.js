@@ -53,7 +53,7 @@ function Proposal({ row, past, reload }) {
       ${approves && !preview.result && html`<span class="muted">Look at what it would do, then approve.</span>`}
     </div>
     <${Failure} error=${preview.error} />
-    ${preview.result && html`<${Preview} preview=${preview.result} />`}
+    ${preview.result && html`<${Preview} preview=${preview.result} cli=${row.cli} />`}
     ${!preview.result && html`<${Cli} text=${row.cli} />`}
     <${Outcome} sending=${sending} />
   </article>`;

@@ -5,11 +5,11 @@ import { useData } from "../lib/data.js";
 import { approx, count, money, plural } from "../lib/format.js";
 import { html, useEffect, useState } from "../lib/html.js";
 import { PAGE, proveBatch } from "../lib/proof.js";
-import { go, here, href, useRoute } from "../lib/route.js";
+import { atOf, go, here, href, useRoute } from "../lib/route.js";
 import { Diverge } from "../parts/bar.js";
 import { Choice } from "../parts/choice.js";
 import { countColumn, Id, moneyColumn, nettingSetColumn, ParticipantLink, PaymentLink, stateColumn, textColumn, timeColumn, When } from "../parts/columns.js";
-import { Answered, Head, Notes, Panel } from "../parts/say.js";
+import { Answered, Head, Notes, Panel, Say } from "../parts/say.js";
 import { State } from "../parts/state.js";
 import { Table } from "../parts/table.js";
 import { assetsOf } from "./windows.js";
@@ -61,6 +61,7 @@ export function Batch({ netting_set, sequence }) {
       <${Neighbours} netting_set=${netting_set} sequence=${batch.sequence} />
     <//>
     <${Notes} envelope=${envelope} />
+    ${atOf(query) !== null && html`<${Say}>A batch never changes; its state and when it was confirmed are told as of now.<//>`}
     <${Panel} title="What it settles" aside=${view && html`<${State} name=${view.state} />`} body><${Facts} batch=${batch} view=${view} /><//>
     <${Proof} netting_set=${netting_set} batch=${batch} total=${entries_total} proof=${proof} />
     <${Panel} title="Entries" aside=${entries_total > batch.entries.length ? `${count(from + 1)}–${count(from + batch.entries.length)} of ${count(entries_total)}` : plural(entries_total, "entry", "entries")}>

@@ -134,7 +134,7 @@ function Sets({ rows }) {
     { name: "queued", label: "Waits in queues", num: true, cell: (row) => (row.queued_payments === null ? null : link("queues", row.queued_payments ? `${count(row.queued_payments)}: ${amounts(row.queued)}` : "none", row)) },
     { name: "near", label: "Near cap", num: true, cell: (row) => (row.near_cap === null ? null : html`<span class=${row.near_cap ? "warn-text strong" : ""}>${link("positions", count(row.near_cap), row)}</span>`) },
     { name: "proposals", label: "Proposals", num: true, cell: (row) => (row.proposals === null ? null : link("actions", count(row.proposals), row)) },
-    { name: "rejected", label: "Unreadable/h", num: true, cell: (row) => (row.rejected_last_hour === null ? null : link("rejected", count(row.rejected_last_hour), row)) },
+    { name: "rejected", label: "Unreadable/h", num: true, cell: (row) => (row.rejected_last_hour === null ? null : link("rejected", `${row.rejected_cut ? "≥ " : ""}${count(row.rejected_last_hour)}`, row)) },
     textColumn("time_ms", "Log time", { cell: (row) => clock(row.time_ms) }),
   ]} />`;
 }

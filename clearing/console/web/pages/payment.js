@@ -1,12 +1,12 @@
 // The whole life of a payment: entered, waited, irrevocable, final; each with its place in the log (R23).
 
-import { useData } from "../lib/data.js";
+import { useData, useLooking } from "../lib/data.js";
 import { count, duration, money, plural, words } from "../lib/format.js";
-import { html } from "../lib/html.js";
-import { href } from "../lib/route.js";
+import { html, useState } from "../lib/html.js";
+import { atOf, href, useRoute } from "../lib/route.js";
 import { iso, stamp } from "../lib/time.js";
 import { ParticipantLink, PaymentLink, When } from "../parts/columns.js";
-import { Answered, Head, Notes, Panel } from "../parts/say.js";
+import { Answered, Head, Looking, Notes, Panel, Say } from "../parts/say.js";
 import { Shape, State } from "../parts/state.js";
 import { Table } from "../parts/table.js";
 import { Waits } from "../parts/waits.js";
@@ -15,10 +15,21 @@ import { bindingText } from "./queues.js";
 const STATUSES = { RCVD: "received, not come to yet", PDNG: "waits", ACSP: "accepted: irrevocable", ACSC: "final", RJCT: "refused", CANC: "cancelled", CNCL: "carried out", PDCR: "the creditor is asked" };
 
 export function Payment({ parts }) {
-  const answer = useData(`payments/${encodeURIComponent(parts[0] ?? "")}`);
-  return html`<${Answered} answer=${answer} notes=${false}>${({ story }, envelope) => html`
-    <${Head} title=${`Payment ${story.id}`} sub=${html`<${State} name=${story.status} text=${`${story.status}: ${STATUSES[story.status] ?? ""}`} />`}><button onClick=${answer.reload}>Read again</button><//>
+  const id = parts[0] ?? "";
+  const [again, setAgain] = useState(null);
+  const answer = useData(`payments/${encodeURIComponent(id)}`, { again });
+  const looking = useLooking(answer, `${id} ${again}`);
+  return html`<${Answered} answer=${answer} notes=${false}>${({ story }, envelope) => (story
+    ? html`<${Life} story=${story} envelope=${envelope} reload=${() => setAgain((again ?? 0) + 1)} />`
+    : html`<${Head} title=${`Payment ${id}`} /><${Looking} looking=${looking} />`)}<//>`;
+}
+
+function Life({ story, envelope, reload }) {
+  const past = atOf(useRoute().query) !== null;
+  return html`
+    <${Head} title=${`Payment ${story.id}`} sub=${html`<${State} name=${story.status} text=${`${story.status}: ${STATUSES[story.status] ?? ""}`} />`}><button onClick=${reload}>Read again</button><//>
     <${Notes} envelope=${envelope} />
+    ${past && html`<${Say}>Its whole life is told, up to now: what it was then is what stands before that time.<//>`}
     <${Panel} title="What it says" aside=${`netting set ${story.netting_set} · read to log offset ${count(story.read_to)}`} body><${Said} row=${story.row} /><//>
     <div class="grid">
       <${Panel} wide="w8" title="Its life" body><ol class="life">${events(story).map((event, n) => html`<${Event} key=${n} event=${event} />`)}</ol><//>
@@ -29,7 +40,7 @@ export function Payment({ parts }) {
     ${story.about?.length > 0 && html`<${Panel} title="About it: returns, cancellations, answers"><${Rows} rows=${story.about} /><//>`}
     ${story.again?.length > 0 && html`<${Panel} title="The same id again, of no effect"><${Rows} rows=${story.again} /><//>`}
     ${story.original && html`<${Panel} title="What it is about"><${Rows} rows=${[story.original]} /><//>`}
-  `}<//>`;
+  `;
 }
 
 function Said({ row }) {

@@ -43,7 +43,7 @@ function Deadlock({ deadlock, netting_set }) {
   const waits = deadlock.waits_for;
   const any = deadlock.free_any;
   const fund = (extra) => (may("act") ? html` <a href=${href(["actions"], { kind: "fund", netting_set, participant: extra.participant, asset: extra.asset, amount: extra.amount })}>fund …</a>` : "");
-  return html`<${Panel} title="Deadlock: nothing can leave" aside=${plural(deadlock.circles.length, "circle")}>
+  return html`<${Panel} title=${deadlock.circles.length ? "Deadlock: nothing can leave" : "Nothing can leave"} aside=${plural(deadlock.circles.length, "circle")}>
     <div class="body">
       <${Say} level="bad">${any
         ? html`${deadlock.is_least ? "The least" : "Found in time: the least"} that frees something: <b>${any.asset} ${money(any.amount)}</b> for <b>${any.participant}</b>.${fund(any)}`

@@ -1,10 +1,10 @@
 // Search by any id: what was found, each with the page that shows it.
 
-import { useData } from "../lib/data.js";
+import { useData, useLooking } from "../lib/data.js";
 import { words } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { href, useRoute } from "../lib/route.js";
-import { Answered, Head, Panel, Say } from "../parts/say.js";
+import { Answered, Head, Looking, Panel, Say } from "../parts/say.js";
 import { Table } from "../parts/table.js";
 
 /** Address of the page that shows a hit. */
@@ -29,14 +29,15 @@ export function pageOf(hit) {
 export function Found() {
   const { query } = useRoute();
   const answer = useData("search", { q: query.q, netting_set: null }, { skip: !query.q });
+  const looking = useLooking(answer, query.q);
   return html`
     <${Head} title="Search" sub=${query.q ? `for ${query.q}` : ""} />
-    ${!query.q && html`<${Say}>Type any id above: of a payment, a batch, a proposal, a command; a hash, a participant, an asset; “HKD 1412” for a window, “hk@4711” for a log offset.<//>`}
-    ${query.q && html`<${Answered} answer=${answer}>${(data) => html`<${Panel}>
+    ${!query.q && html`<${Say}>Type any id above: of a payment, a batch, a proposal, a command; a hash, a participant, an asset; “HKD 1412” for a window.<//>`}
+    ${query.q && html`<${Answered} answer=${answer}>${(data) => html`<${Looking} looking=${looking} />${(data.hits.length > 0 || !data.looking) && html`<${Panel}>
       <${Table} caption="Found" rows=${data.hits} keyOf=${(hit) => `${hit.kind} ${hit.netting_set} ${hit.id}`} empty=${`Nothing was found. Looked at: ${data.searched}`} columns=${[
         { name: "kind", label: "Kind", cell: (hit) => words(hit.kind) },
         { name: "label", label: "What", wrap: true, cell: (hit) => (pageOf(hit) ? html`<a class="row-link" href=${pageOf(hit)}>${hit.label}</a>` : hit.label) },
         { name: "netting_set", label: "Set", cell: (hit) => hit.netting_set || "–" },
       ]} />
-    <//>`}<//>`}`;
+    <//>`}`}<//>`}`;
 }

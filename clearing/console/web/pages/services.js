@@ -22,7 +22,7 @@ export function Services() {
       <${Halts} halts=${data.halts} />
       ${(data.unreadable ?? []).map((text) => html`<${Say} level="warn" key=${text}>${text}<//>`)}
       <${Panel} title="Processes"><${Processes} rows=${data.services ?? []} now_ms=${envelope.now_ms} /><//>
-      <${Panel} title="Ownership and fencing"><${Ownership} rows=${data.services ?? []} /><//>
+      <${Panel} title="Ownership and fencing"><${Ownership} rows=${data.services ?? []} sets=${Object.keys(envelope.read_to).sort()} /><//>
       <div class="grid">
         <${Panel} wide="w6" title="Consumer groups"><${Groups} rows=${data.groups} /><//>
         <${Panel} wide="w6" title="Transactions open for too long"><${Transactions} rows=${data.transactions} /><//>
@@ -40,8 +40,11 @@ function NotOfThen() {
 const nameOf = (row) => row.instance || `${row.host}-${row.pid}`;
 const keyOf = (row) => `${row.service} ${nameOf(row)}`;
 
+const NEW_MS = 60_000; // what has just begun is said to have: it may have been killed before
+
 function Processes({ rows }) {
   const now = useNow();
+  const isNew = (row) => now !== null && now - row.started_at_ms < NEW_MS;
   const age = (row) => (now === null ? row.age_ms : Math.max(0, now - row.at_ms));
   return html`<${Table} caption="Processes" rows=${rows} param="sort" keyOf=${keyOf} empty="Nobody has ever said anything." level=${(row) => (row.late || row.state === "halted" ? "bad" : null)} columns=${[
     { name: "service", label: "Service", head: true, cell: (row) => row.service, by: (row) => row.service },
@@ -52,27 +55,39 @@ function Processes({ rows }) {
     textColumn("host", "Host"),
     { name: "pid", label: "Process", num: true, cell: (row) => String(row.pid) },
     textColumn("version", "Version"),
-    timeColumn("started_at_ms", "Started"),
+    { name: "started_at_ms", label: "Started", cell: (row) => html`<${When} ms=${row.started_at_ms} />${isNew(row) && html` <span class="warn-text strong">${duration((now - row.started_at_ms) / 1000)} ago</span>`}`, by: (row) => row.started_at_ms },
     { name: "details", label: "Says", wrap: true, cell: (row) => Object.entries(row.details ?? {}).map(([name, value]) => `${name} ${value}`).join(" · ") || "–" },
   ]} />`;
 }
 
+const OWNERS = ["intake", "engine", "dispatch", "sink", "views"];
+
+/** Netting sets that no living process of a service says it has: while one is killed, and while another recovers. */
+function unowned(rows, sets) {
+  const services = OWNERS.filter((service) => rows.some((row) => row.service === service));
+  const alive = rows.filter((row) => !row.late && !row.ended);
+  return services.flatMap((service) => sets
+    .filter((name) => !alive.some((row) => row.service === service && name in (row.netting_sets ?? {})))
+    .map((netting_set) => ({ netting_set, service, instance: "–", epoch: null, owned_since_ms: null, next_offset: null, nobody: true })));
+}
+
 /** One line for each netting set of each process: the highest epoch owns it, a lower one is fenced out. */
-function Ownership({ rows }) {
-  const all = rows.flatMap((row) => Object.entries(row.netting_sets ?? {}).map(([netting_set, served]) => ({ ...served, netting_set, service: row.service, instance: nameOf(row), late: row.late, ended: row.ended })));
+function Ownership({ rows, sets }) {
+  const said = rows.flatMap((row) => Object.entries(row.netting_sets ?? {}).map(([netting_set, served]) => ({ ...served, netting_set, service: row.service, instance: nameOf(row), late: row.late, ended: row.ended })));
+  const all = [...unowned(rows, sets), ...said];
   const highest = new Map();
-  for (const row of all.filter((each) => each.epoch !== null && each.epoch !== undefined)) {
+  for (const row of said.filter((each) => each.epoch !== null && each.epoch !== undefined)) {
     const key = `${row.service} ${row.netting_set}`;
     highest.set(key, Math.max(highest.get(key) ?? -1, row.epoch));
   }
   const fenced = (row) => row.epoch !== null && row.epoch !== undefined && row.epoch < highest.get(`${row.service} ${row.netting_set}`);
   return html`<${Table} caption="Who owns which netting set" rows=${all} param="own" keyOf=${(row) => `${row.service} ${row.instance} ${row.netting_set}`} empty="Nobody says what it owns."
-    level=${(row) => (fenced(row) ? "warn" : null)} columns=${[
+    level=${(row) => (row.nobody ? "bad" : fenced(row) ? "warn" : null)} columns=${[
       { name: "netting_set", label: "Netting set", head: true, cell: (row) => row.netting_set, by: (row) => row.netting_set },
       textColumn("service", "Service"),
       textColumn("instance", "Instance"),
-      { name: "epoch", label: "Epoch", num: true, cell: (row) => (row.epoch === null || row.epoch === undefined ? html`<span class="muted">not fenced</span>` : count(row.epoch)), by: (row) => row.epoch },
-      { name: "holds", label: "Holds it", cell: (row) => (fenced(row) ? html`<${State} name="warn" text="fenced out" />` : row.ended ? html`<${State} name="calm" text="no more" />` : row.late ? html`<${State} name="unknown" text="not known" />` : html`<${State} name="good" text="yes" />`) },
+      { name: "epoch", label: "Epoch", num: true, cell: (row) => (row.nobody ? "–" : row.epoch === null || row.epoch === undefined ? html`<span class="muted">not fenced</span>` : count(row.epoch)), by: (row) => row.epoch },
+      { name: "holds", label: "Holds it", cell: (row) => (row.nobody ? html`<${State} name="bad" text="nobody" />` : fenced(row) ? html`<${State} name="warn" text="fenced out" />` : row.ended ? html`<${State} name="calm" text="no more" />` : row.late ? html`<${State} name="unknown" text="not known" />` : html`<${State} name="good" text="yes" />`) },
       { name: "since", label: "Since", cell: (row) => html`<${When} ms=${row.owned_since_ms} />`, by: (row) => row.owned_since_ms },
       countColumn("next_offset", "Next offset"),
     ]} />`;

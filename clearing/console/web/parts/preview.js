@@ -11,14 +11,15 @@ import { Table } from "./table.js";
 const WHAT = { released: "leaves the queues", ended: "waits, and would end", settled: "goes to settlement", funded: "prefunding" };
 const FIGURES = [["prefunded", "Prefunded"], ["net_debit_cap", "Cap"], ["position", "Position"], ["reserved", "Reserved"], ["headroom", "Headroom"], ["queued", "Queued"]];
 
-export function Preview({ preview }) {
+/** cli: what does the same, where that is not to begin anew what is tried. */
+export function Preview({ preview, cli = preview.cli }) {
   const refused = preview.verdict === "REFUSED";
   return html`<div class="preview">
     <div class="verdict-line"><${State} name=${refused ? "bad" : "good"} text=${refused ? `would be refused: ${preview.reason}` : "would be carried out"} /></div>
     <p class="muted">${preview.described} · tried on the state at log offset ${count(preview.read_to)}, <${When} ms=${preview.time_ms} /></p>
     ${preview.breaches.map((breach) => html`<${Say} level="bad" key=${`${breach.participant} ${breach.asset}`}>${breach.sentence}<//>`)}
     ${!refused && html`<${Effects} preview=${preview} />`}
-    <div><h3>The same in a terminal</h3><${Cli} text=${preview.cli} /></div>
+    <div><h3>The same in a terminal</h3><${Cli} text=${cli} /></div>
     <p class="muted mono">content hash ${preview.hash}</p>
   </div>`;
 }

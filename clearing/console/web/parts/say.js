@@ -42,6 +42,17 @@ export function Answered({ answer, notes = true, children }) {
   `;
 }
 
+/** What is looked for in the logs, how far that is, and its end before the end. */
+export function Looking({ looking }) {
+  const { said, stopped, stop, goOn } = looking;
+  if (!said) return null;
+  return html`<div class="looking">
+    <span role="status">${stopped ? "The search was stopped." : "Looking through the logs …"}</span>
+    ${!stopped && html`<span class="muted">${said}</span>`}
+    <button onClick=${stopped ? goOn : stop}>${stopped ? "Search again" : "Stop"}</button>
+  </div>`;
+}
+
 /** Title of a page, a sentence under it, and tools at the right. */
 export function Head({ title, sub = null, children }) {
   return html`<div class="page-head">
