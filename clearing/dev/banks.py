@@ -144,7 +144,7 @@ class Banks:
             isolation_level="read_committed",
             enable_auto_commit=False,
             max_partition_fetch_bytes=4 << 20,
-            fetch_max_bytes=4 << 20,  # on a busy machine more is not there before the request has timed out
+            fetch_max_bytes=4 << 20,  # of more, a busy machine has not read all before a time-out
         )
         async with kafka.started(reader):
             reader.assign(list(partitions))
