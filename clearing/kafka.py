@@ -38,6 +38,9 @@ BATCH_BYTES = (
     1 << 20
 )  # of the records of one partition that are sent together; a larger one goes alone
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
+# For banks and ledgers, who may be at the end of a slow line: what is asked for at once has to come within the
+# request's time-out, or it is asked for in vain again and again. A larger record comes alone.
+AT_A_DISTANCE: dict[str, Any] = {"max_partition_fetch_bytes": 1 << 20, "fetch_max_bytes": 1 << 20}
 
 
 _aiokafka_send = conn.AIOKafkaConnection.send

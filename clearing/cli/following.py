@@ -51,7 +51,7 @@ async def follow(
     partitions = [TopicPartition(what.topic, number) for number in numbers]
     left = count
     async with kafka.started(
-        kafka.consumer(settings.bootstrap, client="clearing-follow")
+        kafka.consumer(settings.bootstrap, client="clearing-follow", **kafka.AT_A_DISTANCE)
     ) as consumer:
         if what.topic not in await consumer.topics():
             raise Failure(f"there is no topic {what.topic}", "clearing scheme load SCHEME")

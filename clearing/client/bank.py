@@ -271,7 +271,7 @@ class Bank:
         """Records of this netting set in the status topic."""
         self._entered()
         key = self.netting_set.encode()
-        reader = kafka.consumer(self._bootstrap, client=f"bank-{self.name}")
+        reader = kafka.consumer(self._bootstrap, client=f"bank-{self.name}", **kafka.AT_A_DISTANCE)
         self._readers.add(reader)
         try:
             await reader.start()

@@ -84,7 +84,8 @@ async def settlements(
         for name, partition in directory.items()
         if netting_set in (None, name)
     }
-    async with kafka.started(kafka.consumer(bootstrap, client="settlements")) as reader:
+    consumer = kafka.consumer(bootstrap, client="settlements", **kafka.AT_A_DISTANCE)
+    async with kafka.started(consumer) as reader:
         reader.assign(list(chains))
         for partition in chains:
             reader.seek(partition, from_offset)

@@ -124,9 +124,10 @@ class Tenure:
             failpoints.at("sink.owned")
 
             bootstrap, client = self._settings.bootstrap, f"clearing-sink-{self._ledger_name}"
-            reader = await clients.enter_async_context(
-                kafka.started(kafka.consumer(bootstrap, client=client, fetch_max_wait_ms=POLL_MS))
+            consumer = kafka.consumer(
+                bootstrap, client=client, fetch_max_wait_ms=POLL_MS, **kafka.AT_A_DISTANCE
             )
+            reader = await clients.enter_async_context(kafka.started(consumer))
             producer = kafka.producer(bootstrap, client=client)
             clients.push_async_callback(kafka.discard, producer, timeout_s=2.0)
             await producer.start()
