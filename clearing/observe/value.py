@@ -16,9 +16,7 @@ from clearing.log import payments
 from clearing.names import owner_of
 
 MEMORY_RECORDS = 2_000  # of each bank: older ones fade,
-HALF_LIFE_S = (
-    15.0  # and so do they with time: one payment of a billion is not what the next minutes bring
-)
+HALF_LIFE_S = 15.0  # and with time: one payment of a billion is not what the next minutes bring
 
 Money = dict[str, dict[str, Decimal]]  # asset → bank → value
 
