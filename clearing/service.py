@@ -5,7 +5,6 @@ itself. All that belongs to the process and not to the service is here; nothing 
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -21,10 +20,9 @@ from clearing import __version__, kafka
 from clearing.config import ConfigError, Settings
 from clearing.failures import ExitCode, explain
 from clearing.heartbeats import beating, vitals
+from clearing.tuning import tune_memory
 
 Service = Callable[[Settings, Callable[[], None]], Awaitable[None]]
-
-COLLECT_AFTER_OBJECTS = 50_000
 
 _UP = prometheus_client.Gauge("clearing_up", "1 once the service is ready", ["service"])
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -82,18 +80,6 @@ def serve_metrics(settings: Settings) -> int | None:
             f"metrics_port {settings.metrics_port} on {settings.metrics_host}: {error.strerror}"
         ) from error
     return server.server_port
-
-
-def collect_seldom() -> None:
-    """Look for garbage in cycles after so many new objects, and never again among what was imported.
-
-    Every record that is read is some objects, which live until their batch is packed: by default the collector
-    would look at them again and again, for a third of what it costs to pack them. What is freed by counting
-    references is none of its concern.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 20)
 
 
 async def _until_stopped(name: str, service: Service, settings: Settings) -> signal.Signals | None:
@@ -154,7 +140,7 @@ def run_service(
             metrics_port=port,
         )
         kafka.tune_client()
-        collect_seldom()
+        tune_memory()
         received = uvloop.run(_until_stopped(name, service, settings))
     except (Exception, asyncio.CancelledError) as error:
         failure = explain(error, bootstrap=settings.bootstrap, dsn=settings.dsn)

@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from clearing import service
+from clearing import tuning
 from clearing.core.inputs import SourceSpan
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import Code
@@ -215,5 +215,5 @@ def _table(found: list[Part]) -> Table:
 
 
 if __name__ == "__main__":
-    service.collect_seldom()  # as in the processes of the services
+    tuning.tune_memory()  # as in the processes of the services
     sys.exit(app(result_action="return_value"))

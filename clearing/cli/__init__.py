@@ -4,6 +4,7 @@ Each command lives in a module of its own that is imported when it is called: `c
 quick, and a broken part breaks its own command only.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -165,6 +166,8 @@ def _plain(text: str) -> str:
 
 def main() -> None:
     """Entry point of the `clearing` command."""
+    # NumPy would start threads for linear algebra, of which there is none here, and they spin a while for work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not _NAMES.intersection(sys.argv):
         for name in _NAMES:
             app[

@@ -94,9 +94,7 @@ async def _serve(settings: Settings, halts: Halts, ready: Callable[[], None]) ->
         heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
     )
     producer = kafka.producer(settings.bootstrap, client="clearing-dispatch")
-    scanner = kafka.consumer(
-        settings.bootstrap, client="clearing-dispatch-ends", max_partition_fetch_bytes=1 << 20
-    )
+    scanner = kafka.consumer(settings.bootstrap, client="clearing-dispatch-ends")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(kafka.discard, producer, HAND_OVER_TIMEOUT_S)
         await producer.start()

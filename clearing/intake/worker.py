@@ -28,10 +28,6 @@ from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
 METADATA_AGE_MS = 5_000  # a new payments topic is found within this
-# Of one source in a fetch: what bounds memory and how long one that floods keeps the others waiting (F18).
-# A record batch that is larger is given whole nevertheless. This counts what travels: what it unpacks to is bounded
-# by the topic alone, whose broker stores it unpacked and measures it then (codec "uncompressed" in topics.toml).
-FETCH_BYTES = 1 << 20
 COMMIT_INTERVAL_S = 0.25
 COMMIT_TIMEOUT_S = 2.0
 MEASURE_INTERVAL_S = 1.0
@@ -128,7 +124,6 @@ class _Session(ConsumerRebalanceListener):
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             metadata_max_age_ms=METADATA_AGE_MS,
-            max_partition_fetch_bytes=FETCH_BYTES,
         )
         control = "|".join(map(re.escape, (self._topics.commands, self._topics.confirmations)))
         consumer.subscribe(
