@@ -1,19 +1,59 @@
 """Loops over arrays as machine code, where NumPy would need dozens of passes: Numba's compiler, under one roof.
 
-A compiled function is plain Python over NumPy arrays and numbers: with NUMBA_DISABLE_JIT=1 it runs as such, for a
-debugger. It is compiled when it is first called with arrays of these types, once on a machine: the result stays in
-the folder __pycache__ beside its module, or the user's cache folder. Integers are 64 bits wide and wrap silently;
-every index is checked, for much of what is indexed by comes from outside.
+A compiled function is plain Python over NumPy arrays and numbers that makes no array itself. It is compiled when it
+is first called with arrays of these types, once on a machine: the result stays in the folder __pycache__ beside its
+module, or in the user's cache folder. Integers are 64 bits wide and wrap silently, and no index is checked: checks
+would cost ten times what they guard. With NUMBA_DISABLE_JIT=1 it runs as the Python it is, slowly, and every index
+is checked: whatever reads what comes from outside is tested that way too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from numba import njit
+import numpy as np
+import numpy.typing as npt
+from numba import config, njit
+from numba.core.caching import IndexDataCacheFile
+from numba.core.registry import CPUDispatcher
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """The function as machine code. Raises IndexError like the Python it is."""
-    return cast(Function, njit(cache=True, boundscheck=True, error_model="python")(function))
+    """The function as machine code. Who calls it holds the arrays: their references are not counted inside."""
+    if cast(Any, config).DISABLE_JIT:
+        return function
+    dispatcher: Any = cast(Any, njit)(cache=True, _nrt=False)(function)
+    # Numba keeps the result by the time of the function's own file. But what it calls and the constants it names
+    # are compiled into it, wherever they come from: the name under which it is kept says all of them.
+    cache: Any = dispatcher._cache
+    digest = _digest(function)
+    name = f"{cache._impl.filename_base}-{digest}"
+    cache._cache_file = IndexDataCacheFile(cache._cache_path, name, digest)
+    dispatcher.digest = digest
+    return cast(Function, dispatcher)
+
+
+def _digest(function: Callable[..., Any]) -> str:
+    """Of all that the machine code is made of, but the types it is called with."""
+    code = function.__code__
+    parts = (code.co_code, code.co_consts, code.co_varnames, *_named(function))
+    return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+
+def _named(function: Callable[..., Any]) -> Iterator[object]:
+    """The numbers, texts, arrays and compiled functions that it names, here or in modules that it names."""
+    names = function.__code__.co_names
+    for name in names:
+        value = function.__globals__.get(name)
+        members = [getattr(value, each, None) for each in names]
+        for each in members if isinstance(value, ModuleType) else [value]:
+            if isinstance(each, np.ndarray):
+                array = cast(npt.NDArray[Any], each)
+                yield name, array.dtype, array.shape, array.tobytes()
+            elif isinstance(each, CPUDispatcher):
+                yield name, cast(Any, each).digest
+            elif isinstance(each, int | str):
+                yield name, each

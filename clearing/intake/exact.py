@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from clearing.core.inputs import U64, Links, References, Reject
+from clearing.core.inputs import U64, Kind, Links, References, Reject
 from clearing.core.reasons import Code
 from clearing.intake import fields, instructions
 from clearing.intake.fields import Link, Reference, Row
@@ -150,6 +150,11 @@ def amount_of(item: object) -> int | Unreadable:
     if isinstance(amount, Unreadable):
         return amount
     return amount[0] * 10 ** (_SUM_DECIMALS - amount[1])
+
+
+def worth_of(row: Row) -> int:
+    """What a readable item of a bulk adds to the control sum, in units of 10^-18."""
+    return row.amount * 10 ** (_SUM_DECIMALS - row.decimals) if row.kind <= Kind.RETURN else 0
 
 
 def count_holds(text: str, items: int) -> bool:

@@ -19,6 +19,7 @@ from clearing.config import Settings
 from clearing.halts import RETRY_POLL_S
 from clearing.heartbeats import vitals
 from clearing.intake import metrics
+from clearing.intake.decode import warm
 from clearing.intake.directory import Directory
 from clearing.intake.halting import SourceHalts
 from clearing.intake.identities import Identities
@@ -51,6 +52,7 @@ async def run(settings: Settings, ready: Callable[[], None] | None = None) -> No
     Kafka's ends the session, not the service: everything is built anew from what the log has acknowledged.
     Raises Halt when the directory of netting sets contradicts itself: no source could be trusted to go anywhere.
     """
+    await asyncio.to_thread(warm)
     directory = Directory(settings.bootstrap, settings.topics)
     acknowledged: dict[TopicPartition, int] = {}
     identities = Identities()

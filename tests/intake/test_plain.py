@@ -1,6 +1,12 @@
-"""Payments that are written alike are read all at once, and give exactly the rows they would have given alone."""
+"""Plain payments are read by compiled loops, and give exactly the rows the exact path would have given.
+
+The same tests run a second time with the loops as plain Python, in which an index out of bounds is an error.
+"""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clearing.core.inputs import SourceSpan
-from clearing.intake import alike, decode, exact
+from clearing.intake import decode, exact, plain
 from clearing.log import payments
 from tests.intake.build import PAYMENT, bulk, cancel, lines_of, link, payment, raw, transfer
 
@@ -84,48 +90,57 @@ def _compared(records: list[bytes]) -> None:
     assert payments.pack(decoded.rows, spans) == payments.pack(exact.rows_of(plain), spans)
 
 
-@pytest.fixture
-def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few records there are, and however often those that are alike and others take turns."""
-    monkeypatch.setattr(decode, "ALIKE_BYTES", 0)
-    monkeypatch.setattr(decode, "RECORDS_A_STRETCH", 0.01)
-
-
 _BULK = raw(bulk([payment(window=1), payment(amount="5"), PAYMENT], "30"))
 _CUT_OFF = raw(PAYMENT)[:-1]
+_TWICE = raw(PAYMENT).replace(b'"type": "payment"', b'"debtor": "ALPHHKHH"')
 
 
-@pytest.mark.usefixtures("always")
 @given(_records())
 @example([raw(PAYMENT), raw(PAYMENT).replace(b'"HKD"', b'"HKD","asset":"HKD"')])
 @example([raw(PAYMENT), raw(PAYMENT) + raw(PAYMENT), raw(PAYMENT) + b"]}"])
 @example([raw(PAYMENT), b"", raw(PAYMENT)[1:], b" " + raw(PAYMENT), raw(PAYMENT) + b" ", b""])
 @example([_CUT_OFF, raw(PAYMENT), b"{", raw(PAYMENT), _CUT_OFF, b"", b""])
+@example([raw(PAYMENT), raw(payment(type="token_transfer")), raw(transfer(type="payment"))])
+@example([raw(transfer()), raw(transfer(type="payment")), raw(transfer(chain_reference=...))])
+@example([raw(PAYMENT), _TWICE, _TWICE])
 @example([_BULK, _BULK[:-1], _BULK[:-2] + b"}", _BULK + b" ", _BULK[:-1] + b',"version":1}'])
-@example([_BULK, _BULK.replace(b'"count":3', b'"count":3,"count":3'), raw(PAYMENT)])
-@example([_BULK, _BULK.replace(b'"items":[', b'"items":[[') + b"]", _BULK.replace(b"[{", b"{")])
-@example([_BULK, _BULK.replace(b'"items":[', b'"items":[],"count":['), raw(bulk([], "0"))])
+@example([_BULK, _BULK.replace(b'"count": 3', b'"count": 3, "count": 3'), raw(PAYMENT)])
+@example([_BULK, _BULK.replace(b'"items": [', b'"items": [[') + b"]", _BULK.replace(b"[{", b"{")])
+@example([_BULK, _BULK.replace(b'"items": [', b'"items": [], "count": ['), raw(bulk([], "0"))])
 @example([raw(bulk([PAYMENT, cancel()], "12.50")), raw(bulk([PAYMENT, PAYMENT], "25"))])
 @example([raw(payment(link=link())), raw(PAYMENT), raw(bulk([payment(link=link())], "12.50"))])
-def test_what_is_alike_gives_the_rows_it_would_have_given_alone(records: list[bytes]) -> None:
+def test_the_rows_are_those_of_the_exact_path(records: list[bytes]) -> None:
     _compared(records)
 
 
-@pytest.mark.usefixtures("always")
-def test_more_shapes_than_are_tried() -> None:
-    """What is left over is read one by one."""
-    documents = [payment(window=number + 1, id=f"{ID}{number % 10}") for number in range(40)]
-    _compared([raw(document) for document in documents] * 2)
+@pytest.mark.parametrize("whole", [raw(PAYMENT), raw(transfer(window=3, priority="HIGH")), _BULK])
+def test_a_record_that_is_cut_off_takes_nothing_from_what_stands_beside_it(whole: bytes) -> None:
+    """Wherever it is cut, and also where its end is the end of all that is read."""
+    for cut in range(len(whole)):
+        _compared([whole, whole[:cut], whole, whole[cut:]])
+        _compared([whole[:cut], whole[cut:], whole[:cut]])
 
 
-def test_payments_of_one_hand_are_all_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a look at each: that is what it is for, and a third of the price."""
+@pytest.mark.parametrize("byte", [b"", b'"', b"\\", b"{", b"}", b",", b":", b"0", b"\xc3", b"\0"])
+def test_a_byte_that_is_another_one_is_noticed_wherever_it_stands(byte: bytes) -> None:
+    """Behind a payment that it is compared with, and before it."""
+    whole = raw(payment(window=12, expires_at="2026-03-02T12:00:00Z", version=1))
+    changed = [whole[:at] + byte + whole[at + 1 :] for at in range(len(whole))]
+    _compared([record for each in changed for record in (whole, each)])
 
-    def never(read: object, records: object, *_: object) -> None:
-        raise AssertionError(f"one by one: {records!r}")
 
-    monkeypatch.setattr(decode, "_decode_one_by_one", never)
+def test_words_are_told_apart_by_every_byte_of_theirs() -> None:
+    """Also those that are long, and those that others begin with."""
+    creditors = ["A0", "A" * 35, "A" * 34, "A" * 34 + "B", "B" + "A" * 34, "A0", "A" * 35]
+    _compared([raw(payment(creditor=creditor)) for creditor in creditors * 3])
+
+
+def test_plain_payments_never_take_the_exact_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(read: object) -> None:
+        raise AssertionError(f"one by one: {read!r}")
+
     monkeypatch.setattr(exact, "read", never)
+    monkeypatch.setattr(exact, "read_item", never)
     many = [payment(id=f"{ID}{n % 10}", amount=f"{n + 1}.5", priority="NORM") for n in range(200)]
     tokens = [transfer(id=f"{ID}{n % 10}") for n in range(50)]
     items = [payment(), payment(window=2), transfer(amount="1")]
@@ -136,12 +151,30 @@ def test_payments_of_one_hand_are_all_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert not np.any(decoded.rows.reject)
 
 
-def test_a_record_of_many_words_keeps_only_itself_from_it() -> None:
-    """An escape, another alphabet, something that is no payment: the others are alike nevertheless."""
-    plain = [raw(payment(id=f"{ID}{n}")) for n in range(10)]
+def test_what_is_not_plain_keeps_only_itself_from_it() -> None:
+    """An escape, another alphabet, something that is no payment; in a bulk, that item alone."""
+    plain_ones = [raw(payment(id=f"{ID}{n}")) for n in range(10)]
     odd = [raw(payment(end_to_end_id="\\")), raw(payment(asset="\u00e9")), raw(cancel()), b"", b"x"]
-    records = [value for pair in zip(plain, [*odd, *odd], strict=True) for value in pair]
-    found = alike.read(records, alike.text_of(records))
-    assert found.found.tolist() == [True, False] * 10
-    assert found.record.tolist() == list(range(0, 20, 2))
-    assert found.item.tolist() == [-1] * 10
+    records = [value for pair in zip(plain_ones, [*odd, *odd], strict=True) for value in pair]
+    mixed = raw(bulk([PAYMENT, cancel(), PAYMENT], "25"))
+    found = plain.read(plain.values_of([*records, mixed]))
+    assert found.is_read.tolist() == [True, False] * 10 + [True]
+    assert found.record.tolist() == [*range(0, 20, 2), 20, 20]
+    assert found.rows.item.tolist() == [-1] * 10 + [0, 2]
+    assert [(record, item) for record, item, _ in found.others] == [(20, 1)]
+    assert found.sums == {20: "25"}
+
+
+def test_no_index_is_out_of_bounds() -> None:
+    """As plain Python, where that would be an error; compiled, it would be somebody else's memory."""
+    if "NUMBA_DISABLE_JIT" in os.environ:
+        pytest.skip("this is that run")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_EXAMPLES": "30"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]

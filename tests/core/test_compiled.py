@@ -1,0 +1,73 @@
+"""What is compiled stays compiled, until something it is made of is another."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+LIMITS = "MOST = 3\n"
+STEPS = """
+from clearing.core.compiled import compiled
+import limits
+
+@compiled
+def step(number):
+    return number + limits.MOST
+"""
+LOOPS = """
+from clearing.core.compiled import compiled
+import steps
+
+@compiled
+def total(n):
+    found = 0
+    for number in range(n):
+        found += steps.step(number)
+    return found
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    # Python itself keeps what it compiled by the second in which a file was written.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for name, text in (("limits", LIMITS), ("steps", STEPS), ("loops", LOOPS)):
+        (tmp_path / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def _total() -> tuple[int, bool]:
+    """What the function says of 4, and whether it had been compiled before."""
+    for name in ("limits", "steps", "loops"):
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+    loops = importlib.import_module("loops")
+    found = loops.total(4)
+    return found, bool(loops.total.stats.cache_hits)
+
+
+def test_a_function_is_compiled_once(folder: Path) -> None:
+    assert _total() == (6 + 12, False)
+    assert _total() == (6 + 12, True)
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "found"),
+    [
+        ("limits", "3", "5", 6 + 20),
+        ("steps", "number + ", "number - ", 6 - 12),
+        ("loops", "found = 0", "found = 7", 6 + 12 + 7),
+    ],
+)
+def test_it_is_compiled_again_when_what_it_is_made_of_changes(
+    folder: Path, file: str, before: str, after: str, found: int
+) -> None:
+    """The constant of another module, a function of another module, its own text."""
+    assert _total() == (6 + 12, False)
+    path = folder / f"{file}.py"
+    path.write_text(path.read_text().replace(before, after))
+    assert _total() == (found, False)
+    path.write_text(path.read_text().replace(after, before))
+    assert _total() == (6 + 12, True)
