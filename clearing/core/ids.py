@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clearing.core.compiled import compiled, read_only
 from clearing.core.id_columns import IdColumns
 from clearing.core.id_slots import PRINT, IdSlots
 from clearing.core.inputs import I64, U8, U64, Bool
@@ -30,14 +31,22 @@ def hash_ids(ids: U64, seed: int) -> U64:
     """64-bit hash of each id. The seed is the process's own: it shapes the tables, never a result, and keeps a
     sender from choosing ids that collide. Ids that differ in few bits (counters) must spread as well as random
     ones, over the high bits above all: they are the home slot."""
-    h = np.full(len(ids), seed, np.uint64)
-    for word in (ids[:, 0], ids[:, 1]):
-        h ^= word
-        h ^= h >> np.uint64(32)
-        h *= np.uint64(0xBF58476D1CE4E5B9)
-        h ^= h >> np.uint64(29)
-        h *= np.uint64(0x94D049BB133111EB)
-    return h
+    hashes = np.empty(len(ids), np.uint64)
+    _hash(read_only(ids), np.uint64(seed), hashes)
+    return hashes
+
+
+@compiled
+def _hash(ids: U64, seed: np.uint64, hashes: U64) -> None:
+    for row in range(len(ids)):
+        h = seed
+        for word in range(2):
+            h ^= ids[row, word]
+            h ^= h >> np.uint64(32)
+            h *= np.uint64(0xBF58476D1CE4E5B9)
+            h ^= h >> np.uint64(29)
+            h *= np.uint64(0x94D049BB133111EB)
+        hashes[row] = h
 
 
 def id_text(id_: str) -> str:

@@ -6,6 +6,7 @@ accepted at once; the rest is decided one by one, in order, because a credit cou
 
 import numpy as np
 
+from clearing.core.compiled import compiled
 from clearing.core.inputs import I64, U8, Bool
 from clearing.core.money import MAX_UNSETTLED
 from clearing.core.reasons import Code
@@ -40,8 +41,15 @@ def admit(state: NettingSet, transfers: Transfers, priority: U8) -> U8:
 
 def _without_room(state: NettingSet, transfers: Transfers) -> bool:
     sums = np.zeros(len(state.assets), np.int64)
-    np.add.at(sums, transfers.asset, transfers.units)
+    _add(sums, transfers.asset, transfers.units)
     return any(total > room(state, a) for a, total in enumerate(sums.tolist()) if total)
+
+
+@compiled
+def _add(sums: I64, place: I64, units: I64) -> None:
+    """sums[place] += units, row by row. The caller knows that no sum can wrap."""
+    for row in range(len(place)):
+        sums[place[row]] += units[row]
 
 
 def room(state: NettingSet, a: int) -> int:
@@ -51,8 +59,8 @@ def room(state: NettingSet, a: int) -> int:
 
 def _at_risk(state: NettingSet, transfers: Transfers) -> Bool:
     """Rows whose debtor could breach something if it got no credits, or has a queue that may block it."""
-    debit, units, scratch = transfers.debit, transfers.units, state.scratch
-    np.add.at(scratch, debit, units)
+    debit, scratch = transfers.debit, state.scratch
+    _add(scratch, debit, transfers.units)
     sums = scratch.take(debit)
     scratch[debit] = 0
     at_risk = sums > state.accounts.headroom(debit)

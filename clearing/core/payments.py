@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from clearing.core.checks import Sides, check, resolve
 from clearing.core.ids import id_hex
-from clearing.core.inputs import I64, U8, U64, Bool, Kind, LogRecord, PaymentRows
+from clearing.core.inputs import I64, U8, U64, Kind, LogRecord, PaymentRows
 from clearing.core.limits import admit
 from clearing.core.links import add_leg
-from clearing.core.money import MAX_AMOUNT
 from clearing.core.outputs import Outcomes, Outputs
 from clearing.core.queueing import enqueue, hold, untake_return
 from clearing.core.reasons import Code
@@ -25,30 +25,11 @@ from clearing.core.recalls import (
     set_priority,
     take_return,
 )
-from clearing.core.registry import ParticipantStatus
 from clearing.core.state import NettingSet
 from clearing.core.transfers import Transfers, post
 from clearing.core.waiting import Waiting
 
 _Column = TypeVar("_Column", U8, I64, U64)
-
-_STATUS_REFUSALS = (
-    (ParticipantStatus.CLOSED, Code.DEBTOR_CLOSED, Code.CREDITOR_CLOSED),
-    (ParticipantStatus.DEFAULTED, Code.DEBTOR_DEFAULTED, Code.CREDITOR_DEFAULTED),
-    (ParticipantStatus.SUSPENDED, Code.DEBTOR_SUSPENDED, Code.CREDITOR_SUSPENDED),
-)
-_POWERS_OF_TEN = np.array([10**i for i in range(19)], np.int64)
-
-
-@dataclass(slots=True)
-class _Sides:
-    """Who pays whom in what, in the registry's numbers (-1: unknown); debit, credit: flat accounts."""
-
-    debtor: I64
-    creditor: I64
-    asset: I64
-    debit: I64
-    credit: I64
 
 
 @dataclass(slots=True)
@@ -61,7 +42,7 @@ class _Work:
     state: NettingSet
     record: LogRecord
     rows: PaymentRows
-    sides: _Sides
+    sides: Sides
     units: I64
     codes: U8
     new: I64
@@ -77,9 +58,7 @@ def clear_payments(
 ) -> Outcomes:
     """Outcome of each row; the state changes by the accepted ones. expected: first new offset per source."""
     codes = rows.reject.astype(np.uint8)  # a copy: codes are written below
-    sides = _resolve(state, rows)
-    _drop_already_read(record, rows, expected, codes)
-    _check_owner(record, rows, codes)
+    sides = resolve(state, record, rows, expected, codes)
     live = np.flatnonzero(codes == 0)
     state.forget_ids()
     day = state.counters.business_date
@@ -94,9 +73,7 @@ def clear_payments(
     special = _special(rows, _taken(live, new))
     instructions = special[rows.kind[special] > Kind.RETURN]
     codes[instructions] = Code.ALREADY_READ  # they have no amount, and no date
-    _check_parties(state, codes, sides)
-    units = _check_amount(state, rows, codes, sides.asset)
-    _check_time(state, rows, codes, sides.asset)
+    units = check(state, rows, sides, codes)
     codes[instructions] = Code.ACCEPTED
     refs = (_taken(recall.ref, new), _taken(recall.ref, again))
     work = _Work(
@@ -144,85 +121,6 @@ def _remember(work: _Work, first: int, end: int) -> None:
 def _taken(column: _Column, rows: I64) -> _Column:
     """column[rows] for ascending rows; the column itself where that is all of it."""
     return column if len(rows) == len(column) else column.take(rows, axis=0)
-
-
-def _resolve(state: NettingSet, rows: PaymentRows) -> _Sides:
-    names = _index(state.participant_index, rows.participants)
-    debtor, creditor = names.take(rows.debtor), names.take(rows.creditor)
-    asset = _index(state.asset_index, rows.assets).take(rows.asset)
-    width = state.width
-    return _Sides(debtor, creditor, asset, debtor * width + asset, creditor * width + asset)
-
-
-def _index(index: dict[str, int], names: list[str]) -> I64:
-    """Position of each name in the registry, -1 for an unknown one (and for an empty list)."""
-    return np.array([index.get(name, -1) for name in names] or [-1], np.int64)
-
-
-def _refuse(codes: U8, mask: Bool, code: Code) -> None:
-    """First refusal wins: precedence is the order of the calls."""
-    if mask.any():
-        codes[mask & (codes == 0)] = code
-
-
-def _drop_already_read(
-    record: LogRecord, rows: PaymentRows, expected: list[int], codes: U8
-) -> None:
-    if any(mark > span.start for mark, span in zip(expected, record.sources, strict=True)):
-        marks = np.array(expected, np.int64).take(rows.source)
-        codes[rows.source_offset < marks] = Code.ALREADY_READ
-
-
-def _check_owner(record: LogRecord, rows: PaymentRows, codes: U8) -> None:
-    """A payment comes from its debtor's own topic. Before the id is remembered: nobody burns another's ids."""
-    names = {name: i for i, name in reversed(list(enumerate(rows.participants)))}
-    first = np.array([names[name] for name in rows.participants] or [-1], np.int64)
-    owner = np.array(
-        [names.get(span.topic.rpartition(".")[2], -1) for span in record.sources] or [-1], np.int64
-    )
-    _refuse(codes, first.take(rows.debtor) != owner.take(rows.source), Code.NOT_OWNER)
-
-
-def _check_parties(state: NettingSet, codes: U8, sides: _Sides) -> None:
-    debtor, creditor, status = sides.debtor, sides.creditor, state.status
-    _refuse(codes, debtor < 0, Code.UNKNOWN_DEBTOR)
-    _refuse(codes, creditor < 0, Code.UNKNOWN_CREDITOR)
-    _refuse(codes, debtor == creditor, Code.SAME_PARTY)
-    _refuse(codes, sides.asset < 0, Code.UNKNOWN_ASSET)
-    if (status > ParticipantStatus.ACTIVE).any():
-        for at_fault, of_debtor, of_creditor in _STATUS_REFUSALS:
-            _refuse(codes, status[debtor] == at_fault, of_debtor)
-            _refuse(codes, status[creditor] == at_fault, of_creditor)
-    closed_accounts = ~state.accounts.open.reshape(-1)
-    _refuse(codes, closed_accounts.take(sides.debit), Code.DEBTOR_NO_ACCOUNT)
-    _refuse(codes, closed_accounts.take(sides.credit), Code.CREDITOR_NO_ACCOUNT)
-
-
-def _check_amount(state: NettingSet, rows: PaymentRows, codes: U8, asset: I64) -> I64:
-    """Amounts in minor units of their asset; 0 where they cannot be (those rows are refused)."""
-    missing = state.scale[asset].astype(np.int64) - rows.decimals
-    _refuse(codes, missing < 0, Code.SCALE)
-    factor = _POWERS_OF_TEN[np.maximum(missing, 0)]
-    too_large = rows.amount > MAX_AMOUNT // factor  # before multiplying: the product could wrap
-    units = np.where(too_large, 0, rows.amount * factor)
-    _refuse(codes, too_large | (units > state.maximum[asset]), Code.OVER_MAXIMUM)
-    return units
-
-
-def _check_time(state: NettingSet, rows: PaymentRows, codes: U8, asset: I64) -> None:
-    day = rows.value_date.astype(np.int64) - state.counters.business_date
-    wrong = (day < 0) | (day > state.days_ahead[asset])
-    if state.calendar:
-        business = state.business_days(int(state.days_ahead.max()))
-        wrong |= ~business[np.where(wrong, 0, day)]
-    _refuse(codes, wrong, Code.VALUE_DATE)
-    if rows.window.any():
-        numbers = np.array([item.window.number for item in state.assets] + [0], np.int64)
-        known = np.where(asset < 0, len(state.assets), asset)
-        _refuse(codes, (rows.window != 0) & (rows.window != numbers[known]), Code.WINDOW_CLOSED)
-    if rows.expires_at_ms.any():
-        past = (rows.expires_at_ms != 0) & (rows.expires_at_ms <= state.counters.time_ms)
-        _refuse(codes, past, Code.EXPIRED)
 
 
 def _clear_plain(work: _Work, first: int, end: int) -> None:

@@ -18,6 +18,7 @@ from clearing.config import Settings
 from clearing.engine.processor import Fenced, Processor
 from clearing.engine.snapshots import SnapshotStore
 from clearing.engine.standby import Standby
+from clearing.engine.warming import warm
 from clearing.halts import Halts
 from clearing.scheme.directory import read_directory
 
@@ -32,7 +33,8 @@ _log = structlog.get_logger()
 
 
 async def run(settings: Settings, ready: Callable[[], None] | None = None) -> None:
-    """Serve what the group assigns until cancelled."""
+    """Serve what the group assigns until cancelled. Before it joins the group it has all its machine code."""
+    await asyncio.to_thread(warm)
     consumer = kafka.consumer(
         settings.bootstrap,
         group=settings.topics.group("engine"),

@@ -91,9 +91,9 @@ def becomes(monkeypatch: pytest.MonkeyPatch, version: str, differs: bool) -> Non
     for module in (processor, recovery):
         monkeypatch.setattr(module, "__version__", version)
     if differs:
-        before = clearing_payments._check_parties
+        before = clearing_payments.check
         monkeypatch.setattr("clearing.__version__", version)
-        monkeypatch.setattr(clearing_payments, "_check_parties", before)  # put back at the end
+        monkeypatch.setattr(clearing_payments, "check", before)  # put back at the end
         newer()
 
 
