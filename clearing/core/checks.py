@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearing.core.compiled import compiled, read_only
-from clearing.core.inputs import I32, I64, U8, Bool, LogRecord, PaymentRows
+from clearing.core.compiled import compiled
+from clearing.core.inputs import I32, I64, U8, Bool, LogRecord, PaymentRows, read_only
 from clearing.core.money import MAX_AMOUNT
 from clearing.core.reasons import Code
 from clearing.core.registry import ParticipantStatus

@@ -6,9 +6,9 @@ free one behind it is taken. What is in a table stays in its slot.
 
 import numpy as np
 
-from clearing.core.compiled import compiled, read_only
+from clearing.core.compiled import compiled
 from clearing.core.id_columns import IdColumns
-from clearing.core.inputs import I64, U64, Bool
+from clearing.core.inputs import I64, U64, Bool, read_only
 
 _CHUNK = 1 << 20
 _LOOK = 1 << 10

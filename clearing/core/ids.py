@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearing.core.compiled import compiled, read_only
+from clearing.core.compiled import compiled
 from clearing.core.id_columns import IdColumns
 from clearing.core.id_slots import PRINT, IdSlots
-from clearing.core.inputs import I64, U8, U64, Bool
+from clearing.core.inputs import I64, U8, U64, Bool, read_only
 
 _MIN_SLOTS = 1 << 10
 _MAX_EXPECTED = 1 << 20  # slots that a new day begins with at most: to clear more would be felt

@@ -6,6 +6,7 @@ Built by clearing.log.unpack from bytes; consumed by clearing.core.step. Nothing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +19,16 @@ I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 Bool = npt.NDArray[np.bool_]
+
+_Column = TypeVar("_Column", I64, I32, U8, U64)
+
+
+def read_only(column: _Column) -> _Column:
+    """The same column, not to be written through: as it comes from bytes, and from anywhere else. What is compiled
+    to read it (clearing.core.compiled) is compiled for that alone."""
+    view = column.view()
+    view.flags.writeable = False
+    return view
 
 
 class Kind(IntEnum):

@@ -59,18 +59,50 @@ def room(state: NettingSet, a: int) -> int:
 
 def _at_risk(state: NettingSet, transfers: Transfers) -> Bool:
     """Rows whose debtor could breach something if it got no credits, or has a queue that may block it."""
-    debit, scratch = transfers.debit, state.scratch
-    _add(scratch, debit, transfers.units)
-    sums = scratch.take(debit)
-    scratch[debit] = 0
-    at_risk = sums > state.accounts.headroom(debit)
+    n, debit, accounts = len(transfers), transfers.debit, state.accounts
+    sums, at_risk = np.empty(n, np.int64), np.empty(n, np.bool_)
+    _debited(
+        debit,
+        transfers.units,
+        accounts.prefunded.reshape(-1),
+        accounts.cap.reshape(-1),
+        accounts.position.reshape(-1),
+        accounts.reserved.reshape(-1),
+        state.scratch,
+        sums,
+        at_risk,
+    )
     if state.queues:
-        at_risk |= state.accounts.queued_payments.reshape(-1).take(debit) > 0
+        at_risk |= accounts.queued_payments.reshape(-1).take(debit) > 0
     if state.short_limits:
         at_risk |= _value_at_risk(state, transfers, sums)
     if state.bilateral:
         at_risk[state.bilateral.at_risk(transfers, len(state.status), state.width)] = True
     return at_risk
+
+
+@compiled
+def _debited(
+    debit: I64,
+    units: I64,
+    prefunded: I64,
+    cap: I64,
+    position: I64,
+    reserved: I64,
+    scratch: I64,
+    sums: I64,
+    at_risk: Bool,
+) -> None:
+    """sums: of all rows that debit the same account; at_risk: whether it is more than the account's headroom (R8).
+    The caller knows that no sum can wrap. scratch: zeros, and so again at the end."""
+    _add(scratch, debit, units)
+    for row in range(len(debit)):
+        account = debit[row]
+        sums[row] = scratch[account]
+        headroom = prefunded[account] + cap[account] + position[account] - reserved[account]
+        at_risk[row] = sums[row] > headroom
+    for row in range(len(debit)):
+        scratch[debit[row]] = 0
 
 
 def _value_at_risk(state: NettingSet, transfers: Transfers, sums: I64) -> Bool:

@@ -50,5 +50,7 @@ def joined(pieces: list[Piece]) -> Piece:
     if not pieces:
         empty = np.empty(0, np.int64)
         return Piece(np.empty((0, 2), np.uint64), empty, empty, empty, empty)
+    if len(pieces) == 1:
+        return pieces[0]
     columns = zip(*(piece.columns() for piece in pieces), strict=True)
     return Piece(*(np.concatenate(parts) for parts in columns))

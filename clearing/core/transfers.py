@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clearing.core.batches import extend_members_root
-from clearing.core.inputs import I64, U64
+from clearing.core.compiled import compiled
+from clearing.core.inputs import I64, U64, Bool
 from clearing.core.members import Members, Piece, joined
 from clearing.core.state import NettingSet
 from clearing.core.value import use_room
@@ -35,6 +36,16 @@ class Transfers:
         columns = [getattr(self, name) for name in self.__slots__ if name != "tracked"]
         return Transfers(*(column.take(rows, axis=0) for column in columns))
 
+    def members(self, rows: I64, offset: int) -> Piece:
+        """These rows as what a window keeps of them."""
+        return Piece(
+            ids=self.ids.take(rows, axis=0),
+            debtor=self.debtor.take(rows),
+            creditor=self.creditor.take(rows),
+            units=self.units.take(rows),
+            offset=np.full(len(rows), offset),
+        )
+
 
 def of_rows(state: NettingSet, ids: list[str], rows: list[tuple[int, int, int, int]]) -> Transfers:
     """Transfers from ids (32 hex digits) and (debtor, creditor, asset, units)."""
@@ -57,14 +68,17 @@ def post(state: NettingSet, transfers: Transfers, offset: int, *, released: bool
     debit, credit, units = transfers.debit, transfers.credit, transfers.units
     assert units.min() > 0, "an amount that is not positive got past intake"
     accounts = state.accounts
-    np.subtract.at(accounts.position.reshape(-1), debit, units)
-    np.add.at(accounts.position.reshape(-1), credit, units)
-    np.add.at(accounts.debits.reshape(-1), debit, units)
-    np.add.at(accounts.credits.reshape(-1), credit, units)
-    np.add.at(accounts.sent.reshape(-1), debit, 1)
-    np.add.at(accounts.received.reshape(-1), credit, 1)
-    state.dirty[debit] = True
-    state.dirty[credit] = True
+    _post(
+        debit,
+        credit,
+        units,
+        accounts.position.reshape(-1),
+        accounts.debits.reshape(-1),
+        accounts.credits.reshape(-1),
+        accounts.sent.reshape(-1),
+        accounts.received.reshape(-1),
+        state.dirty,
+    )
     if state.short_limits:
         use_room(state, transfers.debtor, debit, units)
     if state.bilateral:
@@ -75,7 +89,7 @@ def post(state: NettingSet, transfers: Transfers, offset: int, *, released: bool
     touched = np.zeros(len(state.assets), np.bool_)
     touched[transfers.asset] = True
     for a in np.flatnonzero(touched).tolist():
-        own = transfers.taken(np.flatnonzero(transfers.asset == a))
+        own = transfers.members(np.flatnonzero(transfers.asset == a), offset)
         item, window = state.assets[a], state.assets[a].window
         gross = int(own.units.sum())  # the limits have left room for it: no wrap
         window.payments += len(own)
@@ -83,10 +97,33 @@ def post(state: NettingSet, transfers: Transfers, offset: int, *, released: bool
         item.unsettled += gross
         window.log_first = offset if window.log_first < 0 else window.log_first
         window.log_last = offset
-        piece = Piece(own.ids, own.debtor, own.creditor, own.units, np.full(len(own), offset))
-        state.fresh.setdefault(a, ([], []))[released].append(piece)
+        state.fresh.setdefault(a, ([], []))[released].append(own)
         windows[item.spec.id] = window.number
     return windows
+
+
+@compiled
+def _post(
+    debit: I64,
+    credit: I64,
+    units: I64,
+    position: I64,
+    debits: I64,
+    credits_: I64,
+    sent: I64,
+    received: I64,
+    dirty: Bool,
+) -> None:
+    """Columns of the transfers to those of the accounts. Nothing wraps: the limits have left room for it."""
+    for row in range(len(units)):
+        d, c = debit[row], credit[row]
+        position[d] -= units[row]
+        position[c] += units[row]
+        debits[d] += units[row]
+        credits_[c] += units[row]
+        sent[d] += 1
+        received[c] += 1
+        dirty[d] = dirty[c] = True
 
 
 def _stir(state: NettingSet, transfers: Transfers) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 from numba.core.registry import CPUDispatcher
 
-from clearing.core import checks, id_slots, ids, limits
+from clearing.core import checks, id_slots, ids, limits, transfers
 from clearing.engine.warming import warm
 from loadtests import regression_paths
 
 
 def kernels() -> Iterator[CPUDispatcher]:
-    for module in (checks, ids, id_slots, limits):
+    for module in (checks, ids, id_slots, limits, transfers):
         yield from (each for each in vars(module).values() if isinstance(each, CPUDispatcher))
 
 
@@ -22,7 +22,7 @@ def warmed() -> dict[str, list[object]]:
 
 
 def test_every_kernel_is_called(warmed: dict[str, list[object]]) -> None:
-    assert len(warmed) >= 7
+    assert len(warmed) >= 9
     assert all(warmed.values())
 
 
