@@ -44,7 +44,7 @@ def extend_members_root(root: str, ids: U64, debtor: I64, creditor: I64, amount:
     members["id"], members["debtor"], members["creditor"] = ids, debtor, creditor
     members["amount"] = amount
     chain = hashlib.sha256(bytes.fromhex(root))
-    chain.update(members.view(np.uint8))
+    chain.update(members.data)
     return chain.hexdigest()
 
 

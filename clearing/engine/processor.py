@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -44,6 +45,13 @@ from clearing.reading import readers
 TRANSACTION_TIMEOUT_MS = 30_000
 COMMIT_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
+# Of the log in one answer. What has come together shares a transaction, and each of those costs the engine and the
+# broker as much as thousands of payments: one that is behind needs few.
+LOG_FETCH_BYTES = 8 << 20
+LOG_FETCH: dict[str, Any] = {
+    "max_partition_fetch_bytes": LOG_FETCH_BYTES,
+    "fetch_max_bytes": LOG_FETCH_BYTES,
+}
 RECORDS_PER_CYCLE = 24  # log records in one transaction: bounds memory, and what a doubt costs
 # And the longest it steps before it commits: a cycle that outlives the group's session would be lost with it, and
 # the next owner would meet the same work. Which records share a transaction changes nothing in them.
@@ -202,7 +210,7 @@ class Processor:
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
         """Of the log."""
-        reader = kafka.consumer(self.bootstrap, client=self._client)
+        reader = kafka.consumer(self.bootstrap, client=self._client, **LOG_FETCH)
         async with kafka.started(reader):
             reader.assign([self.log])
             yield reader

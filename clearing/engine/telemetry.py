@@ -19,10 +19,13 @@ def count(netting_set: str, machine: Machine, outputs: list[OutputRecord], recor
     """Rows by outcome, window transitions and sizes of one committed cycle of `records` log records."""
     metrics.log_records.labels(netting_set).inc(records)
     metrics.remembered_ids.labels(netting_set).set(len(machine.state.ids))
+    codes = [
+        decode_outcomes(output.value).codes for output in outputs if output.key == OUTCOMES_KEY
+    ]
+    if codes:
+        _count_codes(netting_set, np.concatenate(codes))
     for output in outputs:
-        if output.topic == "outcomes" and output.key == OUTCOMES_KEY:
-            _count_codes(netting_set, decode_outcomes(output.value).codes)
-        elif output.topic == "journal" and output.key == EVENT_KEY:
+        if output.topic == "journal" and output.key == EVENT_KEY:
             event = decode_event(output.value)
             if isinstance(event, WindowEvent):
                 metrics.windows.labels(netting_set, event.asset, event.state).inc()

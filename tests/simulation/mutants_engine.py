@@ -146,10 +146,11 @@ ENGINE: tuple[Mutant, ...] = (
         "clearing.engine.processor",
         (
             (
-                "reader = kafka.consumer(self.bootstrap, client=self._client)",
+                "reader = kafka.consumer(self.bootstrap, client=self._client, **LOG_FETCH)",
                 (
                     "reader = kafka.consumer(\n"
-                    "            self.bootstrap, client=self._client, isolation_level='read_uncommitted')"
+                    "            self.bootstrap, client=self._client, isolation_level='read_uncommitted',\n"
+                    "            **LOG_FETCH)"
                 ),
             ),
             (
@@ -205,11 +206,11 @@ ENGINE: tuple[Mutant, ...] = (
     # --- the core --------------------------------------------------------------------------------------------
     Mutant(
         "takes the first row again of what was read twice",
-        "clearing.core.payments",
+        "clearing.core.checks",
         (
             (
-                ("codes[rows.source_offset < marks] = Code.ALREADY_READ"),
-                ("codes[rows.source_offset < marks - 1] = Code.ALREADY_READ"),
+                ("        if source_offset[row] < marks[s]:\n"),
+                ("        if source_offset[row] < marks[s] - 1:\n"),
             ),
         ),
         ("kill target=intake-1", "kill_at_point service=intake point=intake.acknowledged"),
