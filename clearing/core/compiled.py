@@ -8,6 +8,7 @@ is checked: whatever reads what comes from outside is tested that way too.
 """
 
 from collections.abc import Callable, Iterator
+from enum import EnumType
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -44,12 +45,12 @@ def _digest(function: Callable[..., Any]) -> str:
 
 
 def _named(function: Callable[..., Any]) -> Iterator[object]:
-    """The numbers, texts, arrays and compiled functions that it names, here or in modules that it names."""
+    """The numbers, texts, arrays and compiled functions that it names, here or in modules and enumerations."""
     names = function.__code__.co_names
     for name in names:
         value = function.__globals__.get(name)
         members = [getattr(value, each, None) for each in names]
-        for each in members if isinstance(value, ModuleType) else [value]:
+        for each in members if isinstance(value, ModuleType | EnumType) else [value]:
             if isinstance(each, np.ndarray):
                 array = cast(npt.NDArray[Any], each)
                 yield name, array.dtype, array.shape, array.tobytes()

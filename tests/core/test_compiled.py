@@ -6,14 +6,22 @@ from pathlib import Path
 
 import pytest
 
-LIMITS = "MOST = 3\n"
+LIMITS = """
+from enum import IntEnum
+
+MOST = 3
+
+class Step(IntEnum):
+    MORE = 0
+"""
 STEPS = """
 from clearing.core.compiled import compiled
 import limits
+from limits import Step
 
 @compiled
 def step(number):
-    return number + limits.MOST
+    return number + limits.MOST if Step.MORE == 0 else 0
 """
 LOOPS = """
 from clearing.core.compiled import compiled
@@ -57,6 +65,7 @@ def test_a_function_is_compiled_once(folder: Path) -> None:
     ("file", "before", "after", "found"),
     [
         ("limits", "3", "5", 6 + 20),
+        ("limits", "MORE = 0", "MORE = 1", 0),
         ("steps", "number + ", "number - ", 6 - 12),
         ("loops", "found = 0", "found = 7", 6 + 12 + 7),
     ],
@@ -64,7 +73,7 @@ def test_a_function_is_compiled_once(folder: Path) -> None:
 def test_it_is_compiled_again_when_what_it_is_made_of_changes(
     folder: Path, file: str, before: str, after: str, found: int
 ) -> None:
-    """The constant of another module, a function of another module, its own text."""
+    """The constant of another module, the number of an enumeration there, a function of another module, its own text."""
     assert _total() == (6 + 12, False)
     path = folder / f"{file}.py"
     path.write_text(path.read_text().replace(before, after))
