@@ -73,7 +73,7 @@ def test_a_function_is_compiled_once(folder: Path) -> None:
 def test_it_is_compiled_again_when_what_it_is_made_of_changes(
     folder: Path, file: str, before: str, after: str, found: int
 ) -> None:
-    """The constant of another module, the number of an enumeration there, a function of another module, its own text."""
+    """The constant of another module, the number of an enumeration, a function there, its own text."""
     assert _total() == (6 + 12, False)
     path = folder / f"{file}.py"
     path.write_text(path.read_text().replace(before, after))
