@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import google_crc32c
+import pyarrow as pa
 from aiokafka import conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.produce import ProduceRequest
@@ -32,14 +33,14 @@ class RecordBatch:
         """limit_bytes: it takes no more once it would be larger; a first record always fits."""
         self._limit_bytes = limit_bytes
         self._now_ms = int(time.time() * 1000)
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
         self._records = 0
         self._bytes = _FRAME.size + _HEADER.size
         self._producer = -1, -1, -1
         self._closed = False
         self._built = b""
 
-    def append(self, *, key: bytes, value: bytes) -> bool:
+    def append(self, *, key: bytes, value: bytes | memoryview) -> bool:
         """Whether there was room for it. All bear the time at which the batch was begun."""
         delta = self._records
         body = b"".join(
@@ -76,7 +77,9 @@ class RecordBatch:
             header = _HEADER.pack(0, last, now_ms, now_ms, *self._producer, self._records)
             checksum = google_crc32c.value(header)
             for part in self._parts:
-                checksum = google_crc32c.extend(checksum, part)
+                # It refuses what somebody might change meanwhile, as a view, but not a buffer of Arrow.
+                said = part if isinstance(part, bytes) else pa.py_buffer(part)
+                checksum = google_crc32c.extend(checksum, said)
             frame = _FRAME.pack(0, self._bytes - _LENGTH_FROM, -1, MAGIC, checksum)
             self._built = b"".join((frame, header, *self._parts))
             self._parts.clear()

@@ -139,7 +139,7 @@ def spent_on(records: list[list[bytes]], repeats: int) -> dict[str, list[float]]
     rows = sum(each.rows for each in packed)
     outcomes = [_all_accepted(each) for each in packed]
     told = [
-        value
+        bytes(value)
         for each, codes in zip(packed, outcomes, strict=True)
         for _, value in status_records("load", each.value, codes)
     ]

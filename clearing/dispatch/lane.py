@@ -18,6 +18,7 @@ from clearing import failpoints
 from clearing.core.faults import Halt, HaltKind
 from clearing.core.outputs import Resolutions, WindowEvent
 from clearing.dispatch import metrics
+from clearing.dispatch.frames import BankRecord
 from clearing.dispatch.outbox import Delivery, Outbox
 from clearing.dispatch.resolutions import resolution_records
 from clearing.dispatch.statuses import final_records, status_records
@@ -49,7 +50,7 @@ class Notice(NamedTuple):
 
     participant: str
     number: int
-    value: bytes
+    value: bytes | memoryview
 
 
 class Lane:
@@ -223,7 +224,7 @@ class Lane:
         metrics.finals.labels(self.netting_set, status).inc(len(told))
         return self._numbered(told)
 
-    def _numbered(self, told: list[tuple[str, bytes]]) -> list[Notice]:
+    def _numbered(self, told: list[BankRecord]) -> list[Notice]:
         """With the indexes the records carry: each participant's rise by one from record to record."""
         notices: list[Notice] = []
         for participant, value in told:

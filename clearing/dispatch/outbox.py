@@ -30,7 +30,7 @@ class Delivery:
 
 class _Letter(NamedTuple):
     key: bytes
-    value: bytes
+    value: bytes | memoryview
     delivery: Delivery
 
 
@@ -45,8 +45,8 @@ class Outbox:
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
 
-    def put(self, topic: str, key: bytes, value: bytes, delivery: Delivery) -> None:
-        """Queue one record; does not wait: await room() before."""
+    def put(self, topic: str, key: bytes, value: bytes | memoryview, delivery: Delivery) -> None:
+        """Queue one record, whose value must not change any more; does not wait: await room() before."""
         delivery.pending += 1
         self._bytes += len(value)
         queue = self._queues.get(topic)

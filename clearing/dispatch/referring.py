@@ -4,6 +4,7 @@ They are few. Values of a log record's columns and outcomes in, messages out; cl
 in their places among the rows that are told by column.
 """
 
+import uuid
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, cast
 
@@ -11,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from clearing.core.inputs import Decision, Kind
+from clearing.core.money import show
 from clearing.core.outputs import Outcomes
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
 from clearing.dispatch.terms import Terms, terms
-from clearing.dispatch.texts import amounts, uuids
 from clearing.dispatch.wording import wording
 from clearing.log.payments import OpenedBatch
 from clearing.messages import CancellationAnswer, CancellationRequest, PaymentStatus, Receipt
@@ -127,9 +128,10 @@ def referring(opened: OpenedBatch, outcomes: Outcomes) -> list[Referring]:
 
 def _rows(opened: OpenedBatch, outcomes: Outcomes, rows: list[int]) -> Iterator[Referring]:
     few = OpenedBatch(opened.batch.take(pa.array(rows)), opened.sources, {})
-    ids, references = (uuids(few.ids(name), "").to_pylist() for name in ("id", "reference"))
+    ids, references = (_ids(few, name) for name in ("id", "reference"))
     kinds, decisions = few.numbers("kind").tolist(), few.numbers("decision").tolist()
-    shown = amounts(few.numbers("amount"), few.numbers("decimals")).to_pylist()
+    amounts = map(show, few.numbers("amount").tolist(), few.numbers("decimals").tolist())
+    shown = list(amounts)
     debtors, creditors, assets = (_names(few, name) for name in ("debtor", "creditor", "asset"))
     end_to_end_ids, chain_references, reasons = (
         few.texts(name) for name in ("end_to_end_id", "chain_reference", "reason")
@@ -168,3 +170,9 @@ def _names(opened: OpenedBatch, column: str) -> list[str]:
     """A dictionary column, row by row."""
     names, index = opened.names(column)
     return [names[i] for i in index.tolist()]
+
+
+def _ids(opened: OpenedBatch, column: str) -> list[str]:
+    """A column of ids, row by row."""
+    words = opened.ids(column).tobytes()
+    return [str(uuid.UUID(bytes=words[i : i + 16])) for i in range(0, len(words), 16)]

@@ -7,7 +7,7 @@ import msgspec
 
 from clearing.core.outputs import Resolution, Resolutions
 from clearing.core.reasons import Code
-from clearing.dispatch.frames import Frame, Rows
+from clearing.dispatch.frames import BankRecord, Frame, Rows
 from clearing.dispatch.terms import resolved_terms
 from clearing.dispatch.wording import wording
 from clearing.messages import PaymentStatus, Receipt, Withdrawal
@@ -15,9 +15,7 @@ from clearing.messages import PaymentStatus, Receipt, Withdrawal
 _encode = msgspec.json.Encoder().encode
 
 
-def resolution_records(
-    resolutions: Resolutions, indexes: Mapping[str, int]
-) -> list[tuple[str, bytes]]:
+def resolution_records(resolutions: Resolutions, indexes: Mapping[str, int]) -> list[BankRecord]:
     """(participant, JSON of a StatusRecord) for everybody whom the resolutions concern; parts of one in order.
 
     The debtor hears the status (R41): ACSP with its window when it is released, wholly or in part (R22), else how

@@ -1,57 +1,38 @@
 """What one log record meant to each participant: log columns and outcomes in, JSON status records out.
 
-Pure: bytes and values in, bytes out. The JSON is put together by column, not by payment: string kernels join
-the texts of all rows at once, a stable sort brings a participant's rows together, its record is one slice of
-them. The bytes are those msgspec gives for clearing.messages.StatusRecord: a property test holds both equal.
+Pure: bytes and values in, bytes out. Here stands what a row says, field by field; clearing.dispatch.texts gathers
+the fields of all rows, clearing.dispatch.kernel writes them, every participant's behind one another.
+The bytes are those msgspec gives for clearing.messages.StatusRecord: a property test holds both equal.
 What is rare is written row by row beside it: what could not be read, and what is about another payment.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import lru_cache
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
-from clearing.core.inputs import I64, U8, Kind, Reject
+from clearing.core.inputs import I32, U8, Bool, Kind, Reject
 from clearing.core.outputs import Entry, Outcomes, WindowEvent
 from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
-from clearing.dispatch.frames import Frame, Rows, grouped
+from clearing.dispatch.frames import BankRecord, Frame, Rows
 from clearing.dispatch.referring import Referring, referring
-from clearing.dispatch.terms import term_texts
-from clearing.dispatch.texts import (
-    amounts,
-    digits,
-    escaped,
-    join,
-    look_up,
-    named,
-    optional,
-    replace,
-    uuids,
-)
+from clearing.dispatch.terms import term_fields
+from clearing.dispatch.texts import Field, Index, Texts, distinct
 from clearing.dispatch.wording import wording
+from clearing.dispatch.written import Lines, Written
 from clearing.log.payments import OpenedBatch, open_batch
-from clearing.messages import FinalRecord, PaymentStatus, Receipt
+from clearing.messages import FinalRecord, PaymentStatus
 from clearing.names import owner_of
 
 _CODES = 256
-_TOLD = frozenset(Code) - {Code.ALREADY_READ}
-_STATUS = pa.array(
-    [
-        f'","status":"{wording(code).status}","end_to_end_id":"' if code in _TOLD else ""
-        for code in range(_CODES)
-    ],
-    pa.string(),
-)
+_REMEMBERED = 4_096  # texts of each kind
 
 _encode = msgspec.json.Encoder().encode
 
 
-def status_records(
-    netting_set: str, log_value: bytes, outcomes: Outcomes
-) -> list[tuple[str, bytes]]:
+def status_records(netting_set: str, log_value: bytes, outcomes: Outcomes) -> list[BankRecord]:
     """(participant, JSON of a StatusRecord) for everybody the log record concerns; parts of one in order.
 
     Row by row, the plain meaning is: a row read before is told to nobody; any other to the owner of the topic
@@ -60,39 +41,38 @@ def status_records(
     original outcome (R28), but no window: that one may be closed long ago.
     Raises ValueError on bytes that are no payments record and on a code of a newer version.
     """
-    codes, fresh, time_ms = outcomes.codes, ~outcomes.repeat, outcomes.time_ms
-    told = np.flatnonzero(codes != Code.ALREADY_READ)
-    if not len(told):
+    told = outcomes.codes != Code.ALREADY_READ
+    if not told.any():
         return []
     opened = open_batch(log_value)
-    assert len(codes) == len(opened), (
-        f"{len(codes)} outcomes for {len(opened)} rows at log offset {outcomes.log_offset}"
+    assert len(told) == len(opened), (
+        f"{len(told)} outcomes for {len(opened)} rows at log offset {outcomes.log_offset}"
     )
-    owners = [owner_of(source.topic) for source in opened.sources]
-    creditors, creditor = opened.names("creditor")
-    names = list(dict.fromkeys((*owners, *creditors)))
-    owner = _positions(owners, names)[opened.numbers("source")]
-    creditor = _positions(creditors, names)[creditor]
-
-    columns = _columns(opened, outcomes)
     few = referring(opened, outcomes)
-    statuses = grouped(_status_rows(opened, columns, outcomes, few), owner, len(names), told)
-    received = (codes == Code.ACCEPTED) & fresh
+    names, owner, creditor = _participants(opened)
+    received = (outcomes.codes == Code.ACCEPTED) & ~outcomes.repeat
     received[[one.row for one in few if one.kind > Kind.RETURN]] = False
-    receipt_rows = _receipt_rows(opened, columns, few, term_texts(opened, received, time_ms))
-    receipts = grouped(receipt_rows, creditor, len(names), np.flatnonzero(received))
+    fields = _Fields(opened, outcomes)
+    frame = Frame(_encode(netting_set).decode(), outcomes.log_offset, outcomes.time_ms)
+    written = Written(
+        frame.head(0),
+        fields.texts,
+        len(names),
+        Lines("statuses", fields.status(), _where(told, owner), _statuses(opened, outcomes, few)),
+        Lines("receipts", fields.receipt(received), _where(received, creditor), _receipts(few)),
+    )
     asked = _requests_and_answers(few)
-    frame = Frame(_json(netting_set), outcomes.log_offset, time_ms)
-    records: list[tuple[str, bytes]] = []
+    records: list[BankRecord] = []
     for i, name in enumerate(names):
-        pieces = statuses.pieces("statuses", i) + receipts.pieces("receipts", i)
-        if name in asked:
-            pieces += asked[name].pieces()
+        if name not in asked and (record := written.record(i)) is not None:
+            records.append((name, record))
+            continue
+        pieces = written.pieces(i) + (asked[name].pieces() if name in asked else [])
         records.extend((name, record) for record in frame.records(pieces, 0))
     return records
 
 
-def final_records(event: WindowEvent, indexes: Mapping[str, int]) -> list[tuple[str, bytes]]:
+def final_records(event: WindowEvent, indexes: Mapping[str, int]) -> list[BankRecord]:
     """(participant, JSON of a FinalRecord) for everybody with an entry; what is entered for the scheme itself
     ($POOL, $COLLATERAL) is told to nobody. indexes: as of clearing.dispatch.resolutions.
     """
@@ -127,83 +107,93 @@ def final_record(event: WindowEvent, entry: Entry, index: int) -> bytes:
     )
 
 
-class _Columns(NamedTuple):
-    """Texts that statuses and receipts share, one per row, and the window told with a row (0: none)."""
+class _Fields:
+    """What stands in the rows of a log record: JSON field by field, in the order of clearing.messages."""
 
-    head: pa.Array  # {"id":"…
-    asset: pa.Array  # ","asset":"…","amount":"
-    amount: pa.Array
-    end_to_end_id: pa.Array  # escaped, without quotes
-    asset_index: I64
-    windows: list[int]  # by asset
+    def __init__(self, opened: OpenedBatch, outcomes: Outcomes) -> None:
+        self._opened, self._outcomes = opened, outcomes
+        self.texts = texts = Texts(len(opened))
+        assets, asset = opened.names("asset")
+        self._windows = [outcomes.windows.get(asset, 0) for asset in assets]
+        self._asset = texts.index(asset)
+        # Those that statuses and receipts share:
+        self._id = texts.ids(opened.ids(), b'{"id":"')
+        self._asset_text = texts.table([_asset_text(name) for name in assets], self._asset)
+        self._amount = texts.amounts(opened.numbers("amount"), opened.numbers("decimals"))
+        self._end_to_end_id = texts.strings(opened.batch.column("end_to_end_id"))
+
+    def status(self) -> list[Field]:
+        """PaymentStatus."""
+        opened, texts = self._opened, self.texts
+        creditors, creditor = opened.names("creditor")
+        keys, outcome = self._outcome_keys()
+        sources = [_source_text(source.topic, source.partition) for source in opened.sources]
+        offset, item = opened.numbers("source_offset"), opened.numbers("item")
+        return [
+            self._id,
+            texts.table([_status_text(code) for _, code, _ in keys], outcome),
+            self._end_to_end_id,
+            self._asset_text,
+            self._amount,
+            texts.table([_creditor_text(name) for name in creditors], texts.index(creditor)),
+            texts.table([_outcome_text(*key) for key in keys], outcome),
+            texts.table(sources, texts.index(opened.numbers("source"))),
+            texts.places(offset, item, b"]},"),
+        ]
+
+    def receipt(self, received: Bool) -> list[Field]:
+        """Receipt; of use for the rows that are received."""
+        opened, texts = self._opened, self.texts
+        debtors, debtor = opened.names("debtor")
+        windows = [b'"' + _field("window", window) for window in self._windows]
+        fields = [
+            self._id,
+            texts.table([_debtor_text(name) for name in debtors], texts.index(debtor)),
+            self._asset_text,
+            self._amount,
+            texts.same(b'","end_to_end_id":"'),
+            self._end_to_end_id,
+            texts.table(windows, self._asset),
+        ]
+        if opened.has("chain_reference"):
+            reference = opened.batch.column("chain_reference")
+            fields += texts.optional(b',"chain_reference":"', reference, b'"')
+        fields += term_fields(texts, opened, received, self._outcomes.time_ms)
+        return [*fields, texts.same(b"},")]
+
+    def _outcome_keys(self) -> tuple[list[tuple[int, int, bool]], Index]:
+        """What becomes of rows, each (window, code, repeat) that occurs, and which of these each row has."""
+        codes, repeat = self._outcomes.codes, self._outcomes.repeat
+        _, asset = self._opened.names("asset")
+        key = (asset.astype(np.int64) * _CODES + codes) * 2 + repeat
+        present, place = distinct(key)
+        keys: list[tuple[int, int, bool]] = []
+        for number in present.tolist():
+            code, again = number // 2 % _CODES, bool(number % 2)
+            of_window = code == Code.ACCEPTED and not again
+            keys.append((self._windows[number // 2 // _CODES] if of_window else 0, code, again))
+        return keys, self.texts.index(place)
 
 
-def _columns(opened: OpenedBatch, outcomes: Outcomes) -> _Columns:
-    assets, index = opened.names("asset")
-    return _Columns(
-        head=uuids(opened.ids(), '{"id":"'),
-        asset=named([f'","asset":{_json(asset)},"amount":"' for asset in assets], index),
-        amount=amounts(opened.numbers("amount"), opened.numbers("decimals")),
-        end_to_end_id=escaped(opened.batch.column("end_to_end_id")),
-        asset_index=index.astype(np.int64),
-        windows=[outcomes.windows.get(asset, 0) for asset in assets],
-    )
-
-
-def _status_rows(
-    opened: OpenedBatch, columns: _Columns, outcomes: Outcomes, few: list[Referring]
-) -> pa.Array:
-    """PaymentStatus of each row as JSON, with a comma behind it."""
-    codes, repeat = outcomes.codes, outcomes.repeat
+def _participants(opened: OpenedBatch) -> tuple[list[str], I32, I32]:
+    """Names of all, and of each row who owns the topic it came from and who its creditor is."""
+    owners = [owner_of(source.topic) for source in opened.sources]
     creditors, creditor = opened.names("creditor")
-    source = opened.numbers("source")
-    key = (columns.asset_index * _CODES + codes) * 2 + repeat
-
-    def outcome(key: int) -> str:
-        asset, code, again = key // 2 // _CODES, key // 2 % _CODES, bool(key % 2)
-        window = columns.windows[asset] if code == Code.ACCEPTED and not again else 0
-        return _field("window", window) + _reason(code) + _field("repeat", again)
-
-    rows = join(
-        columns.head,
-        _STATUS.take(pa.array(codes)),
-        columns.end_to_end_id,
-        columns.asset,
-        columns.amount,
-        named([f'"{_field("creditor", name)}' for name in creditors], creditor),
-        look_up(key, len(columns.windows) * _CODES * 2, outcome),
-        named([f',"source":[{_json(s.topic)},{s.partition},' for s in opened.sources], source),
-        digits(opened.numbers("source_offset")),
-        *_items(opened.numbers("item")),
-        "]},",
-    )
-    one_by_one = {one.row: one.status() for one in few} | _rejects(opened, codes)
-    return _replaced(rows, one_by_one)
+    names = list(dict.fromkeys((*owners, *creditors)))
+    owner = _positions(owners, names)[opened.numbers("source")]
+    return names, owner, _positions(creditors, names)[creditor]
 
 
-def _receipt_rows(
-    opened: OpenedBatch, columns: _Columns, few: list[Referring], terms: list[pa.Array]
-) -> pa.Array:
-    """Receipt of each row as JSON, with a comma behind it; of use where the row is accepted."""
-    debtors, debtor = opened.names("debtor")
-    chain_reference: list[pa.Array] = []
-    if opened.has("chain_reference"):
-        texts = escaped(opened.batch.column("chain_reference"))
-        chain_reference = optional(',"chain_reference":"', texts, '"')
-    rows = join(
-        columns.head,
-        named([f'","debtor":{_json(name)[:-1]}' for name in debtors], debtor),
-        columns.asset,
-        columns.amount,
-        '","end_to_end_id":"',
-        columns.end_to_end_id,
-        named(['"' + _field("window", window) for window in columns.windows], columns.asset_index),
-        *chain_reference,
-        *terms,
-        "},",
-    )
-    returns = {one.row: receipt for one in few if (receipt := one.receipt()) is not None}
-    return _replaced(rows, returns)
+def _statuses(opened: OpenedBatch, outcomes: Outcomes, few: list[Referring]) -> dict[int, bytes]:
+    """Statuses that are written one by one, by row."""
+    others = {one.row: one.status() for one in few} | _rejects(opened, outcomes.codes)
+    return {row: _encode(status) + b"," for row, status in others.items()}
+
+
+def _receipts(few: list[Referring]) -> dict[int, bytes]:
+    """Receipts that are written one by one, by row: those of returns."""
+    receipts = ((one.row, one.receipt()) for one in few)
+    return {row: _encode(receipt) + b"," for row, receipt in receipts if receipt is not None}
 
 
 def _requests_and_answers(few: list[Referring]) -> dict[str, Rows]:
@@ -239,36 +229,62 @@ def _rejects(opened: OpenedBatch, codes: U8) -> dict[int, PaymentStatus]:
     return statuses
 
 
-def _replaced(rows: pa.Array, others: Mapping[int, PaymentStatus | Receipt]) -> pa.Array:
-    """The rows with those of `others`, by index, written by themselves."""
-    if not others:
-        return rows
-    places = sorted(others)
-    return replace(rows, places, [_encode(others[row]) + b"," for row in places])
-
-
-def _positions(names: list[str], ordered: list[str]) -> I64:
+def _positions(names: list[str], ordered: list[str]) -> I32:
     index = {name: i for i, name in enumerate(ordered)}
-    return np.array([index[name] for name in names] or [0], np.int64)
+    return np.array([index[name] for name in names] or [0], np.int32)
 
 
-def _items(item: np.ndarray) -> list[pa.Array | str]:
-    """What stands behind the source offset: the index in a bulk, -1 for a payment of its own."""
-    return [",-1"] if (item == -1).all() else [",", digits(item)]
+def _where(told: Bool, to: I32) -> I32:
+    return np.where(told, to, np.int32(-1))
 
 
-def _reason(code: int) -> str:
-    """Reason and text of a row; of one that was read before nothing, as it is told to nobody."""
+# Texts of rows that vary by what seldom changes.
+
+
+@lru_cache(_REMEMBERED)
+def _status_text(code: int) -> bytes:
+    """Nothing for a row that was read before, as it is told to nobody."""
     if code == Code.ALREADY_READ:
-        return ""
+        return b""
+    return f'","status":"{wording(code).status}","end_to_end_id":"'.encode()
+
+
+@lru_cache(_REMEMBERED)
+def _outcome_text(window: int, code: int, repeat: bool) -> bytes:
+    if code == Code.ALREADY_READ:
+        return b""
     _, reason, text = wording(code)
-    return _field("reason", reason) + _field("text", text)
+    return b"".join(
+        (
+            _field("window", window),
+            _field("reason", reason),
+            _field("text", text),
+            _field("repeat", repeat),
+        )
+    )
 
 
-def _field(name: str, value: str | int | bool) -> str:
+@lru_cache(_REMEMBERED)
+def _asset_text(asset: str) -> bytes:
+    return b'","asset":' + _encode(asset) + b',"amount":"'
+
+
+@lru_cache(_REMEMBERED)
+def _creditor_text(creditor: str) -> bytes:
+    return b'"' + _field("creditor", creditor)
+
+
+@lru_cache(_REMEMBERED)
+def _debtor_text(debtor: str) -> bytes:
+    """Without the quote behind it, as an asset follows."""
+    return b'","debtor":' + _encode(debtor)[:-1]
+
+
+@lru_cache(_REMEMBERED)
+def _source_text(topic: str, partition: int) -> bytes:
+    return b',"source":[' + _encode(topic) + f",{partition},".encode()
+
+
+def _field(name: str, value: str | int | bool) -> bytes:
     ""","name":value as msgspec writes an optional field: not at all where it is empty."""
-    return f',"{name}":{_json(value)}' if value else ""
-
-
-def _json(value: str | int | bool) -> str:
-    return _encode(value).decode()
+    return f',"{name}":'.encode() + _encode(value) if value else b""

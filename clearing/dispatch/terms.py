@@ -4,22 +4,22 @@ Pure. By column for rows, by themselves for what is told one by one. A plain pay
 of normal priority, without expiry, window or link; that it costs nothing is what the shape of this is for.
 """
 
+import uuid
 from collections.abc import Callable
 from datetime import date
 from typing import Literal, TypedDict
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from clearing.core.inputs import Bool
 from clearing.core.outputs import LinkedLeg, Resolution
-from clearing.dispatch.texts import named, uuids
+from clearing.dispatch.texts import Field, Texts
 from clearing.log.payments import PRIORITIES, OpenedBatch
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY_MS = 86_400_000
-_PRIORITIES = ["", *(f',"priority":"{name}"' for name in PRIORITIES[1:])]
+_PRIORITIES = [b"", *(f',"priority":"{name}"'.encode() for name in PRIORITIES[1:])]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -50,54 +50,55 @@ def resolved_terms(one: Resolution, time_ms: int) -> Terms:
     return terms(one.value_date, one.priority, one.expires_at_ms, one.window_asked, time_ms)
 
 
-def term_texts(opened: OpenedBatch, received: Bool, time_ms: int) -> list[pa.Array]:
-    """The same as JSON fields of each row, in the order of Receipt, its link included; no array where no row
-    has any. received: the rows for which it is of use.
+def term_fields(texts: Texts, opened: OpenedBatch, received: Bool, time_ms: int) -> list[Field]:
+    """The same as JSON fields of each row, in the order of Receipt, its link included; none where no row has any.
+
+    received: the rows for which it is of use.
     """
-    texts: list[pa.Array] = []
+    fields: list[Field] = []
     dates, today = opened.numbers("value_date"), time_ms // _DAY_MS
     if ((dates != today) & received).any():
-        texts.append(_by_value(dates, lambda d: f',"value_date":"{_day(d)}"' if d != today else ""))
+        fields.append(
+            texts.by_value(
+                dates, lambda d: f',"value_date":"{_day(d)}"'.encode() if d != today else b""
+            )
+        )
     if opened.has("priority"):
-        texts.append(named(_PRIORITIES, opened.numbers("priority")))
+        fields.append(texts.table(_PRIORITIES, texts.index(opened.numbers("priority"))))
     for column, name in (("expires_at_ms", "expires_at_ms"), ("window", "window_asked")):
         if opened.has(column):
-            texts.append(_by_value(opened.numbers(column), _number(name)))
+            fields.append(texts.by_value(opened.numbers(column), _number(name)))
     if opened.has("legs"):
-        texts.append(_link_texts(opened))
-    return texts
+        fields.append(_links(texts, opened))
+    return fields
 
 
-def _number(name: str) -> Callable[[int], str]:
-    return lambda number: f',"{name}":{number}' if number else ""
+def _number(name: str) -> Callable[[int], bytes]:
+    return lambda number: f',"{name}":{number}'.encode() if number else b""
 
 
-def _by_value(numbers: np.ndarray, text: Callable[[int], str]) -> pa.Array:
-    """text(number) of each row, computed once per number that occurs."""
-    present, place = np.unique(numbers, return_inverse=True)
-    return pa.array([text(number) for number in present.tolist()]).take(pa.array(place))
-
-
-def _link_texts(opened: OpenedBatch) -> pa.Array:
+def _links(texts: Texts, opened: OpenedBatch) -> Field:
     links = opened.links()
     assert links is not None
-    texts = [""] * len(opened)
     rows = np.flatnonzero(links.legs)
-    ids = uuids(links.link[rows], "").to_pylist()
+    place = np.zeros(len(opened), np.int32)
+    place[rows] = np.arange(1, len(rows) + 1)
+    ids = links.link[rows].astype("<u8").tobytes()
     digits = links.terms[rows].astype("<u8").tobytes().hex()
-    columns = (rows, links.leg[rows], links.legs[rows], links.partial[rows])
-    for i, (row, leg, legs, partial) in enumerate(
+    columns = (links.leg[rows], links.legs[rows], links.partial[rows])
+    said = [b""]
+    for i, (leg, legs, partial) in enumerate(
         zip(*(column.tolist() for column in columns), strict=True)
     ):
         link = LinkedLeg(
-            id=ids[i],
+            id=str(uuid.UUID(bytes=ids[16 * i : 16 * i + 16])),
             terms=digits[32 * i : 32 * i + 32],
             leg=leg,
             legs=legs,
             partial=bool(partial),
         )
-        texts[row] = f',"link":{_encode(link).decode()}'
-    return pa.array(texts, pa.string())
+        said.append(b',"link":' + _encode(link))
+    return texts.table(said, texts.index(place))
 
 
 def _day(days: int) -> str:

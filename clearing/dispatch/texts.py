@@ -1,112 +1,181 @@
-"""Columns to columns of text: the string kernels the status records are put together with. Pure, no business.
+"""Texts that rows are put together from, gathered in the form clearing.dispatch.kernel reads. Pure, no business.
 
-Every function takes and gives whole columns of n rows; none looks at a row by itself but where that is rare.
+Texts that vary by few values are tables, of which each row has one, found by an index; what is each row's own is
+written for all rows at once. Every method gives the Field to name them by: a row is a list of Fields.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow.compute import call_function
 
-from clearing.core.inputs import I64, U8, U64
-from clearing.core.money import show
+from clearing.core.inputs import I32, I64, U8, U64
+from clearing.dispatch import kernel
+from clearing.dispatch.kernel import GAP, OWN, SAME
 
-_POWERS_OF_TEN = np.array([10**i for i in range(19)], np.uint64)
-# Four hex digits of each pair of bytes, as one number.
-_HEX = np.frombuffer(
-    "".join(f"{low:02x}{high:02x}" for high in range(256) for low in range(256)).encode(), "<u4"
-)
-_UUID = "________-____-____-____-____________"
-_UUID_GROUPS = (8, 4, 4, 4, 12)
+_SPAN = 4_096  # of numbers that are looked up in a table of all between them
 
 
-def join(*texts: pa.Array | str) -> pa.Array:
-    """Each row's texts behind one another; a str stands in every row."""
-    return call_function("binary_join_element_wise", [*texts, ""])
+class Index(NamedTuple):
+    """A column with the place of each row's text in tables; all are below `bound`."""
+
+    column: int
+    bound: int
 
 
-def optional(before: str, texts: pa.Array, behind: str) -> list[pa.Array]:
-    """To be joined: each row's text between the two; nothing at all where it is empty."""
-    present = (call_function("binary_length", [texts]).to_numpy() > 0).view(np.uint8)
-    return [named(["", before], present), texts, named(["", behind], present)]
+class Field(NamedTuple):
+    """Texts of a table, from the first on, by the index in a column; or a column of OWN texts, the first-th."""
+
+    first: int
+    column: int
 
 
-def named(names: list[str], index: np.ndarray) -> pa.Array:
-    """names[index] of each row."""
-    return pa.array(names, pa.string()).take(pa.array(index))
+class _Own(NamedTuple):
+    """Texts of each row's own, at most so many bytes. fill(at, data, starts): as kernel.write_ids does."""
+
+    max_bytes: int
+    fill: Callable[[int, U8, I32], None]
 
 
-def look_up(keys: np.ndarray, size: int, text: Callable[[int], str]) -> pa.Array:
-    """text(key) of each row, computed once per key that occurs (0 <= key < size)."""
-    present = np.flatnonzero(np.bincount(keys, minlength=size))
-    place = np.zeros(size, np.int32)
-    place[present] = np.arange(len(present), dtype=np.int32)
-    return named([text(key) for key in present.tolist()], place[keys])
+class Gathered(NamedTuple):
+    """What kernel.measure and kernel.write read. places: (columns, rows), the indexes. own: the first of OWN texts."""
+
+    data: U8
+    starts: I32
+    places: I32
+    own: int
+
+    def fields(self, fields: Iterable[Field]) -> I64:
+        """(fields, 2), as the kernel has them."""
+        texts = self.places.shape[1] + 1
+        found = [
+            (self.own + f.first * texts if f.column == OWN else f.first, f.column) for f in fields
+        ]
+        return np.array(found, np.int64).reshape(-1, 2)
 
 
-def replace(texts: pa.Array, places: list[int], others: list[bytes]) -> pa.Array:
-    """The texts with those at `places`, ascending, replaced by `others`. The rest is copied by the stretch."""
-    assert texts.offset == 0
-    _, ends, data = texts.buffers()
-    at = np.frombuffer(ends, np.int32, len(texts) + 1)
-    text = memoryview(data or b"")
-    parts: list[bytes | memoryview] = []
-    copied = 0
-    for start, end, other in zip(at[places], at[np.add(places, 1)], others, strict=True):
-        parts += [text[copied:start], other]
-        copied = end
-    parts.append(text[copied : at[-1]])
-    longer = np.zeros(len(texts) + 1, np.int32)
-    longer[np.add(places, 1)] = np.fromiter(map(len, others), np.int32) - np.diff(at)[places]
-    moved = at + np.cumsum(longer, dtype=np.int32)
-    buffers = [None, pa.py_buffer(moved), pa.py_buffer(b"".join(parts))]
-    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+class Texts:
+    """Gathers the texts of a number of rows."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._tables: list[bytes] = []
+        self._columns: list[np.ndarray] = [np.arange(rows), np.zeros(rows)]  # OWN, SAME
+        self._own: list[_Own] = []
+
+    def index(self, places: np.ndarray) -> Index:
+        """Integers of each row. Raises IndexError where one is negative."""
+        if self._rows and int(places.min()) < 0:
+            raise IndexError("a place below 0")
+        self._columns.append(places)
+        return Index(len(self._columns) - 1, int(places.max()) + 1 if self._rows else 0)
+
+    def same(self, text: bytes) -> Field:
+        """The same in every row."""
+        return Field(self.add([text]), SAME)
+
+    def table(self, texts: Sequence[bytes], by: Index) -> Field:
+        """Raises IndexError where the index goes beyond: nothing looks at it any more."""
+        if by.bound > len(texts):
+            raise IndexError(f"{by.bound} in a table of {len(texts)} texts")
+        return Field(self.add(texts), by.column)
+
+    def add(self, texts: Iterable[bytes]) -> int:
+        """Texts behind one another; the number of the first."""
+        first = len(self._tables)
+        self._tables.extend(texts)
+        return first
+
+    def by_value(self, numbers: np.ndarray, text: Callable[[int], bytes]) -> Field:
+        """text(number) of each row, asked for once per number that occurs."""
+        present, places = distinct(numbers)
+        return self.table([text(number) for number in present.tolist()], self.index(places))
+
+    def ids(self, ids: U64, before: bytes) -> Field:
+        """`before` and the canonical text of each UUID. ids: (n, 2), the 16 bytes of each."""
+        said, fixed = padded(before), _fixed(ids, np.uint64)
+        return self._add_own(
+            self._rows * (len(before) + kernel.ID_BYTES),
+            lambda at, data, starts: kernel.write_ids(fixed, said, at, data, starts),
+        )
+
+    def amounts(self, amount: I64, decimals: U8) -> Field:
+        """Decimal text of amount / 10**decimals: clearing.core.money.show. Raises ValueError for what is none."""
+        if self._rows and (int(amount.min()) < 0 or int(decimals.max()) > 18):
+            raise ValueError("amounts are not negative and have at most 18 decimals")
+        units, scale = _fixed(amount, np.int64), _fixed(decimals, np.uint8)
+        return self._add_own(
+            self._rows * kernel.MAX_AMOUNT_BYTES,
+            lambda at, data, starts: kernel.write_amounts(units, scale, at, data, starts),
+        )
+
+    def places(self, offset: I64, item: I32, behind: bytes) -> Field:
+        """offset, comma, item and `behind`. Raises ValueError for a negative one, but for the item -1."""
+        if self._rows and (int(offset.min()) < 0 or int(item.min()) < -1):
+            raise ValueError("a source offset below 0")
+        said, alone = padded(behind), padded(b",-1" + behind)
+        offsets, items = _fixed(offset, np.int64), _fixed(item, np.int32)
+        return self._add_own(
+            self._rows * (kernel.MAX_PLACE_BYTES + len(behind)),
+            lambda at, data, starts: kernel.write_places(
+                offsets, items, alone, said, at, data, starts
+            ),
+        )
+
+    def strings(self, texts: pa.Array) -> Field:
+        """Each row's as it stands between quotes in JSON."""
+        texts = escaped(texts)
+        _, ends, characters = texts.buffers()
+        ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + self._rows + 1]
+        first, end = int(ends[0]), int(ends[-1])
+
+        def fill(at: int, data: U8, starts: I32) -> None:
+            data[at : at + end - first] = np.frombuffer(characters or b"", np.uint8)[first:end]
+            np.add(ends, at - first, out=starts)
+
+        return self._add_own(end - first, fill)
+
+    def optional(self, before: bytes, texts: pa.Array, behind: bytes) -> list[Field]:
+        """Each row's text between the two; nothing at all where it is empty."""
+        present = call_function("binary_length", [texts]).to_numpy() > 0
+        by = self.index(present)
+        return [
+            self.table([b"", before], by),
+            self.strings(texts),
+            self.table([b"", behind], by),
+        ]
+
+    def gathered(self) -> Gathered:
+        """All of them."""
+        tables, rows = b"".join(self._tables), self._rows
+        own = len(self._tables) + 1
+        starts = np.empty(own + len(self._own) * (rows + 1), np.int32)
+        starts[0] = 0
+        np.cumsum(list(map(len, self._tables)), out=starts[1:own])
+        data = np.empty(len(tables) + sum(each.max_bytes for each in self._own) + GAP, np.uint8)
+        at = len(tables)
+        data[:at] = np.frombuffer(tables, np.uint8)
+        for k, each in enumerate(self._own):
+            its = starts[own + k * (rows + 1) : own + (k + 1) * (rows + 1)]
+            each.fill(at, data, its)
+            at = int(its[-1])
+        places = np.empty((len(self._columns), rows), np.int32)
+        for column, values in zip(places, self._columns, strict=True):
+            column[:] = values
+        return Gathered(data, starts, places, own)
+
+    def _add_own(self, max_bytes: int, fill: Callable[[int, U8, I32], None]) -> Field:
+        self._own.append(_Own(max_bytes, fill))
+        return Field(len(self._own) - 1, OWN)
 
 
-def digits(numbers: np.ndarray) -> pa.Array:
-    """Integers as text."""
-    return pa.array(numbers).cast(pa.string())
-
-
-def uuids(ids: U64, before: str) -> pa.Array:
-    """`before` and the canonical text of each UUID. ids: (n, 2), the 16 bytes of each."""
-    template = np.frombuffer((before + _UUID).encode(), np.uint8)
-    n, width = len(ids), len(template)
-    hexadecimal = _HEX.take(ids.view("<u2")).view(np.uint8)
-    texts = np.empty((n, width), np.uint8)
-    texts[:] = template
-    at, digit = len(before), 0
-    for length in _UUID_GROUPS:
-        texts[:, at : at + length] = hexadecimal[:, digit : digit + length]
-        at, digit = at + length + 1, digit + length
-    ends = np.arange(0, (n + 1) * width, width, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), n, [None, pa.py_buffer(ends), pa.py_buffer(texts)])
-
-
-def amounts(amount: I64, decimals: U8) -> pa.Array:
-    """Decimal text of amount / 10**decimals, row by row: clearing.core.money.show. amount >= 0, decimals <= 18.
-
-    All digits are written as one number with a 0 where the point belongs, and the point is put over it.
-    """
-    fractional = decimals > 0
-    if not fractional.any():
-        return digits(amount)
-    power = _POWERS_OF_TEN[decimals]
-    whole, fraction = np.divmod(amount.astype(np.uint64), power)
-    numbers = np.where(fractional, whole * power * np.uint64(10) + fraction, whole)
-    _, ends, data = digits(numbers).buffers()
-    points = np.frombuffer(ends, np.int32)[1 : len(amount) + 1] - decimals - 1
-    below_one = fractional & (whole == 0)  # the digit for the point is not written there
-    text = np.frombuffer(data, np.uint8).copy()
-    text[points[fractional & ~below_one]] = ord(".")
-    texts = pa.Array.from_buffers(pa.string(), len(amount), [None, ends, pa.py_buffer(text)])
-    if not below_one.any():
-        return texts
-    places = np.flatnonzero(below_one)
-    small = zip(amount[places].tolist(), decimals[places].tolist(), strict=True)
-    return replace(texts, places.tolist(), [show(units, scale).encode() for units, scale in small])
+def padded(text: bytes) -> U8:
+    """As the kernel takes texts by themselves."""
+    return np.frombuffer(text + bytes(GAP), np.uint8)
 
 
 def escaped(texts: pa.Array) -> pa.Array:
@@ -115,7 +184,29 @@ def escaped(texts: pa.Array) -> pa.Array:
     _, ends, data = texts.buffers()
     used = np.frombuffer(ends, np.int32)[texts.offset + len(texts)]
     text = np.frombuffer(data or b"", np.uint8)[:used]
-    if ((text >= 0x20) & (text != ord('"')) & (text != ord("\\"))).all():
+    if kernel.is_plain(text):
         return texts
     quoted = [msgspec.json.encode(text).decode() for text in texts.to_pylist()]
     return pa.array([text[1:-1] for text in quoted], pa.string())
+
+
+def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each number once, ascending, and the place of each row's there. Without sorting where they are close."""
+    low = int(numbers.min())
+    span = int(numbers.max()) - low + 1
+    if span > _SPAN:
+        return np.unique(numbers, return_inverse=True)
+    above = np.subtract(numbers, low, dtype=np.int64)
+    present = np.flatnonzero(np.bincount(above, minlength=span))
+    place = np.zeros(span, np.int32)
+    place[present] = np.arange(len(present))
+    return present + low, place[above]
+
+
+def _fixed(values: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+    """The same, in the one form for which the kernels are compiled: they cannot be written to."""
+    if values.dtype != dtype or not (values.flags.aligned and values.flags.c_contiguous):
+        values = np.array(values, dtype)
+    fixed = values.view()
+    fixed.flags.writeable = False
+    return fixed

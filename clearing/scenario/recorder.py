@@ -13,6 +13,7 @@ from clearing.core.outputs import (
     SettlementBatch,
     WindowEvent,
 )
+from clearing.dispatch.frames import BankRecord
 from clearing.dispatch.resolutions import resolution_records
 from clearing.dispatch.statuses import final_records, status_records
 from clearing.engine.machine import Machine
@@ -85,7 +86,7 @@ class Recorder:
 
     def _messages(
         self, record: LogFileRecord, output: OutputRecord, told: dict[str, int]
-    ) -> list[tuple[str, bytes]]:
+    ) -> list[BankRecord]:
         """What dispatch makes of a record of outcomes; `told` are records of this log offset before, by bank."""
         if output.key == OUTCOMES_KEY:
             outcomes = decode_outcomes(output.value)
@@ -98,7 +99,7 @@ class Recorder:
         assert isinstance(event, WindowEvent), "nothing else is told to banks"
         return final_records(event, told)
 
-    def _tell(self, messages: Iterable[tuple[str, bytes]], told: dict[str, int]) -> None:
+    def _tell(self, messages: Iterable[BankRecord], told: dict[str, int]) -> None:
         for participant, message in messages:
             told[participant] = told.get(participant, 0) + 1
             self.result.statuses.append(BankMessage(participant, msgspec.Raw(message)))

@@ -13,6 +13,7 @@ from clearing.dev.tally import Tally
 from clearing.dev.told import Listener
 from clearing.dev.watch import Watch
 from clearing.dev.workload import Stream
+from clearing.dispatch.frames import BankRecord
 from clearing.dispatch.resolutions import resolution_records
 from clearing.dispatch.statuses import final_records, status_records
 from clearing.log.records import (
@@ -69,13 +70,13 @@ class Hall:
             for bank, value in self._told(record, output, indexes):
                 indexes[bank] += 1
                 # Nobody's bank reads what a probe is told.
-                message = None if bank == PROBE else self.listener.hear(bank, value)
+                message = None if bank == PROBE else self.listener.hear(bank, bytes(value))
                 if message is not None:
                     self.streams[0].dealings.heard(message)
 
     def _told(
         self, record: LogFileRecord, output: OutputRecord, indexes: Counter[str]
-    ) -> list[tuple[str, bytes]]:
+    ) -> list[BankRecord]:
         """What dispatch makes of an output."""
         if output.topic != "outcomes":
             return []

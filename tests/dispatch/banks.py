@@ -113,7 +113,7 @@ class Banks:
                 told = final_records(event, indexes)
             for bank, value in told:
                 indexes[bank] = indexes.get(bank, 0) + 1
-                self._take(bank, value)
+                self._take(bank, bytes(value))
 
     def _take(self, bank: str, value: bytes) -> None:
         message = msgspec.json.decode(value)

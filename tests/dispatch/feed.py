@@ -109,7 +109,7 @@ class Feed:
             )
             outputs.append((RESOLUTION_KEY, encode(chunk)))
             for bank, value in resolution_records(chunk, told):
-                self.wanted.setdefault(bank, []).append(value)
+                self.wanted.setdefault(bank, []).append(bytes(value))
                 told[bank] = told.get(bank, 0) + 1
         entry = Entry("ALPHA", net="0.00", debits="0.00", credits="0.00", sent=1, received=0)
         event = _settled(self.netting_set, offset, window, [entry])

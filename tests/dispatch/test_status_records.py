@@ -4,18 +4,15 @@ import uuid
 from typing import Literal
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clearing.core.inputs import Decision, Kind, Reject, SourceSpan
-from clearing.core.money import show
 from clearing.core.outputs import Entry, LinkedLeg, Outcomes, WindowEvent
 from clearing.core.reasons import REASONS, Code
 from clearing.dispatch import frames
 from clearing.dispatch.statuses import final_record, status_records
-from clearing.dispatch.texts import amounts
 from clearing.messages import FinalRecord, PaymentStatus, Receipt, StatusMessage, StatusRecord
 from tests.dispatch.rows import LogPiece, Row
 
@@ -244,18 +241,6 @@ def test_columns_say_what_the_rows_say(piece: LogPiece) -> None:
     """The columnar way gives the bytes that the rows one by one, encoded by msgspec, give."""
     told = dict(status_records("hk", *_both(piece)))
     assert told == {name: encode(record) for name, record in piece.told().items()}
-
-
-@given(
-    st.lists(
-        st.tuples(st.one_of(st.integers(0, 10**18 - 1), st.integers(0, 30)), st.integers(0, 18)),
-        min_size=1,
-    )
-)
-def test_amounts_are_the_exact_decimals(values: list[tuple[int, int]]) -> None:
-    amount, decimals = zip(*values, strict=True)
-    texts = amounts(np.array(amount, np.int64), np.array(decimals, np.uint8))
-    assert texts.to_pylist() == [show(units, scale) for units, scale in values]
 
 
 @pytest.mark.parametrize(("state", "status"), [("SETTLED", "ACSC"), ("FAILED", "RJCT")])
