@@ -29,10 +29,10 @@ _DASH, _POINT, _COMMA = (np.uint64(ord(sign)) for sign in "-.,")
 
 
 @compiled
-def write_ids(ids: U64, before: U8, at: Int, data: U8, starts: I32) -> None:
+def write_ids(ids: U64, before: U8, at: Int, data: U8, starts: I32) -> bool:
     """Texts from data[at] on, whose starts are filled: `before` and the canonical text of each UUID.
 
-    ids: (n, 2), the 16 bytes of each. starts: (n + 1,).
+    ids: (n, 2), the 16 bytes of each. starts: (n + 1,). True.
     """
     half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
     begin, said, length = address(data), address(before), len(before) - GAP
@@ -53,14 +53,17 @@ def write_ids(ids: U64, before: U8, at: Int, data: U8, starts: I32) -> None:
         put_word(here + 28, _hex(ids[i, 1] >> half))
         at += length + ID_BYTES
         starts[i + 1] = at
+    return True
 
 
 @compiled
-def write_amounts(amount: I64, decimals: U8, at: Int, data: U8, starts: I32) -> None:
-    """The same of amount / 10**decimals: clearing.core.money.show. amount >= 0, decimals <= 18."""
+def write_amounts(amount: I64, decimals: U8, at: Int, data: U8, starts: I32) -> bool:
+    """The same of amount / 10**decimals: clearing.core.money.show. False at one below 0 or more than 18 decimals."""
     begin = address(data)
     starts[0] = at
     for i in range(len(amount)):
+        if amount[i] < 0 or decimals[i] > 18:
+            return False
         units, scale = np.uint64(amount[i]), np.int64(decimals[i])
         size = max(_digits(units), scale + 1)
         if size <= 8:  # all in one word, parted where the point belongs
@@ -79,19 +82,22 @@ def write_amounts(amount: I64, decimals: U8, at: Int, data: U8, starts: I32) -> 
                 put_word(begin + at, _POINT)
                 at += 1 + _put_digits(begin + at + 1, units - above * _TENS[scale], scale)
         starts[i + 1] = at
+    return True
 
 
 @compiled
 def write_places(
     offset: I64, item: I32, alone: U8, behind: U8, at: Int, data: U8, starts: I32
-) -> None:
+) -> bool:
     """The same of each offset and its item, a comma between them, and `behind`.
 
-    alone: the item -1 with all that stands around it. No other number is negative.
+    alone: the item -1 with all that stands around it. False at any other number below 0.
     """
     begin = address(data)
     starts[0] = at
     for i in range(len(offset)):
+        if offset[i] < 0 or item[i] < -1:
+            return False
         number = np.uint64(offset[i])
         at += _put_digits(begin + at, number, _digits(number))
         if item[i] == -1:
@@ -104,6 +110,7 @@ def write_places(
             put(begin + at, address(behind), len(behind) - GAP)
             at += len(behind) - GAP
         starts[i + 1] = at
+    return True
 
 
 @compiled
@@ -113,6 +120,20 @@ def is_plain(text: U8) -> bool:
     for i in range(len(text)):
         plain &= (text[i] >= 0x20) & (text[i] != 0x22) & (text[i] != 0x5C)
     return plain
+
+
+@compiled
+def are_below(places: I32, limits: I64) -> bool:
+    """Whether no place in a column is negative, nor as large as its limit. places: (columns, rows)."""
+    for column in range(len(places)):
+        found = np.int64(0)
+        least = np.int64(0)
+        for i in range(places.shape[1]):
+            found = max(found, places[column, i])
+            least = min(least, places[column, i])
+        if least < 0 or found >= limits[column]:
+            return False
+    return True
 
 
 @compiled

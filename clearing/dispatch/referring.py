@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
-import pyarrow as pa
 
 from clearing.core.inputs import Decision, Kind
 from clearing.core.money import show
@@ -127,7 +126,7 @@ def referring(opened: OpenedBatch, outcomes: Outcomes) -> list[Referring]:
 
 
 def _rows(opened: OpenedBatch, outcomes: Outcomes, rows: list[int]) -> Iterator[Referring]:
-    few = OpenedBatch(opened.batch.take(pa.array(rows)), opened.sources, {})
+    few = opened.take(rows)
     ids, references = (_ids(few, name) for name in ("id", "reference"))
     kinds, decisions = few.numbers("kind").tolist(), few.numbers("decision").tolist()
     amounts = map(show, few.numbers("amount").tolist(), few.numbers("decimals").tolist())

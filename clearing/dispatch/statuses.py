@@ -19,7 +19,7 @@ from clearing.core.reasons import FIRST_REFUSAL, FIRST_REJECT, Code
 from clearing.dispatch.frames import BankRecord, Frame, Rows
 from clearing.dispatch.referring import Referring, referring
 from clearing.dispatch.terms import term_fields
-from clearing.dispatch.texts import Field, Index, Texts, distinct
+from clearing.dispatch.texts import Field, Texts, distinct
 from clearing.dispatch.wording import wording
 from clearing.dispatch.written import Lines, Written
 from clearing.log.payments import OpenedBatch, open_batch
@@ -120,7 +120,7 @@ class _Fields:
         self._id = texts.ids(opened.ids(), b'{"id":"')
         self._asset_text = texts.table([_asset_text(name) for name in assets], self._asset)
         self._amount = texts.amounts(opened.numbers("amount"), opened.numbers("decimals"))
-        self._end_to_end_id = texts.strings(opened.batch.column("end_to_end_id"))
+        self._end_to_end_id = texts.strings(opened.columns["end_to_end_id"])
 
     def status(self) -> list[Field]:
         """PaymentStatus."""
@@ -156,12 +156,12 @@ class _Fields:
             texts.table(windows, self._asset),
         ]
         if opened.has("chain_reference"):
-            reference = opened.batch.column("chain_reference")
+            reference = opened.columns["chain_reference"]
             fields += texts.optional(b',"chain_reference":"', reference, b'"')
         fields += term_fields(texts, opened, received, self._outcomes.time_ms)
         return [*fields, texts.same(b"},")]
 
-    def _outcome_keys(self) -> tuple[list[tuple[int, int, bool]], Index]:
+    def _outcome_keys(self) -> tuple[list[tuple[int, int, bool]], int]:
         """What becomes of rows, each (window, code, repeat) that occurs, and which of these each row has."""
         codes, repeat = self._outcomes.codes, self._outcomes.repeat
         _, asset = self._opened.names("asset")

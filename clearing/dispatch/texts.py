@@ -17,28 +17,22 @@ from clearing.core.inputs import I32, I64, U8, U64
 from clearing.dispatch import kernel
 from clearing.dispatch.kernel import GAP, OWN, SAME
 
+_ENDLESS = 1 << 31
 _SPAN = 4_096  # of numbers that are looked up in a table of all between them
 
 
-class Index(NamedTuple):
-    """A column with the place of each row's text in tables; all are below `bound`."""
-
-    column: int
-    bound: int
-
-
 class Field(NamedTuple):
-    """Texts of a table, from the first on, by the index in a column; or a column of OWN texts, the first-th."""
+    """Texts of a table, from the first on, by a column of indexes; or a column of OWN texts, the first-th."""
 
     first: int
     column: int
 
 
 class _Own(NamedTuple):
-    """Texts of each row's own, at most so many bytes. fill(at, data, starts): as kernel.write_ids does."""
+    """Texts of each row's own, at most so many bytes. fill(at, data, starts): as kernel.write_amounts does."""
 
     max_bytes: int
-    fill: Callable[[int, U8, I32], None]
+    fill: Callable[[int, U8, I32], bool]
 
 
 class Gathered(NamedTuple):
@@ -65,24 +59,23 @@ class Texts:
         self._rows = rows
         self._tables: list[bytes] = []
         self._columns: list[np.ndarray] = [np.arange(rows), np.zeros(rows)]  # OWN, SAME
+        self._least = [rows, 1]  # texts of any table that goes by a column
         self._own: list[_Own] = []
 
-    def index(self, places: np.ndarray) -> Index:
-        """Integers of each row. Raises IndexError where one is negative."""
-        if self._rows and int(places.min()) < 0:
-            raise IndexError("a place below 0")
+    def index(self, places: np.ndarray) -> int:
+        """A column with the place of each row's text in tables."""
         self._columns.append(places)
-        return Index(len(self._columns) - 1, int(places.max()) + 1 if self._rows else 0)
+        self._least.append(_ENDLESS)
+        return len(self._columns) - 1
 
     def same(self, text: bytes) -> Field:
         """The same in every row."""
         return Field(self.add([text]), SAME)
 
-    def table(self, texts: Sequence[bytes], by: Index) -> Field:
-        """Raises IndexError where the index goes beyond: nothing looks at it any more."""
-        if by.bound > len(texts):
-            raise IndexError(f"{by.bound} in a table of {len(texts)} texts")
-        return Field(self.add(texts), by.column)
+    def table(self, texts: Sequence[bytes], by: int) -> Field:
+        """Each row's by an index."""
+        self._least[by] = min(self._least[by], len(texts))
+        return Field(self.add(texts), by)
 
     def add(self, texts: Iterable[bytes]) -> int:
         """Texts behind one another; the number of the first."""
@@ -104,9 +97,7 @@ class Texts:
         )
 
     def amounts(self, amount: I64, decimals: U8) -> Field:
-        """Decimal text of amount / 10**decimals: clearing.core.money.show. Raises ValueError for what is none."""
-        if self._rows and (int(amount.min()) < 0 or int(decimals.max()) > 18):
-            raise ValueError("amounts are not negative and have at most 18 decimals")
+        """Decimal text of amount / 10**decimals: clearing.core.money.show."""
         units, scale = _fixed(amount, np.int64), _fixed(decimals, np.uint8)
         return self._add_own(
             self._rows * kernel.MAX_AMOUNT_BYTES,
@@ -114,9 +105,7 @@ class Texts:
         )
 
     def places(self, offset: I64, item: I32, behind: bytes) -> Field:
-        """offset, comma, item and `behind`. Raises ValueError for a negative one, but for the item -1."""
-        if self._rows and (int(offset.min()) < 0 or int(item.min()) < -1):
-            raise ValueError("a source offset below 0")
+        """offset, comma, item and `behind`."""
         said, alone = padded(behind), padded(b",-1" + behind)
         offsets, items = _fixed(offset, np.int64), _fixed(item, np.int32)
         return self._add_own(
@@ -133,9 +122,10 @@ class Texts:
         ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + self._rows + 1]
         first, end = int(ends[0]), int(ends[-1])
 
-        def fill(at: int, data: U8, starts: I32) -> None:
+        def fill(at: int, data: U8, starts: I32) -> bool:
             data[at : at + end - first] = np.frombuffer(characters or b"", np.uint8)[first:end]
             np.add(ends, at - first, out=starts)
+            return True
 
         return self._add_own(end - first, fill)
 
@@ -150,7 +140,7 @@ class Texts:
         ]
 
     def gathered(self) -> Gathered:
-        """All of them."""
+        """All of them. Raises IndexError and ValueError: nothing looks at them any more."""
         tables, rows = b"".join(self._tables), self._rows
         own = len(self._tables) + 1
         starts = np.empty(own + len(self._own) * (rows + 1), np.int32)
@@ -161,14 +151,17 @@ class Texts:
         data[:at] = np.frombuffer(tables, np.uint8)
         for k, each in enumerate(self._own):
             its = starts[own + k * (rows + 1) : own + (k + 1) * (rows + 1)]
-            each.fill(at, data, its)
+            if not each.fill(at, data, its):
+                raise ValueError("amounts, decimals, source offsets or items that are none")
             at = int(its[-1])
         places = np.empty((len(self._columns), rows), np.int32)
         for column, values in zip(places, self._columns, strict=True):
             column[:] = values
+        if not kernel.are_below(places, np.array(self._least)):
+            raise IndexError("a row has none of the texts in a table")
         return Gathered(data, starts, places, own)
 
-    def _add_own(self, max_bytes: int, fill: Callable[[int, U8, I32], None]) -> Field:
+    def _add_own(self, max_bytes: int, fill: Callable[[int, U8, I32], bool]) -> Field:
         self._own.append(_Own(max_bytes, fill))
         return Field(len(self._own) - 1, OWN)
 

@@ -4,6 +4,7 @@ Intake packs a RowBatch; the engine unpacks numeric columns only, dispatch opens
 hold only their default are left out of the batch.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -81,6 +82,10 @@ _NEEDED = {
 _REQUIRED = _TYPES.keys() - {*_NUMBERS, *_OPTIONAL_IDS, *_OPTIONAL_TEXTS}
 
 
+# Schemas that were looked at: some, as few columns are optional, and most records leave out the same.
+_known: deque[pa.Schema] = deque(maxlen=16)
+
+
 class _Header(msgspec.Struct, frozen=True):
     sources: list[SourceSpan]
     rejects: list[tuple[int, Reject]] = []
@@ -146,36 +151,42 @@ class OpenedBatch:
     """A log record opened for reading: Arrow columns and the header's sources and rejects."""
 
     batch: pa.RecordBatch
+    columns: dict[str, pa.Array]  # of the batch
     sources: list[SourceSpan]
     rejects: dict[int, Reject]
+
+    def take(self, rows: list[int]) -> "OpenedBatch":
+        """Some of its rows, without the rejects, which go by row."""
+        columns = {name: column.take(pa.array(rows)) for name, column in self.columns.items()}
+        return OpenedBatch(pa.record_batch(columns), columns, self.sources, {})
 
     def __len__(self) -> int:
         return self.batch.num_rows
 
     def has(self, name: str) -> bool:
         """Is there such a column? Otherwise every row has its default."""
-        return self.batch.schema.get_field_index(name) >= 0
+        return name in self.columns
 
     def numbers(self, name: str) -> np.ndarray:
         """Numeric column."""
         if name in _NUMBERS and not self.has(name):
             dtype, default = _NUMBERS[name]
             return np.full(len(self), default, dtype)
-        return self.batch.column(name).to_numpy()
+        return self.columns[name].to_numpy()
 
     def names(self, name: str) -> tuple[list[str], I32]:
         """Dictionary column: its values and the index of each row."""
-        column = self.batch.column(name)
+        column = self.columns[name]
         assert isinstance(column, pa.DictionaryArray)
         return column.dictionary.to_pylist(), column.indices.to_numpy()
 
     def texts(self, name: str) -> list[str]:
         """String column as Python strings; "" where the batch leaves it out."""
-        return self.batch.column(name).to_pylist() if self.has(name) else [""] * len(self)
+        return self.columns[name].to_pylist() if self.has(name) else [""] * len(self)
 
     def text(self, name: str, row: int) -> str:
         """One string of a column."""
-        return self.batch.column(name)[row].as_py() if self.has(name) else ""
+        return self.columns[name][row].as_py() if self.has(name) else ""
 
     def row_texts(self, row: int) -> tuple[str, str]:
         """PaymentRows.texts: end-to-end id and chain reference, read when they are asked for."""
@@ -185,7 +196,7 @@ class OpenedBatch:
         """(n, 2) view of a column of 16-byte ids as two little-endian words; 0 where the batch leaves it out."""
         if not self.has(name):
             return np.zeros((len(self), 2), np.uint64)
-        buffer = self.batch.column(name).buffers()[1]
+        buffer = self.columns[name].buffers()[1]
         return np.frombuffer(buffer, "<u8", len(self) * 2).reshape(-1, 2)
 
     def links(self) -> Links | None:
@@ -217,18 +228,30 @@ def open_batch(value: bytes) -> OpenedBatch:
         batch = pa.ipc.open_stream(value).read_next_batch()
     except (OSError, StopIteration) as error:  # cut off within or before the batch
         raise ValueError(f"an Arrow stream that ends early: {error}") from error
-    foreign = [f"{f.name}: {f.type}" for f in batch.schema if _TYPES.get(f.name) != f.type]
-    names = set(batch.schema.names)
-    foreign += sorted(_REQUIRED - names)
-    if not names.isdisjoint(_NEEDED):
-        foreign += [name for name in batch.schema.names if _NEEDED.get(name, set()) - names]
-    if foreign or any(column.null_count for column in batch.columns):
-        raise ValueError(f"not the columns of a log record: {', '.join(foreign) or 'nulls'}")
-    metadata = batch.schema.metadata
+    schema = batch.schema
+    if not any(schema.equals(known) for known in _known):
+        _look_at(schema)
+    columns = dict(zip(schema.names, batch.columns, strict=True))
+    if any(column.null_count for column in columns.values()):
+        raise ValueError("not the columns of a log record: nulls")
+    metadata = schema.metadata
     if not metadata or b"clearing" not in metadata:
         raise ValueError("an Arrow stream without the clearing header is no log record")
     header = _decode(metadata[b"clearing"])
-    return OpenedBatch(batch, header.sources, dict(header.rejects))
+    return OpenedBatch(batch, columns, header.sources, dict(header.rejects))
+
+
+def _look_at(schema: pa.Schema) -> None:
+    """Raises ValueError where these are not the columns of a log record. Those that are, are known from then on."""
+    foreign = [f"{f.name}: {f.type}" for f in schema if _TYPES.get(f.name) != f.type]
+    names = set(schema.names)
+    foreign += sorted(_REQUIRED - names)
+    foreign += [name for name in schema.names if _NEEDED.get(name, set()) - names]
+    if len(names) < len(schema.names):
+        foreign.append("a name twice")
+    if foreign:
+        raise ValueError(f"not the columns of a log record: {', '.join(foreign)}")
+    _known.append(schema.remove_metadata())
 
 
 def unpack(value: bytes, offset: int, time_ms: int) -> LogRecord:
