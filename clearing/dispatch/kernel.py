@@ -20,11 +20,14 @@ from clearing.core.inputs import I32, I64, U8, U64
 GAP = 32
 OWN, SAME = 0, 1  # columns of an index in which every row says its own number, and all say 0
 # Of a text of write_ids and write_amounts, and of write_places without what stands behind.
+CLOSE = b"},"  # behind every row
+CLOSE_BYTES = len(CLOSE)
 ID_BYTES, MAX_AMOUNT_BYTES, MAX_PLACE_BYTES = 36, 21, 31
 
 Int = Any  # of Python, or of an array: it is all the same once it is compiled
 
 _TENS = np.array([10**i for i in range(20)], np.uint64)
+_CLOSE = np.uint64(int.from_bytes(CLOSE, "little"))
 _DASH, _POINT, _COMMA = (np.uint64(ord(sign)) for sign in "-.,")
 
 
@@ -57,13 +60,56 @@ def write_ids(ids: U64, before: U8, at: Int, data: U8, starts: I32) -> bool:
 
 
 @compiled
-def write_amounts(amount: I64, decimals: U8, at: Int, data: U8, starts: I32) -> bool:
-    """The same of amount / 10**decimals: clearing.core.money.show. False at one below 0 or more than 18 decimals."""
-    begin = address(data)
+def write_strings(
+    ends: I32, characters: U8, before: U8, behind: U8, keep: bool, at: Int, data: U8, starts: I32
+) -> bool:
+    """The same of strings as Arrow has them, between two texts; keep: also where the string is empty. True.
+
+    characters: from the first string on, and GAP more.
+    """
+    begin, source, first, last = (
+        address(data),
+        address(characters),
+        address(before),
+        address(behind),
+    )
+    starts[0] = at
+    for i in range(len(ends) - 1):
+        size = ends[i + 1] - ends[i]
+        if keep or size:
+            put(begin + at, first, len(before) - GAP)
+            at += len(before) - GAP
+            put(begin + at, source + ends[i] - ends[0], size)
+            at += size
+            put(begin + at, last, len(behind) - GAP)
+            at += len(behind) - GAP
+        starts[i + 1] = at
+    return True
+
+
+@compiled
+def write_amounts(
+    names: U8,
+    ends: I64,
+    name: I32,
+    amount: I64,
+    decimals: U8,
+    at: Int,
+    data: U8,
+    starts: I32,
+) -> bool:
+    """The same of a name, names[ends[name] : ends[name + 1]], and amount / 10**decimals: clearing.core.money.show.
+
+    False at an amount below 0, at more than 18 decimals, and where there is no such name.
+    """
+    begin, source = address(data), address(names)
     starts[0] = at
     for i in range(len(amount)):
-        if amount[i] < 0 or decimals[i] > 18:
+        if amount[i] < 0 or decimals[i] > 18 or name[i] < 0 or name[i] >= len(ends) - 1:
             return False
+        length = ends[name[i] + 1] - ends[name[i]]
+        put(begin + at, source + ends[name[i]], length)
+        at += length
         units, scale = np.uint64(amount[i]), np.int64(decimals[i])
         size = max(_digits(units), scale + 1)
         if size <= 8:  # all in one word, parted where the point belongs
@@ -147,7 +193,7 @@ def measure(
     sizes: I32,
     totals: I64,
 ) -> None:
-    """Add the bytes of each row to its size, and those of bank b's rows to totals[b].
+    """Add the bytes of each row, with `},` behind it, to its size, and those of bank b's rows to totals[b].
 
     Field f of row i is text fields[f, 0] + index[fields[f, 1], i]. to: the bank of each row, -1 for none.
     places: rows, ascending, that are not made of fields: the k-th is text own + k.
@@ -165,6 +211,7 @@ def measure(
         sizes[places[k]] = starts[own + k + 1] - starts[own + k]
     for i in range(len(to)):
         if to[i] >= 0:
+            sizes[i] += CLOSE_BYTES
             totals[to[i]] += sizes[i]
 
 
@@ -198,7 +245,8 @@ def write(
                     size = starts[text + 1] - starts[text]
                     put(target + at, source + starts[text], size)
                     at += size
-            cursors[bank] = at
+            put_word(target + at, _CLOSE)
+            cursors[bank] = at + CLOSE_BYTES
         k += replaced
 
 

@@ -118,10 +118,10 @@ def referring(opened: OpenedBatch, outcomes: Outcomes) -> list[Referring]:
     """The rows of a log record that are about another payment and are told to somebody, in log order."""
     if not opened.has("kind"):
         return []
-    codes = outcomes.codes
+    rows = np.flatnonzero(opened.numbers("kind") >= Kind.RETURN)
+    codes = outcomes.codes[rows]
     unread = (codes >= FIRST_REJECT) & (codes < FIRST_REFUSAL)
-    about = (opened.numbers("kind") >= Kind.RETURN) & (codes != Code.ALREADY_READ) & ~unread
-    rows = np.flatnonzero(about)
+    rows = rows[(codes != Code.ALREADY_READ) & ~unread]
     return list(_rows(opened, outcomes, rows.tolist())) if len(rows) else []
 
 

@@ -108,19 +108,26 @@ def final_record(event: WindowEvent, entry: Entry, index: int) -> bytes:
 
 
 class _Fields:
-    """What stands in the rows of a log record: JSON field by field, in the order of clearing.messages."""
+    """What stands in the rows of a log record: JSON field by field, in the order of clearing.messages.
+
+    A field begins with the quote that ends the one before where that is always a text.
+    """
 
     def __init__(self, opened: OpenedBatch, outcomes: Outcomes) -> None:
         self._opened, self._outcomes = opened, outcomes
         self.texts = texts = Texts(len(opened))
         assets, asset = opened.names("asset")
         self._windows = [outcomes.windows.get(asset, 0) for asset in assets]
-        self._asset = texts.index(asset)
+        self._asset = asset
         # Those that statuses and receipts share:
         self._id = texts.ids(opened.ids(), b'{"id":"')
-        self._asset_text = texts.table([_asset_text(name) for name in assets], self._asset)
-        self._amount = texts.amounts(opened.numbers("amount"), opened.numbers("decimals"))
-        self._end_to_end_id = texts.strings(opened.columns["end_to_end_id"])
+        self._amount = texts.amounts(
+            [_asset_text(name) for name in assets],
+            asset,
+            opened.numbers("amount"),
+            opened.numbers("decimals"),
+        )
+        self._end_to_end_id = texts.strings(opened.columns["end_to_end_id"], b'","end_to_end_id":"')
 
     def status(self) -> list[Field]:
         """PaymentStatus."""
@@ -133,12 +140,11 @@ class _Fields:
             self._id,
             texts.table([_status_text(code) for _, code, _ in keys], outcome),
             self._end_to_end_id,
-            self._asset_text,
             self._amount,
             texts.table([_creditor_text(name) for name in creditors], texts.index(creditor)),
             texts.table([_outcome_text(*key) for key in keys], outcome),
             texts.table(sources, texts.index(opened.numbers("source"))),
-            texts.places(offset, item, b"]},"),
+            texts.places(offset, item, b"]"),
         ]
 
     def receipt(self, received: Bool) -> list[Field]:
@@ -149,23 +155,22 @@ class _Fields:
         fields = [
             self._id,
             texts.table([_debtor_text(name) for name in debtors], texts.index(debtor)),
-            self._asset_text,
             self._amount,
-            texts.same(b'","end_to_end_id":"'),
             self._end_to_end_id,
-            texts.table(windows, self._asset),
+            texts.table(windows, texts.index(self._asset)),
         ]
         if opened.has("chain_reference"):
             reference = opened.columns["chain_reference"]
-            fields += texts.optional(b',"chain_reference":"', reference, b'"')
-        fields += term_fields(texts, opened, received, self._outcomes.time_ms)
-        return [*fields, texts.same(b"},")]
+            fields.append(texts.strings(reference, b',"chain_reference":"', b'"', keep=False))
+        return fields + term_fields(texts, opened, received, self._outcomes.time_ms)
 
     def _outcome_keys(self) -> tuple[list[tuple[int, int, bool]], int]:
         """What becomes of rows, each (window, code, repeat) that occurs, and which of these each row has."""
         codes, repeat = self._outcomes.codes, self._outcomes.repeat
-        _, asset = self._opened.names("asset")
-        key = (asset.astype(np.int64) * _CODES + codes) * 2 + repeat
+        if not codes.any() and not repeat.any():
+            accepted = [(window, int(Code.ACCEPTED), False) for window in self._windows]
+            return accepted, self.texts.index(self._asset)
+        key = (self._asset.astype(np.int64) * _CODES + codes) * 2 + repeat
         present, place = distinct(key)
         keys: list[tuple[int, int, bool]] = []
         for number in present.tolist():
@@ -180,20 +185,20 @@ def _participants(opened: OpenedBatch) -> tuple[list[str], I32, I32]:
     owners = [owner_of(source.topic) for source in opened.sources]
     creditors, creditor = opened.names("creditor")
     names = list(dict.fromkeys((*owners, *creditors)))
-    owner = _positions(owners, names)[opened.numbers("source")]
-    return names, owner, _positions(creditors, names)[creditor]
+    owner = _positions(owners, names).take(opened.numbers("source"))
+    return names, owner, _positions(creditors, names).take(creditor)
 
 
 def _statuses(opened: OpenedBatch, outcomes: Outcomes, few: list[Referring]) -> dict[int, bytes]:
     """Statuses that are written one by one, by row."""
     others = {one.row: one.status() for one in few} | _rejects(opened, outcomes.codes)
-    return {row: _encode(status) + b"," for row, status in others.items()}
+    return {row: _encode(status) for row, status in others.items()}
 
 
 def _receipts(few: list[Referring]) -> dict[int, bytes]:
     """Receipts that are written one by one, by row: those of returns."""
     receipts = ((one.row, one.receipt()) for one in few)
-    return {row: _encode(receipt) + b"," for row, receipt in receipts if receipt is not None}
+    return {row: _encode(receipt) for row, receipt in receipts if receipt is not None}
 
 
 def _requests_and_answers(few: list[Referring]) -> dict[str, Rows]:
@@ -246,7 +251,7 @@ def _status_text(code: int) -> bytes:
     """Nothing for a row that was read before, as it is told to nobody."""
     if code == Code.ALREADY_READ:
         return b""
-    return f'","status":"{wording(code).status}","end_to_end_id":"'.encode()
+    return f'","status":"{wording(code).status}'.encode()
 
 
 @lru_cache(_REMEMBERED)
@@ -276,7 +281,6 @@ def _creditor_text(creditor: str) -> bytes:
 
 @lru_cache(_REMEMBERED)
 def _debtor_text(debtor: str) -> bytes:
-    """Without the quote behind it, as an asset follows."""
     return b'","debtor":' + _encode(debtor)[:-1]
 
 

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow.compute import call_function
 
 from clearing.core.inputs import I32, I64, U8, U64
 from clearing.dispatch import kernel
@@ -96,12 +95,16 @@ class Texts:
             lambda at, data, starts: kernel.write_ids(fixed, said, at, data, starts),
         )
 
-    def amounts(self, amount: I64, decimals: U8) -> Field:
-        """Decimal text of amount / 10**decimals: clearing.core.money.show."""
-        units, scale = _fixed(amount, np.int64), _fixed(decimals, np.uint8)
+    def amounts(self, names: Sequence[bytes], by: np.ndarray, amount: I64, decimals: U8) -> Field:
+        """names[by] and the decimal text of amount / 10**decimals: clearing.core.money.show."""
+        said, ends = padded(b"".join(names)), np.cumsum([0, *map(len, names)])
+        name, units = _fixed(by, np.int32), _fixed(amount, np.int64)
+        scale = _fixed(decimals, np.uint8)
         return self._add_own(
-            self._rows * kernel.MAX_AMOUNT_BYTES,
-            lambda at, data, starts: kernel.write_amounts(units, scale, at, data, starts),
+            self._rows * (kernel.MAX_AMOUNT_BYTES + max(map(len, names), default=0)),
+            lambda at, data, starts: kernel.write_amounts(
+                said, ends, name, units, scale, at, data, starts
+            ),
         )
 
     def places(self, offset: I64, item: I32, behind: bytes) -> Field:
@@ -115,29 +118,18 @@ class Texts:
             ),
         )
 
-    def strings(self, texts: pa.Array) -> Field:
-        """Each row's as it stands between quotes in JSON."""
-        texts = escaped(texts)
-        _, ends, characters = texts.buffers()
-        ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + self._rows + 1]
-        first, end = int(ends[0]), int(ends[-1])
-
-        def fill(at: int, data: U8, starts: I32) -> bool:
-            data[at : at + end - first] = np.frombuffer(characters or b"", np.uint8)[first:end]
-            np.add(ends, at - first, out=starts)
-            return True
-
-        return self._add_own(end - first, fill)
-
-    def optional(self, before: bytes, texts: pa.Array, behind: bytes) -> list[Field]:
-        """Each row's text between the two; nothing at all where it is empty."""
-        present = call_function("binary_length", [texts]).to_numpy() > 0
-        by = self.index(present)
-        return [
-            self.table([b"", before], by),
-            self.strings(texts),
-            self.table([b"", behind], by),
-        ]
+    def strings(
+        self, texts: pa.Array, before: bytes, behind: bytes = b"", *, keep: bool = True
+    ) -> Field:
+        """Each row's as it stands between quotes in JSON, between the two; keep: also where it is empty."""
+        ends, characters = escaped(texts)
+        first, last = padded(before), padded(behind)
+        return self._add_own(
+            self._rows * (len(before) + len(behind)) + len(characters),
+            lambda at, data, starts: kernel.write_strings(
+                ends, characters, first, last, keep, at, data, starts
+            ),
+        )
 
     def gathered(self) -> Gathered:
         """All of them. Raises IndexError and ValueError: nothing looks at them any more."""
@@ -171,16 +163,26 @@ def padded(text: bytes) -> U8:
     return np.frombuffer(text + bytes(GAP), np.uint8)
 
 
-def escaped(texts: pa.Array) -> pa.Array:
-    """Texts as they stand between quotes in JSON. Intake lets nothing in that needs it; one look at all says so."""
-    assert texts.null_count == 0
-    _, ends, data = texts.buffers()
-    used = np.frombuffer(ends, np.int32)[texts.offset + len(texts)]
-    text = np.frombuffer(data or b"", np.uint8)[:used]
-    if kernel.is_plain(text):
-        return texts
+def escaped(texts: pa.Array) -> tuple[I32, U8]:
+    """Texts as they stand between quotes in JSON, as kernel.write_strings takes them.
+
+    Intake lets nothing in that needs to be escaped; one look at all says so.
+    """
+    ends, characters = _characters(texts)
+    if kernel.is_plain(characters[:-GAP]):
+        return ends, characters
     quoted = [msgspec.json.encode(text).decode() for text in texts.to_pylist()]
-    return pa.array([text[1:-1] for text in quoted], pa.string())
+    return _characters(pa.array([text[1:-1] for text in quoted], pa.string()))
+
+
+def _characters(texts: pa.Array) -> tuple[I32, U8]:
+    assert texts.null_count == 0
+    _, buffer, data = texts.buffers()
+    ends = np.frombuffer(buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    first, end = int(ends[0]), int(ends[-1])
+    characters = np.empty(end - first + GAP, np.uint8)
+    characters[:-GAP] = np.frombuffer(data or b"", np.uint8)[first:end]
+    return _fixed(ends, np.int32), characters
 
 
 def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

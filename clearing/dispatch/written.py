@@ -16,9 +16,9 @@ from clearing.dispatch.texts import Field, Gathered, Texts, padded
 
 
 class Lines(NamedTuple):
-    """Rows of one section, each with a comma behind it.
+    """Rows of one section: JSON objects without the brace at the end, which comes with the comma behind it.
 
-    to: the bank of each row, -1 for none. others: rows, by index, that are written by themselves instead.
+    to: the bank of each row, -1 for none. others: whole objects that stand there instead, by row.
     """
 
     section: Section
@@ -77,7 +77,7 @@ class Written:
         self, head: bytes, texts: Texts, banks: int, statuses: Lines, receipts: Lines
     ) -> None:
         both = [
-            (lines, texts.add(lines.others[row] for row in sorted(lines.others)))
+            (lines, texts.add(lines.others[row][: -len(b"}")] for row in sorted(lines.others)))
             for lines in (statuses, receipts)
         ]
         gathered = texts.gathered()

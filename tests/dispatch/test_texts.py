@@ -23,6 +23,9 @@ NUMBERS = st.one_of(
 ITEMS = st.one_of(st.just(-1), st.integers(0, 2**31 - 1))
 
 
+encode = msgspec.json.Encoder().encode
+
+
 def said(texts: Texts, *fields: Field) -> list[str]:
     """What each row has of the fields, behind one another."""
     gathered = texts.gathered()
@@ -34,12 +37,19 @@ def said(texts: Texts, *fields: Field) -> list[str]:
     return [row.decode() for row in rows]
 
 
-@given(st.lists(AMOUNTS, min_size=1))
-def test_amounts_are_the_exact_decimals(values: list[tuple[int, int]]) -> None:
+@given(st.lists(AMOUNTS, min_size=1), st.lists(st.sampled_from(["", "HKD ", "x" * 70])))
+def test_amounts_are_the_exact_decimals(values: list[tuple[int, int]], more: list[str]) -> None:
     amount, decimals = zip(*values, strict=True)
-    texts = Texts(len(values))
-    field = texts.amounts(np.array(amount, np.int64), np.array(decimals, np.uint8))
-    assert said(texts, field) == [show(units, scale) for units, scale in values]
+    texts, names = Texts(len(values)), ["of ", *more]
+    name = np.arange(len(values), dtype=np.int32) % len(names)
+    field = texts.amounts(
+        [text.encode() for text in names],
+        name,
+        np.array(amount, np.int64),
+        np.array(decimals, np.uint8),
+    )
+    plain = [show(units, scale) for units, scale in values]
+    assert said(texts, field) == [names[i] + text for i, text in zip(name, plain, strict=True)]
 
 
 @given(st.lists(st.tuples(NUMBERS, ITEMS), min_size=1))
@@ -64,9 +74,9 @@ def test_strings_stand_as_in_json(values: list[str], before: bytes) -> None:
     """Whole columns and slices of one; what is empty is left out with what stands around it."""
     column = pa.array(values, pa.string()).slice(1)
     texts = Texts(len(column))
-    fields = texts.strings(column), *texts.optional(before, column, b'"')
-    plain = [msgspec.json.encode(value).decode()[1:-1] for value in values[1:]]
-    optional = [f'{before.decode()}{value}"' if value else "" for value in plain]
+    fields = texts.strings(column, before), texts.strings(column, before, b'"', keep=False)
+    plain = [before.decode() + encode(value).decode()[1:-1] for value in values[1:]]
+    optional = [f'{text}"' if value else "" for text, value in zip(plain, values[1:], strict=True)]
     assert said(texts, *fields) == [a + b for a, b in zip(plain, optional, strict=True)]
 
 
@@ -88,10 +98,12 @@ def test_what_is_in_no_table_is_refused(place: int) -> None:
         texts.gathered()
 
 
-@pytest.mark.parametrize(("amount", "decimals"), [(-1, 0), (1, 19)])
-def test_what_is_no_amount_is_refused(amount: int, decimals: int) -> None:
+@pytest.mark.parametrize(
+    ("amount", "decimals", "name"), [(-1, 0, 0), (1, 19, 0), (1, 0, -1), (1, 0, 1)]
+)
+def test_what_is_no_amount_is_refused(amount: int, decimals: int, name: int) -> None:
     texts = Texts(1)
-    texts.amounts(np.array([amount]), np.array([decimals], np.uint8))
+    texts.amounts([b""], np.array([name]), np.array([amount]), np.array([decimals], np.uint8))
     with pytest.raises(ValueError, match="that are none"):
         texts.gathered()
 
