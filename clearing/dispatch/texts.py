@@ -5,6 +5,7 @@ written for all rows at once. Every method gives the Field to name them by: a ro
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from clearing.core.inputs import I32, I64, U8, U64
+from clearing.core.inputs import I32, I64, U8
 from clearing.dispatch import kernel
 from clearing.dispatch.kernel import GAP, OWN, SAME
 
@@ -21,7 +22,7 @@ _SPAN = 4_096  # of numbers that are looked up in a table of all between them
 
 
 class Field(NamedTuple):
-    """Texts of a table, from the first on, by a column of indexes; or a column of OWN texts, the first-th."""
+    """Texts of a table, from the first on, by a column of indexes; or the first-th column of OWN texts."""
 
     first: int
     column: int
@@ -35,7 +36,7 @@ class _Own(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """What kernel.measure and kernel.write read. places: (columns, rows), the indexes. own: the first of OWN texts."""
+    """What kernel.measure and kernel.write read. places: (columns, rows), indexes. own: the first of OWN texts."""
 
     data: U8
     starts: I32
@@ -87,7 +88,7 @@ class Texts:
         present, places = distinct(numbers)
         return self.table([text(number) for number in present.tolist()], self.index(places))
 
-    def ids(self, ids: U64, before: bytes) -> Field:
+    def ids(self, ids: np.ndarray, before: bytes) -> Field:
         """`before` and the canonical text of each UUID. ids: (n, 2), the 16 bytes of each."""
         said, fixed = padded(before), _fixed(ids, np.uint64)
         return self._add_own(
@@ -95,7 +96,9 @@ class Texts:
             lambda at, data, starts: kernel.write_ids(fixed, said, at, data, starts),
         )
 
-    def amounts(self, names: Sequence[bytes], by: np.ndarray, amount: I64, decimals: U8) -> Field:
+    def amounts(
+        self, names: Sequence[bytes], by: np.ndarray, amount: np.ndarray, decimals: np.ndarray
+    ) -> Field:
         """names[by] and the decimal text of amount / 10**decimals: clearing.core.money.show."""
         said, ends = padded(b"".join(names)), np.cumsum([0, *map(len, names)])
         name, units = _fixed(by, np.int32), _fixed(amount, np.int64)
@@ -107,7 +110,7 @@ class Texts:
             ),
         )
 
-    def places(self, offset: I64, item: I32, behind: bytes) -> Field:
+    def places(self, offset: np.ndarray, item: np.ndarray, behind: bytes) -> Field:
         """offset, comma, item and `behind`."""
         said, alone = padded(behind), padded(b",-1" + behind)
         offsets, items = _fixed(offset, np.int64), _fixed(item, np.int32)
@@ -158,6 +161,7 @@ class Texts:
         return Field(len(self._own) - 1, OWN)
 
 
+@lru_cache(1_024)
 def padded(text: bytes) -> U8:
     """As the kernel takes texts by themselves."""
     return np.frombuffer(text + bytes(GAP), np.uint8)

@@ -29,6 +29,7 @@ from clearing.dispatch import metrics
 from clearing.dispatch.lane import Lane
 from clearing.dispatch.outbox import Outbox
 from clearing.dispatch.told import StatusTopics
+from clearing.dispatch.written import warm
 from clearing.halts import Halts
 from clearing.heartbeats import vitals
 from clearing.scheme.directory import read_directory
@@ -56,6 +57,7 @@ _log = structlog.get_logger()
 
 async def run(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     """Tell what the group assigns until cancelled. Raises KafkaError if it could never begin, or must not go on."""
+    await asyncio.to_thread(warm)  # before there is a group that would wait for it
     begun = False
     # Outlives the clients: what has halted stays so.
     halts = Halts(settings, "dispatch", settings.topics.outcomes)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from clearing.core.inputs import I32, I64
 from clearing.dispatch import frames, kernel
@@ -108,3 +109,16 @@ class Written:
     def pieces(self, bank: int) -> list[Piece]:
         """The rows that it is told."""
         return [piece for section in self._both for piece in section.pieces(self._out, bank)]
+
+
+def warm() -> None:
+    """Call every kernel once, with the types that all calls have: seconds, where nothing is compiled yet."""
+    texts, none = Texts(1), np.zeros(1, np.int32)
+    fields = [
+        texts.ids(np.zeros((1, 2), np.uint64), b""),
+        texts.amounts([b""], none, none, none),
+        texts.places(none, none, b""),
+        texts.strings(pa.array([""]), b""),
+    ]
+    lines = Lines("statuses", fields, none, {})
+    Written(b"", texts, 1, lines, lines)

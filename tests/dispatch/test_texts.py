@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearing.core.money import show
+from clearing.dispatch import kernel
+from clearing.dispatch.statuses import status_records
 from clearing.dispatch.texts import Field, Texts, distinct
+from clearing.dispatch.written import warm
+from tests.dispatch.rows import LogPiece, Row
 
+ID = uuid.UUID(int=7)
 AMOUNTS = st.tuples(
     st.one_of(st.integers(0, 10**18 - 1), st.integers(0, 30), st.integers(0, 10**9)),
     st.integers(0, 18),
@@ -114,3 +119,13 @@ def test_what_is_no_place_is_refused(offset: int, item: int) -> None:
     texts.places(np.array([offset]), np.array([item], np.int32), b"")
     with pytest.raises(ValueError, match="that are none"):
         texts.gathered()
+
+
+def test_what_was_warmed_up_is_not_compiled_again() -> None:
+    """Whatever columns a log record leaves out: a service would stand still for it."""
+    warm()
+    for row in (Row(ID), Row(ID, decimals=0, item=3, chain_reference="0x1f", priority=2, source=0)):
+        piece = LogPiece([row])
+        status_records("hk", piece.value(), piece.outcomes())
+    found = [each for each in vars(kernel).values() if hasattr(each, "signatures")]
+    assert max(len(each.signatures) for each in found) == 1
