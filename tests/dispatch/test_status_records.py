@@ -174,6 +174,26 @@ def test_no_size_loses_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [s for record in told for s in record.statuses] == piece.told()["ALPHA"].statuses
 
 
+def test_records_are_cut_where_rows_one_by_one_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every limit the same parts, byte for byte: STORED FORMAT, each part's index depends on it."""
+    rows = [Row(uuid.UUID(int=i), source=i % 2, end_to_end_id="E" * (i + 1)) for i in range(5)]
+    spans = [SourceSpan(f"payments.hk.{name}", 0, 0, 9) for name in ("ALPHA", "BRAVO")]
+    piece = LogPiece([*rows, Row(uuid.UUID(int=5), code=Code.FIELD, reject=REJECT)], spans)
+    whole = piece.told()
+    frame = frames.Frame('"hk"', piece.log_offset, piece.time_ms)
+    for limit in range(1, 2_000):
+        monkeypatch.setattr(frames, "MAX_ROWS_BYTES", limit)
+        plain: list[tuple[str, bytes]] = []
+        for name, record in whole.items():
+            lines = frames.Rows()
+            for status in record.statuses:
+                lines.add("statuses", encode(status))
+            for receipt in record.receipts:
+                lines.add("receipts", encode(receipt))
+            plain += [(name, part) for part in frame.records(lines.pieces(), 0)]
+        assert status_records("hk", *_both(piece)) == plain
+
+
 DATES = st.sampled_from([19_674, 19_675, 19_676, 20_000])
 EXPIRIES = st.sampled_from([1, 1_700_000_000_001, 253_402_300_799_999])
 LINKS = st.builds(

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clearing.core.money import show
@@ -75,6 +75,9 @@ def test_ids_are_canonical(ids: list[uuid.UUID]) -> None:
 @given(
     st.lists(st.text(max_size=5), min_size=2), st.sampled_from([b"", b'","creditor":"' + b"x" * 80])
 )
+@example(["", "plain", "\\"], b"")
+@example(["", '"'], b"")
+@example(["", "\x1f"], b"")
 def test_strings_stand_as_in_json(values: list[str], before: bytes) -> None:
     """Whole columns and slices of one; what is empty is left out with what stands around it."""
     column = pa.array(values, pa.string()).slice(1)
