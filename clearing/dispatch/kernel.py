@@ -6,25 +6,17 @@ written is followed by up to GAP bytes of anything: so many are left behind ever
 No index is checked: clearing.dispatch.texts has looked at them, `measure` and `write` go by the same ones.
 """
 
-import ctypes
-from typing import Any, cast
-
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic, overload
 
 from clearing.core.compiled import compiled
 from clearing.core.inputs import I32, I64, U8, U64
+from clearing.dispatch.memory import GAP, Int, address, put, put_word
 
-GAP = 32
 OWN, SAME = 0, 1  # columns of an index in which every row says its own number, and all say 0
-# Of a text of write_ids and write_amounts, and of write_places without what stands behind.
 CLOSE = b"},"  # behind every row
 CLOSE_BYTES = len(CLOSE)
+# Of a text of write_ids and write_amounts without the one before, of write_places without the one behind.
 ID_BYTES, MAX_AMOUNT_BYTES, MAX_PLACE_BYTES = 36, 21, 31
-
-Int = Any  # of Python, or of an array: it is all the same once it is compiled
 
 _TENS = np.array([10**i for i in range(20)], np.uint64)
 _CLOSE = np.uint64(int.from_bytes(CLOSE, "little"))
@@ -311,87 +303,3 @@ def _hex(number: np.uint64) -> np.uint64:
     letters = (digits + np.uint64(0x0606060606060606)) >> np.uint64(4)
     letters &= np.uint64(0x0101010101010101)  # 1 where the digit is one of a to f
     return digits + np.uint64(0x3030303030303030) + letters * np.uint64(ord("a") - ord("0") - 10)
-
-
-# Memory by its address, many bytes at a time: a loop over bytes of arrays takes ten times as long. First as Python
-# has it, then for the compiler.
-
-
-def address(array: U8) -> int:
-    """Where its first byte is."""
-    return array.ctypes.data
-
-
-def put(target: Int, source: Int, size: Int) -> None:
-    """Copy so many bytes, and perhaps up to GAP more."""
-    ctypes.memmove(int(target), int(source), int(size))
-
-
-def put_word(target: Int, word: np.uint64) -> None:
-    """The bytes of a word, lowest first."""
-    ctypes.memmove(int(target), int(word).to_bytes(8, "little"), 8)
-
-
-_intrinsic = cast(
-    Any, intrinsic
-)  # whose type does not say that the first argument is not the caller's
-
-
-@overload(address)
-def _address(array: Any) -> Any:
-    def placed(array: Any) -> Any:
-        return _place(array)
-
-    return placed
-
-
-@overload(put)
-def _put(target: Any, source: Any, size: Any) -> Any:
-    def copied(target: Any, source: Any, size: Any) -> None:
-        _move_32(target, source)
-        i = 32
-        while i < size:
-            _move_32(target + i, source + i)
-            i += 32
-
-    return copied
-
-
-@overload(put_word)
-def _put_word(target: Any, word: Any) -> Any:
-    def written(target: Any, word: Any) -> None:
-        _write_8(target, word)
-
-    return written
-
-
-@_intrinsic
-def _place(_: Any, array: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        return builder.ptrtoint(data, ir.IntType(64))
-
-    return types.int64(array), generate
-
-
-@_intrinsic
-def _move_32(_: Any, target: Any, source: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        to, of = (
-            builder.inttoptr(value, ir.VectorType(ir.IntType(8), 32).as_pointer())
-            for value in values
-        )
-        builder.store(builder.load(of, align=1), to, align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
-
-
-@_intrinsic
-def _write_8(_: Any, target: Any, word: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        to = builder.inttoptr(values[0], ir.IntType(64).as_pointer())
-        builder.store(values[1], to, align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.uint64), generate

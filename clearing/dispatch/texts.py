@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from clearing.core.inputs import I32, I64, U8
 from clearing.dispatch import kernel
-from clearing.dispatch.kernel import GAP, OWN, SAME
+from clearing.dispatch.kernel import OWN, SAME
+from clearing.dispatch.memory import GAP
 
 _ENDLESS = 1 << 31
 _SPAN = 4_096  # of numbers that are looked up in a table of all between them

@@ -13,6 +13,7 @@ import pyarrow as pa
 from clearing.core.inputs import I32, I64
 from clearing.dispatch import frames, kernel
 from clearing.dispatch.frames import BETWEEN, END, Piece, Section
+from clearing.dispatch.memory import GAP
 from clearing.dispatch.texts import Field, Gathered, Texts, padded
 
 
@@ -84,8 +85,8 @@ class Written:
         gathered = texts.gathered()
         first, second = self._both = [_Measured(*each, gathered, banks) for each in both]
         sizes = len(head) + first.told + len(BETWEEN) + second.told + len(END)
-        starts = np.cumsum(sizes + kernel.GAP) - sizes
-        out = np.empty(int(starts[-1] + sizes[-1]) + kernel.GAP, np.uint8)
+        starts = np.cumsum(sizes + GAP) - sizes
+        out = np.empty(int(starts[-1] + sizes[-1]) + GAP, np.uint8)
         # From front to back: what is written later covers what was written behind the end of what was before.
         at = starts + len(head)
         kernel.stamp(out, starts, padded(head))
