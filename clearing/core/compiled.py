@@ -7,10 +7,12 @@ would cost ten times what they guard. With NUMBA_DISABLE_JIT=1 it runs as the Py
 is checked: whatever reads what comes from outside is tested that way too.
 """
 
+import inspect
+import sys
 from collections.abc import Callable, Iterator
 from enum import EnumType
 from hashlib import blake2b
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -40,12 +42,12 @@ def compiled(function: Function) -> Function:
 def _digest(function: Callable[..., Any]) -> str:
     """Of all that the machine code is made of, but the types it is called with."""
     code = function.__code__
-    parts = (code.co_code, code.co_consts, code.co_varnames, *_named(function))
+    parts = (code.co_code, code.co_consts, code.co_names, code.co_varnames, *_named(function))
     return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
 def _named(function: Callable[..., Any]) -> Iterator[object]:
-    """The numbers, texts, arrays and compiled functions that it names, here or in modules and enumerations."""
+    """The numbers, texts, arrays and functions that it names, here or in modules and enumerations."""
     names = function.__code__.co_names
     for name in names:
         value = function.__globals__.get(name)
@@ -56,5 +58,8 @@ def _named(function: Callable[..., Any]) -> Iterator[object]:
                 yield name, array.dtype, array.shape, array.tobytes()
             elif isinstance(each, CPUDispatcher):
                 yield name, cast(Any, each).digest
+            elif isinstance(each, FunctionType) and each.__module__.partition(".")[0] != "numpy":
+                # Its module says how it is compiled (numba.extending.overload).
+                yield name, inspect.getsource(sys.modules[each.__module__])
             elif isinstance(each, int | str):
                 yield name, each

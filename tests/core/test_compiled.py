@@ -14,6 +14,16 @@ MOST = 3
 class Step(IntEnum):
     MORE = 0
 """
+WHOLE = """
+from numba.extending import overload
+
+def whole(number):
+    raise NotImplementedError
+
+@overload(whole)
+def _whole(number):
+    return lambda number: number - 0
+"""
 STEPS = """
 from clearing.core.compiled import compiled
 import limits
@@ -25,15 +35,18 @@ def step(number):
 """
 LOOPS = """
 from clearing.core.compiled import compiled
+import numpy as np
 import steps
+from whole import whole
 
 @compiled
 def total(n):
     found = 0
-    for number in range(n):
-        found += steps.step(number)
+    for number in range(np.maximum(n, 2)):
+        found += steps.step(whole(number))
     return found
 """
+TEXTS = {"limits": LIMITS, "whole": WHOLE, "steps": STEPS, "loops": LOOPS}
 
 
 @pytest.fixture
@@ -41,14 +54,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(tmp_path))
     # Python itself keeps what it compiled by the second in which a file was written.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    for name, text in (("limits", LIMITS), ("steps", STEPS), ("loops", LOOPS)):
+    for name, text in TEXTS.items():
         (tmp_path / f"{name}.py").write_text(text)
     return tmp_path
 
 
 def _total() -> tuple[int, bool]:
     """What the function says of 4, and whether it had been compiled before."""
-    for name in ("limits", "steps", "loops"):
+    for name in TEXTS:
         sys.modules.pop(name, None)
     importlib.invalidate_caches()
     loops = importlib.import_module("loops")
@@ -68,12 +81,15 @@ def test_a_function_is_compiled_once(folder: Path) -> None:
         ("limits", "MORE = 0", "MORE = 1", 0),
         ("steps", "number + ", "number - ", 6 - 12),
         ("loops", "found = 0", "found = 7", 6 + 12 + 7),
+        ("loops", "np.maximum", "np.minimum", 1 + 6),
+        ("whole", "number - 0", "number - 1", 2 + 12),
     ],
 )
 def test_it_is_compiled_again_when_what_it_is_made_of_changes(
     folder: Path, file: str, before: str, after: str, found: int
 ) -> None:
-    """The constant of another module, the number of an enumeration, a function there, its own text."""
+    """The constant of another module, the number of an enumeration, a function there, its own text, another
+    function of the same module, how a function is compiled that is none itself."""
     assert _total() == (6 + 12, False)
     path = folder / f"{file}.py"
     path.write_text(path.read_text().replace(before, after))
