@@ -92,6 +92,7 @@ _COMMANDS: tuple[tuple[Group, str, str], ...] = (
     (PROVE, "setoff", "setoff:setoff"),
     (PROVE, "replay", "replay:replay"),
     (SETUP, "config", "config:app"),
+    (SETUP, "compile", "compile:compile_loops"),
 )
 _NAMES = frozenset(name for _, name, _ in _COMMANDS)
 for _order, (_group, _name, _target) in enumerate(_COMMANDS):

@@ -2,9 +2,10 @@
 
 A compiled function is plain Python over NumPy arrays and numbers that makes no array itself. It is compiled when it
 is first called with arrays of these types, once on a machine: the result stays in the folder __pycache__ beside its
-module, or in the user's cache folder. Integers are 64 bits wide and wrap silently, and no index is checked: checks
-would cost ten times what they guard. With NUMBA_DISABLE_JIT=1 it runs as the Python it is, slowly, and every index
-is checked: whatever reads what comes from outside is tested that way too.
+module, or in the user's cache folder, or where NUMBA_CACHE_DIR says; where none of these may be written to, every
+process compiles again. Integers are 64 bits wide and wrap silently, and no index is checked: checks would cost ten
+times what they guard. With NUMBA_DISABLE_JIT=1 it runs as the Python it is, slowly, and every index is checked:
+whatever reads what comes from outside is tested that way too.
 """
 
 import inspect
@@ -28,15 +29,22 @@ def compiled(function: Function) -> Function:
     """The function as machine code. Who calls it holds the arrays: their references are not counted inside."""
     if cast(Any, config).DISABLE_JIT:
         return function
-    dispatcher: Any = cast(Any, njit)(cache=True, _nrt=False)(function)
-    # Numba keeps the result by the time of the function's own file. But what it calls and the constants it names
-    # are compiled into it, wherever they come from: the name under which it is kept says all of them.
-    cache: Any = dispatcher._cache
     digest = _digest(function)
-    name = f"{cache._impl.filename_base}-{digest}"
-    cache._cache_file = IndexDataCacheFile(cache._cache_path, name, digest)
+    try:
+        dispatcher: Any = cast(Any, njit)(cache=True, _nrt=False)(function)
+    except RuntimeError:  # no folder that it may write to: every process compiles for itself
+        dispatcher = cast(Any, njit)(_nrt=False)(function)
+    else:
+        _keep_as(dispatcher._cache, digest)
     dispatcher.digest = digest
     return cast(Function, dispatcher)
+
+
+def _keep_as(cache: Any, digest: str) -> None:
+    """Numba keeps the result by the text of the function's own file. But what it calls and the constants it names
+    are compiled into it, wherever they come from: the name under which it is kept says all of them."""
+    name = f"{cache._impl.filename_base}-{digest}"
+    cache._cache_file = IndexDataCacheFile(cache._cache_path, name, digest)
 
 
 def _digest(function: Callable[..., Any]) -> str:

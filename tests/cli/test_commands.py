@@ -1,6 +1,7 @@
 """The command line without servers: help, settings, files that are checked, errors in one line."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -271,3 +272,18 @@ def test_a_file_of_several_chunks(run: Runner, tmp_path: Path) -> None:
     report = json.loads(run("publish", file, "--dry-run", "--skip-bad", "--json").out)
     assert report["lines"] == 12_347
     assert [bad["line"] for bad in report["bad"]] == [12_346]
+
+
+def test_compile_leaves_nothing_to_compile_for_the_services(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def kept() -> list[str]:
+        command = [sys.executable, "-m", "clearing", "compile", "--json"]
+        ran = subprocess.run(command, env=environment, capture_output=True, timeout=300, check=True)
+        assert json.loads(ran.stdout)["seconds"] >= 0
+        return sorted(path.name for path in tmp_path.rglob("*.nbc"))
+
+    first = kept()
+    for module in ("grammar", "scanning", "checks", "id_slots", "kernel"):
+        assert any(name.startswith(f"{module}.") for name in first), module
+    assert kept() == first

@@ -96,3 +96,13 @@ def test_it_is_compiled_again_when_what_it_is_made_of_changes(
     assert _total() == (found, False)
     path.write_text(path.read_text().replace(after, before))
     assert _total() == (6 + 12, True)
+
+
+def test_where_no_folder_may_be_written_to_every_process_compiles(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for blocked in ("__pycache__", "cache"):
+        (folder / blocked).write_text("a file where a folder would be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    assert _total() == (6 + 12, False)
+    assert _total() == (6 + 12, False)
