@@ -1,20 +1,25 @@
-"""Fetched record batches handed out by the list: what aiokafka does with a generator, record by record.
+"""Fetched record batches handed out by the list or by columns: what aiokafka does record by record.
 
-Most of what taking a batch apart costs in aiokafka 0.14 is that generator and the ConsumerRecord it makes of each
+Most of what taking a batch apart costs in aiokafka 0.14 is its generator and the ConsumerRecord it makes of each
 record. Here the parser's records are handed out as they are (clearing.kafka.RawRecord), as many at once as a caller
-wants. Same records, same positions, same errors in the same place: a property test holds both equal.
+wants, or none is made of them (clearing.records). Same records, same positions, same errors in the same place:
+property tests hold all equal.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, cast
 
 import google_crc32c
+import numpy as np
+import pyarrow as pa
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
+
+from clearing.records import Records, of_batch
 
 # In a record batch: its length from there on, and of version 2 the checksum of all that follows.
 _LENGTH, _LENGTH_AT = struct.Struct(">i"), 8
@@ -47,28 +52,38 @@ class SummedRecords:
         self._last = batch
         return batch
 
+    def last(self) -> memoryview:
+        """The bytes of the last batch."""
+        return self._data[self._begin : self._end]
+
     def is_sound(self) -> bool:
         """Whether the last batch is as it was written."""
-        batch = self._data[self._begin : self._end]
+        batch = self.last()
         if batch[_MAGIC_AT] < MAGIC:
             return self._last.validate_crc()
         (said,) = _CHECKSUM.unpack_from(batch, _CHECKSUM_AT)
-        return google_crc32c.value(bytes(batch[_CHECKSUM_AT + _CHECKSUM.size :])) == said
+        # It refuses what somebody might change meanwhile, as a view is, but not a buffer of Arrow.
+        summed = pa.py_buffer(batch[_CHECKSUM_AT + _CHECKSUM.size :])
+        return google_crc32c.value(summed) == said
+
+
+Some = Sequence[Any] | Records
 
 
 class BatchedRecords(PartitionRecords):
     """The records of one partition in one answer of the broker. Replaces aiokafka's."""
 
-    _parsed: Sequence[Any] = ()
+    _some: Some = ()  # of one batch
     _given = 0  # of those
+    _by_columns = False  # how the next ones are wanted
 
     @property
-    def _lists(self) -> Iterator[list[Any]]:
+    def _parts(self) -> Iterator[Some]:
         """What aiokafka calls an iterator of records: what _unpack_records has returned."""
-        return cast(Iterator[list[Any]], self._records_iterator)
+        return cast(Iterator[Some], self._records_iterator)
 
     def _unpack_records(self) -> Any:
-        """Lists of records: not below next_fetch_offset, of no aborted transaction. Raises KafkaError."""
+        """Records by the batch: not below next_fetch_offset, of no aborted transaction. Raises KafkaError."""
         while self._records.has_next():
             batch = self._records.next_batch()
             if self._check_crcs and not self._is_sound(batch):
@@ -91,7 +106,19 @@ class BatchedRecords(PartitionRecords):
                 return True
         return batch.is_control_batch
 
-    def _of_batch(self, batch: Any) -> Iterator[list[Any]]:
+    def _of_batch(self, batch: Any) -> Iterator[Some]:
+        records = self._records
+        if self._by_columns and isinstance(records, SummedRecords):
+            columns = of_batch(records.last())
+            if columns is not None:
+                first = int(np.searchsorted(columns.offset, self.next_fetch_offset))
+                if first < len(columns):
+                    yield columns.part(first, len(columns))
+                return
+        yield from self._parsed(batch)
+
+    def _parsed(self, batch: Any) -> Iterator[list[Any]]:
+        """Those from next_fetch_offset on, which may be in the middle of the batch."""
         error: Exception | None = None
         full, left = True, chain(batch)  # a batch can be gone through once only
         while full and error is None:
@@ -101,26 +128,54 @@ class BatchedRecords(PartitionRecords):
             except Exception as found:
                 error = found  # once what stands before it is given
             full = len(parsed) == PARSED_AT_ONCE
-            if parsed and parsed[0].offset < self.next_fetch_offset:  # asked for from its middle on
+            if parsed and parsed[0].offset < self.next_fetch_offset:
                 parsed = [record for record in parsed if record.offset >= self.next_fetch_offset]
             if parsed:
                 yield parsed
         if error is not None:
             raise error
 
+    def _next(self, most: int | None) -> Some:
+        """The next records, at most so many, all of one batch; none: there are no more. Raises KafkaError."""
+        if self._given == len(self._some):
+            self._given, self._some = 0, next(self._parts, ())
+        stop = len(self._some) if most is None else min(self._given + most, len(self._some))
+        first, self._given = self._given, stop
+        if isinstance(self._some, Records):
+            part = self._some.part(first, stop)
+            self.next_fetch_offset = int(part.offset[-1]) + 1
+            return part
+        part = self._some[first:stop]
+        if part:
+            self.next_fetch_offset = part[-1].offset + 1
+        return part
+
     def take(self, most: int | None) -> tuple[list[Any], bool]:
         """(the next records, at most so many; whether there are no more). Raises KafkaError."""
+        self._by_columns = False
+        if isinstance(self._some, Records) and self._given < len(self._some):
+            # Asked for the other way from the middle of a batch on: it is taken apart again.
+            batch = MemoryRecords(self._some.data.tobytes()).next_batch()
+            self._given, self._some = 0, [one for part in self._parsed(batch) for one in part]
         taken: list[Any] = []
         while most is None or len(taken) < most:
-            if self._given == len(self._parsed):
-                self._given, self._parsed = 0, next(self._lists, ())
-                if not self._parsed:
-                    return taken, True
-            stop = len(self._parsed) if most is None else self._given + most - len(taken)
-            part = self._parsed[self._given : stop]
-            taken += part
-            self._given += len(part)
-            self.next_fetch_offset = part[-1].offset + 1
+            part = self._next(None if most is None else most - len(taken))
+            if not len(part):
+                return taken, True
+            taken += cast(Sequence[Any], part)
+        return taken, False
+
+    def take_columns(self, most: int) -> tuple[list[Records], bool]:
+        """The same by columns, batch by batch."""
+        self._by_columns = True
+        taken: list[Records] = []
+        count = 0
+        while count < most:
+            part = self._next(most - count)
+            if not len(part):
+                return taken, True
+            count += len(part)
+            taken.append(part if isinstance(part, Records) else Records.of(part))
         return taken, False
 
     def __next__(self) -> Any:
@@ -136,16 +191,27 @@ _aiokafka_getall = FetchResult.getall
 def get_all(self: FetchResult, max_records: int | None = None) -> list[Any]:
     """Replaces FetchResult.getall: the next records, at most so many."""
     records = self._partition_records
-    if not isinstance(
-        records, BatchedRecords
-    ):  # all given, or fetched before these were handed out
-        return _aiokafka_getall(self, max_records)
-    if not self.check_assignment(self._topic_partition):
+    if isinstance(records, BatchedRecords):
+        return _given(self, lambda: records.take(max_records))
+    return _aiokafka_getall(self, max_records)  # all given, or fetched before these were handed out
+
+
+def get_columns(found: FetchResult, most: int) -> list[Records]:
+    """The same by columns, batch by batch."""
+    records = found._partition_records
+    if isinstance(records, BatchedRecords):
+        return _given(found, lambda: records.take_columns(most))
+    taken = _aiokafka_getall(found, most)
+    return [Records.of(taken)] if taken else []
+
+
+def _given(found: FetchResult, take: Callable[[], tuple[list[Any], bool]]) -> list[Any]:
+    if not found.check_assignment(found._topic_partition):
         return []
-    taken, is_all = records.take(max_records)
-    self._update_position()
+    taken, is_all = take()
+    found._update_position()
     if is_all:
-        self._partition_records = None
+        found._partition_records = None
     return taken
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, conn
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, codec, conn
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.fetcher import FetchError, FetchResult
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -26,7 +26,8 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import RecordMetadata
 
 from clearing import failpoints, sending
-from clearing.fetching import hand_out_lists
+from clearing.fetching import get_columns, hand_out_lists
+from clearing.records import Records
 
 _log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ CANCEL_AGAIN_S = 8.0  # longer than anything here takes to close
 BATCH_BYTES = (
     1 << 20
 )  # of the records of one partition that are sent together; a larger one goes alone
+ZSTD_LEVEL = 1
 MAX_RECORD_BYTES = 16 << 20  # the broker's and every topic's limit in topics.toml is at most this
 # Of one partition in an answer, and a few times that of all: bounds memory, and how long one source that floods
 # keeps the others waiting (F18). More at once costs more: it leaves the processor's cache between the socket and
@@ -70,11 +72,13 @@ def tune_client() -> None:
 
     Records are handed out as aiokafka parsed them (RawRecord), by the list, instead of being copied into a
     ConsumerRecord each: topic and partition are known from getmany() anyway. What is produced goes to the socket in
-    pieces (clearing.sending). BACKOFF_OVERRIDE: after a commit
-    the next AddPartitionsToTxn meets CONCURRENT_TRANSACTIONS and is retried after this many seconds.
+    pieces (clearing.sending). BACKOFF_OVERRIDE: after a commit the next AddPartitionsToTxn meets
+    CONCURRENT_TRANSACTIONS and is retried after this many seconds. Level 1 of zstd makes log records as small as
+    level 3, which aiokafka would take, for two thirds of what that costs: much in them is chance.
     """
     hand_out_lists()
     sender.BACKOFF_OVERRIDE = 0.001
+    codec.zstd_encode.__defaults__ = (ZSTD_LEVEL,)
     conn.AIOKafkaConnection.send = _send
 
 
@@ -100,11 +104,12 @@ def _send(self: conn.AIOKafkaConnection, request: Any, expect_response: bool = T
 class Consumer(AIOKafkaConsumer):
     """aiokafka's, which can also be asked for one partition among very many."""
 
-    def fetched(self, partition: TopicPartition, max_records: int) -> list[RawRecord] | None:
-        """What has come of a partition, at most so many records; None: nothing. Never waits, raises like getmany().
+    def fetched(self, partition: TopicPartition, max_records: int) -> list[Records] | None:
+        """What has come of a partition, at most so many records, in parts of which none is empty; None: nothing.
 
-        That one looks through everything there is of all partitions: who asks for n of them in turn has n² looks.
-        An empty list: its position has moved all the same, over transaction markers.
+        Never waits, raises like getmany(). That one looks through everything there is of all partitions: who asks
+        for n of them in turn has n² looks. An empty list: its position has moved all the same, over transaction
+        markers.
         """
         if not self._subscription.is_assigned(partition):
             raise IllegalStateError(f"{partition} is not assigned")
@@ -113,9 +118,9 @@ class Consumer(AIOKafkaConsumer):
         found = fetcher._records.get(partition)
         if found is None or self._subscription.reassignment_in_progress:
             return None
-        records: list[RawRecord] = []
+        records: list[Records] = []
         if isinstance(found, FetchResult):
-            records = found.getall(max_records)
+            records = get_columns(found, max_records)
             if found.has_more():
                 return records
         del fetcher._records[partition]

@@ -20,6 +20,7 @@ from clearing.log import control, payments
 from clearing.log.records import OutputRecord, decode_settlement
 from clearing.logfile import LogFileRecord
 from clearing.names import Topics
+from clearing.records import Records
 
 RECORDS_PER_PACK = 2_000
 STEP_MS = 1
@@ -162,7 +163,10 @@ class Simulation:
         """Bring what was published into the log."""
         if self._waiting:
             spans = [
-                (SourceSpan(topic, 0, records[0].offset, records[-1].offset + 1), records)
+                (
+                    SourceSpan(topic, 0, records[0].offset, records[-1].offset + 1),
+                    [Records.of(records)],
+                )
                 for topic, records in self._waiting.items()
             ]
             self._waiting = {}
@@ -173,7 +177,7 @@ class Simulation:
         self.flush()
         record = self.publish(topic, self.partition, value)
         span = SourceSpan(topic, self.partition, record.offset, record.offset + 1)
-        for packed in pack_control([(span, [record])]):
+        for packed in pack_control([(span, [Records.of([record])])]):
             self.append(control.KEY, packed)
 
     def publish(self, topic: str, partition: int, value: bytes | None) -> SourceRecord:

@@ -17,7 +17,6 @@ import numpy as np
 from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from cyclopts import App, Parameter
 from rich import box
 from rich.console import Console
@@ -31,11 +30,11 @@ from clearing.dev.setup import read_scheme
 from clearing.dev.workload import PLAIN, Mix, streams
 from clearing.dispatch.statuses import status_records
 from clearing.failures import ExitCode
-from clearing.fetching import BatchedRecords
+from clearing.fetching import BatchedRecords, SummedRecords
 from clearing.intake.decode import decode
 from clearing.intake.packing import Packed, payment_records
-from clearing.kafka import RawRecord
 from clearing.log.payments import open_batch
+from clearing.records import Records
 
 SCHEME = Path(__file__).with_name("scheme.toml")
 BANKS = 4  # whose records are packed together
@@ -183,11 +182,11 @@ def _built(builder: Any, first: int) -> bytes:
     return first.to_bytes(8, "big") + bytes(builder.build())[8:]
 
 
-def _apart(answer: bytes) -> list[RawRecord]:
-    """As the consumers of all services do it."""
+def _apart(answer: bytes) -> list[Records]:
+    """As intake's consumer does it."""
     place = TopicPartition("payments.load.BANK", 0)
-    records = BatchedRecords(place, MemoryRecords(answer), [], 0, None, None, True, 1)
-    return records.take(None)[0]
+    records = BatchedRecords(place, SummedRecords(answer), [], 0, None, None, True, 1)
+    return records.take_columns(len(answer))[0]
 
 
 def _all_accepted(packed: Packed) -> Outcomes:

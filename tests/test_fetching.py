@@ -1,4 +1,4 @@
-"""Records handed out by the list are those that aiokafka hands out one by one, with its positions and errors."""
+"""Records handed out by the list or by columns are those aiokafka gives one by one: positions and errors too."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clearing import fetching
-from clearing.fetching import BatchedRecords, SummedRecords, get_all
+from clearing.fetching import BatchedRecords, SummedRecords, get_all, get_columns
 
 PLACE = TopicPartition("payments.hk.BANK01HK", 0)
 _PLAIN_GETALL = FetchResult.getall
@@ -135,7 +135,7 @@ _BATCHES = st.builds(
 @example([Batch(3, producer=1), Batch(1, producer=1, marker=ABORT), Batch(2)], 0, [(1, 0)], [100])
 @example([Batch(4), Batch(8, cut=True)], 0, [], [5, 5, 5])
 @example([Batch(4), Batch(8, bad_crc=True)], 0, [], [3, 3, 3])
-def test_lists_hold_what_comes_one_by_one(
+def test_lists_and_columns_hold_what_comes_one_by_one(
     batches: list[Batch], start: int, aborted: list[tuple[int, int]], takes: list[int]
 ) -> None:
     answer, end = b"", 0
@@ -145,6 +145,21 @@ def test_lists_hold_what_comes_one_by_one(
     start = min(start, end)
     plain = _told(_Plain, _PLAIN_GETALL, answer, start, aborted, takes)
     assert _told(BatchedRecords, get_all, answer, start, aborted, takes) == plain
+    assert _told(BatchedRecords, _by_columns, answer, start, aborted, takes) == plain
+
+
+class One(NamedTuple):
+    offset: int
+    value: bytes
+
+
+def _by_columns(result: FetchResult, most: int | None) -> list[One]:
+    """In the form of the others, which may come before and behind: getone does."""
+    parts = get_columns(result, most or 1_000)
+    assert all(map(len, parts))
+    return [
+        One(*one) for part in parts for one in zip(part.offset.tolist(), part.values(), strict=True)
+    ]
 
 
 def test_an_error_comes_where_it_stands() -> None:

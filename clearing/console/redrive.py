@@ -27,6 +27,7 @@ from clearing.live import Live
 from clearing.log import payments
 from clearing.log.records import EVENT_KEY, decode_event
 from clearing.reading import Reader
+from clearing.records import Records
 
 ORIGIN_HEADER = "clearing-origin"
 ROWS_SHOWN = 200
@@ -115,7 +116,8 @@ def redriven(live: Live, topic: str, value: bytes) -> Redriven:
     state, offset = live.state, live.machine.next_offset
     trial = copy_of(state)
     mark = trial.sources.get((topic, 0), 0)
-    (packed,) = pack_payments([(SourceSpan(topic, 0, mark, mark + 1), [SourceRecord(mark, value)])])
+    read = Records.of([SourceRecord(mark, value)])
+    (packed,) = pack_payments([(SourceSpan(topic, 0, mark, mark + 1), [read])])
     record = payments.unpack(packed, offset, trial.counters.time_ms)
     rows = record.payments
     assert rows is not None, "of a payments topic"

@@ -25,6 +25,7 @@ from clearing.intake.packing import (
 )
 from clearing.intake.sources import Read, Source, SourceStopped, stopped_by
 from clearing.log import payments
+from clearing.records import Records
 
 SOURCE_RECORDS = (
     2048  # most of one source in a round: one that floods leaves room for the others (F18)
@@ -159,7 +160,7 @@ class Lane:
 
     def _records(self) -> int:
         """How many are read and not sent."""
-        return sum(len(source.records) for source in self.sources)
+        return sum(len(part) for source in self.sources for part in source.records)
 
     async def _sweep(self) -> bool:
         """Take what the consumer has fetched, source by source; the next sweep begins where this one ends."""
@@ -183,12 +184,12 @@ class Lane:
         return records > 0
 
     async def _take(self, source: Source, most: int) -> int:
-        records = self._consumer.fetched(source.partition, most)
-        if records is None:
+        parts = self._consumer.fetched(source.partition, most)
+        if parts is None:
             return 0
-        source.records += records
+        source.records += parts
         source.end = await self._consumer.position(source.partition)
-        return len(records)
+        return sum(map(len, parts))
 
     async def _wait(self) -> None:
         """Until one of the sources has a record (which is taken), or for WAIT_MS."""
@@ -211,7 +212,7 @@ class Lane:
             return
         for partition, records in read.items():
             source = by_partition[partition]
-            source.records += records
+            source.records.append(Records.of(records))
             source.end = await self._consumer.position(partition)
 
     def _stop(self, source: Source, why: SourceStopped) -> None:
@@ -230,7 +231,7 @@ class Lane:
                 taken = source.take()
                 (batch.control if source.is_control else batch.payments).append(taken)
         firsts = [
-            records[0].timestamp for _, records in (*batch.control, *batch.payments) if records
+            int(parts[0].timestamp_ms[0]) for _, parts in (*batch.control, *batch.payments) if parts
         ]
         self._oldest_ms = min(firsts, default=0)
         return batch

@@ -5,16 +5,18 @@ read exactly, in order, without overlap or gap (DESIGN.md §2). Read by the engi
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
-from typing import NamedTuple, Protocol
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from clearing.core.inputs import I64, SourceSpan
 from clearing.intake import control as control_intake
-from clearing.intake.decode import Decoded, decode
+from clearing.intake.decode import Decoded, decode_values
+from clearing.intake.plain import Values, values_in
 from clearing.log import control, payments
 from clearing.log.rows import assemble
+from clearing.records import Records
 
 MAX_ROWS = 8192  # of a log record, unless one bulk has more
 # Of source bytes in a log record. A readable row is smaller packed than it was as JSON; a reject row takes
@@ -22,21 +24,16 @@ MAX_ROWS = 8192  # of a log record, unless one bulk has more
 MAX_SOURCE_BYTES = 5 << 20
 
 
+# A span of a source partition, and the records that are read of it, in some parts.
+Source = tuple[SourceSpan, Sequence[Records]]
+
+
 class SourceRecord(NamedTuple):
+    """A record that no broker gave: Records.of takes it."""
+
     offset: int
     value: bytes | None
-
-
-class Record(Protocol):
-    """What is used of a record: a SourceRecord has it, and so has what a Kafka consumer gives."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def value(self) -> bytes | None: ...
-
-
-Source = tuple[SourceSpan, Sequence[Record]]
+    timestamp: int = 0
 
 
 class Packed(NamedTuple):
@@ -60,65 +57,75 @@ def pack_control(sources: Sequence[Source]) -> list[bytes]:
     return [packed.value for packed in control_records(sources)]
 
 
+class _Part(NamedTuple):
+    """A span, and which of all records are its own: those of index [begin, end)."""
+
+    span: SourceSpan
+    begin: int
+    end: int
+
+
+class _Read(NamedTuple):
+    """The records of all sources, one behind the other. offset: (n,) int64, of each in its partition."""
+
+    values: Values
+    offset: I64
+    parts: list[_Part]
+
+
 def payment_records(sources: Sequence[Source]) -> Iterator[Packed]:
     """Log records of payments topics, one after the other: a caller may send one while the next is made."""
-    values = _values(sources)
-    cuts = _cuts(np.ones(len(values), np.int64), _sizes(values))
-    for chunk, begin, end in _split(sources, cuts):
-        decoded = decode(values[begin:end])
+    read = _joined(sources)
+    ones = np.ones(len(read.offset), np.int64)
+    for chunk, begin, end in _split(read, 0, _cuts(ones, read.values.sizes())):
+        decoded = decode_values(read.values.part(begin, end))
         rows = np.bincount(decoded.record)
         bounds = np.concatenate([[0], np.cumsum(rows)])
-        for part, first, last in _split(chunk, _cuts(rows, np.zeros_like(rows))):
-            yield _payment_record(
-                part, _slice(decoded, first, int(bounds[first]), int(bounds[last]))
-            )
+        cuts = [begin + cut for cut in _cuts(rows, np.zeros_like(rows))]
+        for part, first, last in _split(read._replace(parts=chunk), begin, cuts):
+            record = first - begin
+            own = _slice(decoded, record, int(bounds[record]), int(bounds[last - begin]))
+            yield _payment_record(part, read.offset[first:last], own)
 
 
-def _payment_record(part: Sequence[Source], decoded: Decoded) -> Packed:
+def _payment_record(parts: list[_Part], offset: I64, decoded: Decoded) -> Packed:
     rows = decoded.rows
-    counts = [len(records) for _, records in part]
-    offsets = np.concatenate([_offsets(records) for _, records in part])
-    source = np.repeat(np.arange(len(part), dtype=np.int32), counts)
+    counts = [part.end - part.begin for part in parts]
+    source = np.repeat(np.arange(len(parts), dtype=np.int32), counts)
     rows.source = source[decoded.record]
-    rows.source_offset = offsets[decoded.record]
-    spans = [span for span, _ in part]
+    rows.source_offset = offset[decoded.record]
+    spans = [part.span for part in parts]
     codes = [reject.code for reject in rows.rejects.values()]
     value = payments.pack(rows, spans)
-    return Packed(payments.KEY, value, spans, len(offsets), len(rows), codes)
-
-
-def _offsets(records: Sequence[Record]) -> I64:
-    """They rise within a partition: as many as there are places hold each of these."""
-    if not records:
-        return np.zeros(0, np.int64)
-    first, last = records[0].offset, records[-1].offset
-    if last - first == len(records) - 1:
-        return np.arange(first, last + 1)
-    return np.fromiter((record.offset for record in records), np.int64, len(records))
+    return Packed(payments.KEY, value, spans, len(offset), len(rows), codes)
 
 
 def control_records(sources: Sequence[Source]) -> Iterator[Packed]:
     """Log records of commands and confirmations. Spans without records make a record too, without items."""
-    values = _values(sources)
-    cuts = _cuts(np.ones(len(values), np.int64), _sizes(values))
-    for part, _, _ in _split(sources, cuts):
+    read = _joined(sources)
+    ones = np.ones(len(read.offset), np.int64)
+    for parts, _, _ in _split(read, 0, _cuts(ones, read.values.sizes())):
         items = [
-            control_intake.read(source, record.offset, record.value or b"")
-            for source, (_, records) in enumerate(part)
-            for record in records
+            control_intake.read(source, int(read.offset[index]), read.values.value(index))
+            for source, part in enumerate(parts)
+            for index in range(part.begin, part.end)
         ]
-        spans = [span for span, _ in part]
+        spans = [part.span for part in parts]
         codes = [item.reject.code for item in items if item.reject is not None]
         value = control.pack(items, spans)
         yield Packed(control.KEY, value, spans, len(items), len(items), codes)
 
 
-def _values(sources: Sequence[Source]) -> list[bytes]:
-    return [record.value or b"" for _, records in sources for record in records]
-
-
-def _sizes(values: list[bytes]) -> I64:
-    return np.fromiter(map(len, values), np.int64, len(values))
+def _joined(sources: Sequence[Source]) -> _Read:
+    """In one piece of memory."""
+    parts: list[_Part] = []
+    end = 0
+    for span, records in sources:
+        begin, end = end, end + sum(map(len, records))
+        parts.append(_Part(span, begin, end))
+    chunks = [chunk for _, records in sources for chunk in records]
+    offsets = [np.zeros(0, np.int64), *(chunk.offset for chunk in chunks)]
+    return _Read(values_in(chunks), np.concatenate(offsets), parts)
 
 
 def _cuts(rows: I64, sizes: I64) -> list[int]:
@@ -137,40 +144,31 @@ def _cuts(rows: I64, sizes: I64) -> list[int]:
     return cuts
 
 
-def _split(
-    sources: Sequence[Source], cuts: list[int]
-) -> Iterator[tuple[Sequence[Source], int, int]]:
-    """The sources in parts that begin at the first record and at those named by `cuts`: (part, begin, end).
+def _split(read: _Read, first: int, cuts: list[int]) -> Iterator[tuple[list[_Part], int, int]]:
+    """What is read in pieces that begin at record `first` and at those named by `cuts`: (parts, begin, end).
 
     Where a source is cut, its span ends after the last record before the cut. A span without records goes
     with the record behind it.
     """
-    ends = list(accumulate(len(records) for _, records in sources))
-    if not cuts:
-        if sources:
-            yield sources, 0, ends[-1]
+    if not read.parts:
         return
-    begins = [end - len(records) for end, (_, records) in zip(ends, sources, strict=True)]
-    for first, last in pairwise([0, *cuts, ends[-1]]):
-        parts = [
-            _part(span, records, first - begin, last - begin, final=last == ends[-1])
-            for (span, records), begin in zip(sources, begins, strict=True)
-        ]
-        yield [part for part in parts if part is not None], first, last
+    end = read.parts[-1].end
+    for begin, stop in pairwise([first, *cuts, end]):
+        pieces = [_piece(part, read.offset, begin, stop, final=stop == end) for part in read.parts]
+        yield [piece for piece in pieces if piece is not None], begin, stop
 
 
-def _part(
-    span: SourceSpan, records: Sequence[Record], first: int, last: int, final: bool
-) -> Source | None:
-    """Records [first, last) of a source, as far as it has them, and the offsets they stand for."""
-    if not records:
-        return (span, records) if first <= 0 < last or (final and last == 0) else None
-    first, last = max(first, 0), min(last, len(records))
+def _piece(part: _Part, offset: I64, begin: int, stop: int, final: bool) -> _Part | None:
+    """Of a part what is in [begin, stop), and the offsets that stands for."""
+    if part.begin == part.end:
+        return part if begin <= part.begin < stop or (final and stop == part.begin) else None
+    first, last = max(begin, part.begin), min(stop, part.end)
     if first >= last:
         return None
-    start = span.start if first == 0 else records[first - 1].offset + 1
-    end = span.end if last == len(records) else records[last - 1].offset + 1
-    return SourceSpan(span.topic, span.partition, start, end), records[first:last]
+    span = part.span
+    start = span.start if first == part.begin else int(offset[first - 1]) + 1
+    end = span.end if last == part.end else int(offset[last - 1]) + 1
+    return _Part(SourceSpan(span.topic, span.partition, start, end), first, last)
 
 
 def _slice(decoded: Decoded, record: int, first: int, stop: int) -> Decoded:

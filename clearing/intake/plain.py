@@ -1,15 +1,17 @@
 """Plain payments, as columns: what the compiled grammar finds in records becomes rows. The fast path. Pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from clearing.core.compiled import compiled
-from clearing.core.inputs import I32, I64, U8, Bool
+from clearing.core.inputs import I32, I64, U8, U64, Bool
 from clearing.intake import fields, grammar
-from clearing.intake.scanning import PADDING
+from clearing.intake.scanning import PADDING, are_same, eights_of
 from clearing.log.rows import RowBatch
+from clearing.records import Records
 
 _FREE = -1  # slot
 
@@ -21,8 +23,14 @@ class Values(NamedTuple):
     begin: I64
     end: I64
 
+    def sizes(self) -> I64:
+        return self.end - self.begin
+
     def value(self, index: int) -> bytes:
         return self.text[self.begin[index] : self.end[index]].tobytes()
+
+    def part(self, first: int, stop: int) -> "Values":
+        return Values(self.text, self.begin[first:stop], self.end[first:stop])
 
 
 def values_of(records: list[bytes]) -> Values:
@@ -31,6 +39,21 @@ def values_of(records: list[bytes]) -> Values:
     sizes = np.fromiter(map(len, records), np.int64, len(records))
     end = np.cumsum(sizes)
     return Values(text, end - sizes, end)
+
+
+def values_in(chunks: Sequence[Records]) -> Values:
+    """The same of records that stand in several places, with whatever stands between them there."""
+    chunks = [chunk for chunk in chunks if len(chunk)]
+    pieces = [chunk.data[chunk.begin[0] : chunk.end[-1]] for chunk in chunks]
+    text = np.concatenate([*pieces, np.zeros(PADDING, np.uint8)])
+    begin, end = np.empty((2, sum(map(len, chunks))), np.int64)
+    row = at = 0
+    for chunk, piece in zip(chunks, pieces, strict=True):
+        rows, moved = slice(row, row + len(chunk)), at - int(chunk.begin[0])
+        np.add(chunk.begin, moved, out=begin[rows])
+        np.add(chunk.end, moved, out=end[rows])
+        row, at = rows.stop, at + len(piece)
+    return Values(text, begin, end)
 
 
 class Plain(NamedTuple):
@@ -103,19 +126,21 @@ def _texts(text: U8, narrow: I32, which: int) -> pa.StringArray:
     """The words of a column."""
     ends = np.zeros(len(narrow) + 1, np.int32)
     np.cumsum(narrow[:, which + 1] - narrow[:, which], out=ends[1:])
-    bytes_ = np.empty(ends[-1], np.uint8)
-    _copy(text, narrow, which, bytes_)
-    return pa.StringArray.from_buffers(len(narrow), pa.py_buffer(ends), pa.py_buffer(bytes_))
+    words = np.empty(ends[-1] + 8, np.uint8)
+    _copy(eights_of(text), narrow, which, eights_of(words))
+    data = pa.py_buffer(words[: ends[-1]])
+    return pa.StringArray.from_buffers(len(narrow), pa.py_buffer(ends), data)
 
 
 @compiled
-def _copy(text: U8, narrow: I32, which: int, into: U8) -> None:
-    """One word behind the other."""
+def _copy(eights: U64, narrow: I32, which: int, into: U64) -> None:
+    """One word behind the other, by eight bytes: of the last one there is room for seven more."""
     at = 0
     for row in range(len(narrow)):
-        for place in range(narrow[row, which], narrow[row, which + 1]):
-            into[at] = text[place]
-            at += 1
+        begin, size = narrow[row, which], narrow[row, which + 1] - narrow[row, which]
+        for i in range(0, size, 8):
+            into[at + i] = eights[begin + i]
+        at += size
 
 
 def _encoded(text: U8, narrow: I32, which: int) -> pa.DictionaryArray:
@@ -137,35 +162,45 @@ def _numbered(text: U8, narrow: I32, which: int) -> tuple[I32, list[str]]:
     """(number of each row's word, the distinct words in order of appearance)."""
     m = len(narrow)
     numbers, firsts = np.empty(m, np.int32), np.empty(m, np.int32)
-    slots = np.full(1 << (2 * m).bit_length(), _FREE, np.int32)
+    bits = (2 * m).bit_length()
+    slots = np.full(1 << bits, _FREE, np.int32)
     # What it is differs from process to process: nobody outside finds words that collide.
     seed = hash("words") & (1 << 32) - 1
-    count = _number(text, narrow, which, seed, slots, firsts, numbers)
+    count = _number(eights_of(text), narrow, which, seed, bits, slots, firsts, numbers)
     places = narrow[firsts[:count], which : which + 2].tolist()
     return numbers, [text[begin:end].tobytes().decode() for begin, end in places]
 
 
 @compiled
 def _number(
-    text: U8, narrow: I32, which: int, seed: int, slots: I32, firsts: I32, numbers: I32
+    eights: U64,
+    narrow: I32,
+    which: int,
+    seed: int,
+    bits: int,
+    slots: I32,
+    firsts: I32,
+    numbers: I32,
 ) -> int:
     """How many distinct words there are. firsts: the row in which each stands first.
 
-    slots: (2^k,), more than words; numbers of words at the places that their hashes name, or behind those.
+    slots: (2^bits,), more than words; numbers of words at the places that their hashes name, or behind those.
     """
     count = 0
     for row in range(len(narrow)):
         begin, end = narrow[row, which], narrow[row, which + 1]
-        if row and _are_same(text, narrow, which, row - 1, begin, end):
+        if row and _are_same(eights, narrow, which, row - 1, begin, end):
             numbers[row] = numbers[row - 1]
             continue
-        h = np.uint64(seed)
-        for place in range(begin, end):
-            h = (h ^ np.uint64(text[place])) * np.uint64(0x9E3779B97F4A7C15)
-            h ^= h >> np.uint64(32)
-        slot = np.int64(h & np.uint64(len(slots) - 1))
+        h = _mixed(np.uint64(seed), np.uint64(end - begin))
+        for place in range(begin, end - 7, 8):
+            h = _mixed(h, eights[place])
+        rest = (end - begin) & 7
+        if rest:
+            h = _mixed(h, np.uint64(eights[end - rest] << np.uint64(64 - 8 * rest)))
+        slot = np.int64(h >> np.uint64(64 - bits))  # the highest, in which all of a word tells
         while slots[slot] != _FREE and not _are_same(
-            text, narrow, which, int(firsts[slots[slot]]), begin, end
+            eights, narrow, which, int(firsts[slots[slot]]), begin, end
         ):
             slot = (slot + 1) & (len(slots) - 1)
         if slots[slot] == _FREE:
@@ -177,12 +212,15 @@ def _number(
 
 
 @compiled
-def _are_same(text: U8, narrow: I32, which: int, row: int, begin: int, end: int) -> bool:
+def _mixed(h: np.uint64, word: np.uint64) -> np.uint64:
+    h = (h ^ word) * np.uint64(0x9E3779B97F4A7C15)
+    return h ^ (h >> np.uint64(32))
+
+
+@compiled
+def _are_same(eights: U64, narrow: I32, which: int, row: int, begin: int, end: int) -> bool:
     """Whether a row has the word that stands between two places."""
-    other = narrow[row, which]
-    if end - begin != narrow[row, which + 1] - other:
+    other, size = narrow[row, which], end - begin
+    if size != narrow[row, which + 1] - other:
         return False
-    i = 0
-    while i < end - begin and text[begin + i] == text[other + i]:
-        i += 1
-    return i == end - begin
+    return size == 0 or are_same(eights, begin, other, size)

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 
 from clearing.core.inputs import SourceSpan
-from clearing.kafka import RawRecord
+from clearing.records import Records
 
 LOOK_UP_TIMEOUT_S = 10.0
 
@@ -50,21 +50,22 @@ class SourceStopped(Exception):
         self.reason = reason
 
 
-Read = tuple[SourceSpan, list[RawRecord]]
+Read = tuple[SourceSpan, list[Records]]
 
 
 @dataclass(slots=True, eq=False)
 class Source:
     """A source partition while it is assigned here.
 
-    [start, end) is read and not yet packed, `records` are what it holds; markers and aborted records are none.
+    [start, end) is read and not yet packed, `records` are what it holds, in parts, none of them empty;
+    markers and aborted records are none.
     """
 
     partition: TopicPartition
     is_control: bool  # commands and confirmations, not payments
     start: int
     end: int
-    records: list[RawRecord] = field(default_factory=list[RawRecord])
+    records: list[Records] = field(default_factory=list[Records])
     condemned: SourceStopped | None = (
         None  # not to be read on; its lane lets go of it when it comes to it
     )

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
@@ -16,6 +16,12 @@ from clearing.kafka import Consumer
 PARTITIONS = [TopicPartition(f"payments.hk.{n}", 0) for n in range(3)]
 
 
+class Record(NamedTuple):
+    offset: int
+    timestamp: int = 1_000
+    value: bytes = b"{}"
+
+
 class Records:
     """As aiokafka's PartitionRecords: `corrupt` breaks off behind the last."""
 
@@ -23,18 +29,18 @@ class Records:
         self.next_fetch_offset = first
         self._iterator = self._read(count, corrupt=corrupt)
 
-    def _read(self, count: int, *, corrupt: bool) -> Iterator[int]:
+    def _read(self, count: int, *, corrupt: bool) -> Iterator[Record]:
         for _ in range(count):
             self.next_fetch_offset += 1
-            yield self.next_fetch_offset - 1
+            yield Record(self.next_fetch_offset - 1)
         if corrupt:
             raise CorruptRecordException("Invalid CRC")
         self.next_fetch_offset += 1  # a marker stands behind them
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Record]:
         return self
 
-    def __next__(self) -> int:
+    def __next__(self) -> Record:
         return next(self._iterator)
 
 
@@ -79,11 +85,12 @@ class Rig:
         self.notified += 1
 
     def fetched(self, partition: TopicPartition, most: int) -> list[Any] | None:
-        return Consumer.fetched(self.consumer, partition, most)
+        parts = Consumer.fetched(self.consumer, partition, most)
+        return None if parts is None else [n for part in parts for n in part.offset.tolist()]
 
     def getmany(self, partition: TopicPartition, most: int) -> list[Any]:
         asked = Fetcher.fetched_records(self.fetcher, (partition,), 0, most)
-        return asyncio.run(asked).get(partition, [])
+        return [record.offset for record in asyncio.run(asked).get(partition, [])]
 
     def all_of(self, ask: Any, partition: TopicPartition, most: int) -> list[Any]:
         """Asked four times, whatever is raised included."""

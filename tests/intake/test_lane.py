@@ -19,20 +19,17 @@ from clearing.intake.lane import Lane
 from clearing.intake.packing import SourceRecord
 from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_offset, stopped_by
 from clearing.log import payments
+from clearing.records import Records
 from tests.intake.build import payment, raw
 
 A, B = TopicPartition("payments.hk.AA", 0), TopicPartition("payments.hk.BB", 0)
-
-
-class Stamped(SourceRecord):
-    timestamp = 1_000
 
 
 class FakeConsumer:
     """Records by partition, handed out as clearing.kafka's does; `errors` are raised once they are reached."""
 
     def __init__(self) -> None:
-        self.records: dict[TopicPartition, list[Stamped]] = {A: [], B: []}
+        self.records: dict[TopicPartition, list[SourceRecord]] = {A: [], B: []}
         self.errors: dict[TopicPartition, Exception] = {}
         self.positions = {A: 0, B: 0}
         self.more = asyncio.Event()
@@ -40,10 +37,14 @@ class FakeConsumer:
     def publish(self, partition: TopicPartition, count: int) -> None:
         kept = self.records[partition]
         first = kept[-1].offset + 1 if kept else self.positions[partition]
-        kept += [Stamped(n, raw(payment())) for n in range(first, first + count)]
+        kept += [SourceRecord(n, raw(payment()), 1_000) for n in range(first, first + count)]
         self.more.set()
 
-    def fetched(self, partition: TopicPartition, max_records: int) -> list[Stamped] | None:
+    def fetched(self, partition: TopicPartition, max_records: int) -> list[Records] | None:
+        taken = self._taken(partition, max_records)
+        return None if taken is None else [Records.of(taken)]
+
+    def _taken(self, partition: TopicPartition, max_records: int) -> list[SourceRecord] | None:
         if taken := self.records[partition][:max_records]:
             del self.records[partition][:max_records]
             self.positions[partition] = taken[-1].offset + 1
@@ -54,9 +55,9 @@ class FakeConsumer:
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int = 1
-    ) -> dict[TopicPartition, list[Stamped]]:
+    ) -> dict[TopicPartition, list[SourceRecord]]:
         for partition in partitions:
-            if (taken := self.fetched(partition, max_records)) is not None:
+            if (taken := self._taken(partition, max_records)) is not None:
                 return {partition: taken}
         if timeout_ms:
             self.more.clear()

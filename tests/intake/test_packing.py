@@ -16,6 +16,7 @@ from clearing.intake.packing import (
     payment_records,
 )
 from clearing.log import control, payments
+from clearing.records import Records
 from tests.intake.build import PAYMENT, bulk, payment, raw, transfer
 
 TOPIC = "payments.hk.ALPHHKHH"
@@ -25,7 +26,9 @@ def source(
     records: list[tuple[int, bytes | None]], start: int = 0, end: int = -1, topic: str = TOPIC
 ) -> packing.Source:
     last = records[-1][0] + 1 if end < 0 else end
-    return SourceSpan(topic, 0, start, last), [SourceRecord(*record) for record in records]
+    return SourceSpan(topic, 0, start, last), [
+        Records.of([SourceRecord(*record) for record in records])
+    ]
 
 
 def opened(values: list[bytes]) -> list[payments.OpenedBatch]:
@@ -128,7 +131,9 @@ def _sources(draw: st.DrawFn) -> list[packing.Source]:
             records.append(SourceRecord(offset, value))
             offset += 1
         end = offset + draw(st.integers(0 if records else 1, 2))
-        made.append((SourceSpan(f"payments.hk.B{number}", 0, start, end), records))
+        cut = draw(st.integers(0, len(records)))  # they came in two parts, or in one
+        parts = [Records.of(part) for part in (records[:cut], records[cut:]) if part]
+        made.append((SourceSpan(f"payments.hk.B{number}", 0, start, end), parts))
     return made
 
 
@@ -156,7 +161,10 @@ def test_spans_cover_what_was_read_exactly(sources: list[packing.Source], most: 
         found += rows
     assert reached == {span.topic: span.end for span, _ in sources}
     assert list(dict.fromkeys(found)) == [
-        (span.topic, record.offset) for span, records in sources for record in records
+        (span.topic, offset)
+        for span, parts in sources
+        for part in parts
+        for offset in part.offset.tolist()
     ]
 
 
