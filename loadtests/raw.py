@@ -1,8 +1,10 @@
 """`python -m loadtests.raw '<Reading as JSON>'`: how fast the payments topics can be read at all, in this run.
 
-The consumer that intake has, and nothing done with a record: what any stage costs is to be seen beside this.
+The consumer that intake has, asked as intake asks it, and nothing done with a record: what any stage costs is to be
+seen beside this.
 """
 
+import asyncio
 import sys
 import time
 
@@ -11,6 +13,9 @@ import uvloop
 from aiokafka import TopicPartition
 
 from clearing import kafka
+from clearing.intake.lane import SOURCE_RECORDS as AT_ONCE
+from clearing.records import Records, warm
+from clearing.tuning import tune_memory
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +37,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 async def read(what: Reading) -> Read:
     """Read every record of every topic once."""
     kafka.tune_client()
+    tune_memory()
+    warm()
     starts = {TopicPartition(topic, 0): offset for topic, offset in what.starts.items()}
     consumer = kafka.consumer(what.bootstrap, client="loadtest-raw")
     records = size = 0
@@ -43,9 +50,13 @@ async def read(what: Reading) -> Read:
         left = {partition for partition, end in ends.items() if end > starts[partition]}
         began, cpu = time.monotonic(), time.process_time()
         while left:
-            for batch in (await consumer.getmany(*left, timeout_ms=200)).values():
-                records += len(batch)
-                size += sum(len(record.value or b"") for record in batch)
+            read = [part for each in left for part in consumer.fetched(each, AT_ONCE) or ()]
+            if not read:
+                found = await consumer.getmany(*left, timeout_ms=200, max_records=1)
+                read = [Records.of(batch) for batch in found.values()]
+            records += sum(map(len, read))
+            size += sum(int((part.end - part.begin).sum()) for part in read)
+            await asyncio.sleep(0)  # the consumer fetches in this thread
             # By position: what stands last is the marker of a transaction, and no record.
             left = {each for each in left if await consumer.position(each) < ends[each]}
         return Read(
