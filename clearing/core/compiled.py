@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from enum import EnumType
+from functools import cache
 from hashlib import blake2b
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar, cast
@@ -29,24 +30,30 @@ def compiled(function: Function) -> Function:
     """The function as machine code. Who calls it holds the arrays: their references are not counted inside."""
     if cast(Any, config).DISABLE_JIT:
         return function
-    digest = _digest(function)
     try:
         dispatcher: Any = cast(Any, njit)(cache=True, _nrt=False)(function)
     except RuntimeError:  # no folder that it may write to: every process compiles for itself
-        dispatcher = cast(Any, njit)(_nrt=False)(function)
-    else:
-        _keep_as(dispatcher._cache, digest)
-    dispatcher.digest = digest
+        return cast(Function, cast(Any, njit)(_nrt=False)(function))
+    _keep_by_all(dispatcher._cache, function)
     return cast(Function, dispatcher)
 
 
-def _keep_as(cache: Any, digest: str) -> None:
+def _keep_by_all(kept: Any, function: Callable[..., Any]) -> None:
     """Numba keeps the result by the text of the function's own file. But what it calls and the constants it names
-    are compiled into it, wherever they come from: the name under which it is kept says all of them."""
-    name = f"{cache._impl.filename_base}-{digest}"
-    cache._cache_file = IndexDataCacheFile(cache._cache_path, name, digest)
+    are compiled into it, wherever they come from: the name under which it is kept says all of them, as they are
+    when it is looked for, for some stand below it."""
+    look_up = kept.load_overload
+
+    def looked_up(signature: object, target: object) -> object:
+        digest = _digest(function)
+        name = f"{kept._impl.filename_base}-{digest}"
+        kept._cache_file = IndexDataCacheFile(kept._cache_path, name, digest)
+        return look_up(signature, target)
+
+    kept.load_overload = looked_up
 
 
+@cache
 def _digest(function: Callable[..., Any]) -> str:
     """Of all that the machine code is made of, but the types it is called with."""
     code = function.__code__
@@ -65,9 +72,10 @@ def _named(function: Callable[..., Any]) -> Iterator[object]:
                 array = cast(npt.NDArray[Any], each)
                 yield name, array.dtype, array.shape, array.tobytes()
             elif isinstance(each, CPUDispatcher):
-                yield name, cast(Any, each).digest
+                called = cast(Any, each).py_func
+                yield name, called is not function and _digest(called)
             elif isinstance(each, FunctionType) and each.__module__.partition(".")[0] != "numpy":
                 # Its module says how it is compiled (numba.extending.overload).
                 yield name, inspect.getsource(sys.modules[each.__module__])
-            elif isinstance(each, int | str):
+            elif isinstance(each, int | str | np.generic):
                 yield name, each

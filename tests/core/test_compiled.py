@@ -44,7 +44,13 @@ def total(n):
     found = 0
     for number in range(np.maximum(n, 2)):
         found += steps.step(whole(number))
-    return found
+    return end(found)
+
+@compiled
+def end(number):
+    return number + NOTHING
+
+NOTHING = np.uint8(0)
 """
 TEXTS = {"limits": LIMITS, "whole": WHOLE, "steps": STEPS, "loops": LOOPS}
 
@@ -82,6 +88,8 @@ def test_a_function_is_compiled_once(folder: Path) -> None:
         ("steps", "number + ", "number - ", 6 - 12),
         ("loops", "found = 0", "found = 7", 6 + 12 + 7),
         ("loops", "np.maximum", "np.minimum", 1 + 6),
+        ("loops", "number + NOTHING", "number - 1 + NOTHING", 6 + 12 - 1),
+        ("loops", "np.uint8(0)", "np.uint8(1)", 6 + 12 + 1),
         ("whole", "number - 0", "number - 1", 2 + 12),
     ],
 )
@@ -89,7 +97,7 @@ def test_it_is_compiled_again_when_what_it_is_made_of_changes(
     folder: Path, file: str, before: str, after: str, found: int
 ) -> None:
     """The constant of another module, the number of an enumeration, a function there, its own text, another
-    function of the same module, how a function is compiled that is none itself."""
+    function of the same module, those below it and their constants, how a function is compiled that is none."""
     assert _total() == (6 + 12, False)
     path = folder / f"{file}.py"
     path.write_text(path.read_text().replace(before, after))
