@@ -6,7 +6,7 @@ Built by clearing.log.unpack from bytes; consumed by clearing.core.step. Nothing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,6 +29,13 @@ def read_only(column: _Column) -> _Column:
     view = column.view()
     view.flags.writeable = False
     return view
+
+
+def fixed(values: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The same as one column in memory of this type, not to be written through (see read_only)."""
+    if values.dtype != dtype or not (values.flags.aligned and values.flags.c_contiguous):
+        values = np.array(values, dtype)
+    return read_only(values)
 
 
 class Kind(IntEnum):

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from clearing.core.inputs import I32, I64, U8
+from clearing.core.inputs import I32, I64, U8, fixed
 from clearing.dispatch import kernel
 from clearing.dispatch.kernel import OWN, SAME
 from clearing.dispatch.memory import GAP
@@ -91,10 +90,10 @@ class Texts:
 
     def ids(self, ids: np.ndarray, before: bytes) -> Field:
         """`before` and the canonical text of each UUID. ids: (n, 2), the 16 bytes of each."""
-        said, fixed = padded(before), _fixed(ids, np.uint64)
+        said, words = padded(before), fixed(ids, np.uint64)
         return self._add_own(
             self._rows * (len(before) + kernel.ID_BYTES),
-            lambda at, data, starts: kernel.write_ids(fixed, said, at, data, starts),
+            lambda at, data, starts: kernel.write_ids(words, said, at, data, starts),
         )
 
     def amounts(
@@ -102,8 +101,8 @@ class Texts:
     ) -> Field:
         """names[by] and the decimal text of amount / 10**decimals: clearing.core.money.show."""
         said, ends = padded(b"".join(names)), np.cumsum([0, *map(len, names)])
-        name, units = _fixed(by, np.int32), _fixed(amount, np.int64)
-        scale = _fixed(decimals, np.uint8)
+        name, units = fixed(by, np.int32), fixed(amount, np.int64)
+        scale = fixed(decimals, np.uint8)
         return self._add_own(
             self._rows * (kernel.MAX_AMOUNT_BYTES + max(map(len, names), default=0)),
             lambda at, data, starts: kernel.write_amounts(
@@ -114,7 +113,7 @@ class Texts:
     def places(self, offset: np.ndarray, item: np.ndarray, behind: bytes) -> Field:
         """offset, comma, item and `behind`."""
         said, alone = padded(behind), padded(b",-1" + behind)
-        offsets, items = _fixed(offset, np.int64), _fixed(item, np.int32)
+        offsets, items = fixed(offset, np.int64), fixed(item, np.int32)
         return self._add_own(
             self._rows * (kernel.MAX_PLACE_BYTES + len(behind)),
             lambda at, data, starts: kernel.write_places(
@@ -187,7 +186,7 @@ def _characters(texts: pa.Array) -> tuple[I32, U8]:
     first, end = int(ends[0]), int(ends[-1])
     characters = np.empty(end - first + GAP, np.uint8)
     characters[:-GAP] = np.frombuffer(data or b"", np.uint8)[first:end]
-    return _fixed(ends, np.int32), characters
+    return fixed(ends, np.int32), characters
 
 
 def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -201,12 +200,3 @@ def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     place = np.zeros(span, np.int32)
     place[present] = np.arange(len(present))
     return present + low, place[above]
-
-
-def _fixed(values: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
-    """The same, in the one form for which the kernels are compiled: they cannot be written to."""
-    if values.dtype != dtype or not (values.flags.aligned and values.flags.c_contiguous):
-        values = np.array(values, dtype)
-    fixed = values.view()
-    fixed.flags.writeable = False
-    return fixed

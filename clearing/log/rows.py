@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from clearing.core.inputs import I32, I64, U8, Links, References, Reject
+from clearing.core.inputs import I32, I64, U8, Links, References, Reject, fixed, read_only
 
 Texts = pa.Array | list[str]
+_NOWHERE = read_only(np.zeros(1, np.int32))
 Run = tuple[int, int, int]  # (index of a batch, first row, row behind the last)
 
 
@@ -63,6 +64,14 @@ def strings(values: Texts) -> pa.StringArray:
 def encoded(values: Texts) -> pa.DictionaryArray:
     """Each distinct text once, in order of appearance."""
     return values if isinstance(values, pa.DictionaryArray) else strings(values).dictionary_encode()
+
+
+def places_of(texts: pa.StringArray) -> I32:
+    """(n + 1,), where each text begins in the bytes of its column, and where the last ends."""
+    if not len(texts):
+        return _NOWHERE
+    ends = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, 4 * texts.offset)
+    return fixed(ends, np.int32)
 
 
 def assemble(batches: Sequence[RowBatch], runs: Sequence[Run]) -> RowBatch:
