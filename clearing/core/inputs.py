@@ -35,7 +35,7 @@ def fixed(values: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """The same as one column in memory of this type, not to be written through (see read_only)."""
     if values.dtype != dtype or not (values.flags.aligned and values.flags.c_contiguous):
         values = np.array(values, dtype)
-    return read_only(values)
+    return read_only(values) if values.flags.writeable else values
 
 
 class Kind(IntEnum):

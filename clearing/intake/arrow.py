@@ -5,13 +5,15 @@ checks doubt becomes the JSON object it stands for, and clearing.intake.instruct
 """
 
 import struct
+from collections import deque
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from clearing.core import money
-from clearing.core.inputs import U8, Bool
+from clearing.core.inputs import I64, U8, Bool, Kind, fixed, read_only
 from clearing.core.reasons import Code
 from clearing.intake import columns as by_columns
 from clearing.intake import exact, fields, instructions
@@ -42,8 +44,17 @@ _OPTIONAL: dict[str, pa.DataType] = {
     "window": pa.int32(),
 }
 _TYPES = _REQUIRED | _OPTIONAL
-_DAYS = range(-719_162, 2_932_897)  # 0001-01-01 to 9999-12-31, what a JSON date can say
-_LAST_MS = 253_402_300_800_000  # 10000-01-01
+_KINDS = by_columns.KINDS | dict.fromkeys(instructions.WITHOUT_AMOUNT, by_columns.NO_AMOUNT)
+# As which numbers they are stored.
+_NUMBERS: dict[str, type[np.generic]] = {
+    "amount": np.int64,
+    "decimals": np.uint8,
+    "value_date": np.int32,
+    "expires_at": np.int64,
+    "window": np.int32,
+}
+# Schemas that were looked at and have no fault: banks write the same again and again.
+_known: deque[pa.Schema] = deque(maxlen=16)
 _NOT_A_STREAM = Unreadable(
     Code.SYNTAX, "not exactly one Arrow IPC stream of one record batch, its buffers uncompressed"
 )
@@ -54,8 +65,7 @@ def read(value: bytes) -> RowBatch:
     opened = _open(value)
     if isinstance(opened, Unreadable):
         return exact.rows_of([(value, exact.whole(opened))])
-    rows, sound = _rows(opened)
-    rows.item = np.arange(len(rows), dtype=np.int32)
+    rows, sound = opened.rows()
     if sound.all():
         return rows
     doubted = [
@@ -65,6 +75,20 @@ def read(value: bytes) -> RowBatch:
     record = np.zeros(len(rows), np.int32)
     kept = np.flatnonzero(sound)
     return interleave(Decoded(rows, record), kept, Decoded(slow, record[: len(slow)])).rows
+
+
+def warm() -> None:
+    """Have the loops compiled."""
+    names = pa.array(["WARM", "WARM"]).dictionary_encode()
+    columns = {
+        "id": pa.array([bytes(16)] * 2, _REQUIRED["id"]),
+        **dict.fromkeys(("debtor", "creditor", "asset", "priority"), names),
+        "amount": pa.array([1, 1], pa.int64()),
+        "decimals": pa.array([0, 0], pa.uint8()),
+        "value_date": pa.array([0, 0], pa.int32()).cast(pa.date32()),
+        **dict.fromkeys(("type", "end_to_end_id", "chain_reference"), pa.array(["x", None])),
+    }
+    _Columns(pa.record_batch(columns)).rows()
 
 
 def _open(value: bytes) -> "_Columns | Unreadable":
@@ -142,6 +166,16 @@ def _referred(data: bytes, table: int, field: int) -> int | None:
 
 def _schema_fault(schema: pa.Schema) -> Unreadable | None:
     """FIELD, DUPLICATE_KEY: of the columns."""
+    if any(schema.equals(known) for known in _known):
+        return None
+    fault = _columns_fault(schema)
+    if fault is None:
+        # Without what else it says, which may be long.
+        _known.append(pa.schema([pa.field(f.name, f.type, f.nullable) for f in schema]))
+    return fault
+
+
+def _columns_fault(schema: pa.Schema) -> Unreadable | None:
     if len(set(schema.names)) < len(schema.names):
         return Unreadable(Code.DUPLICATE_KEY, "a column stands twice")
     if not _TYPES.keys() >= set(schema.names):
@@ -160,116 +194,130 @@ def _schema_fault(schema: pa.Schema) -> Unreadable | None:
 
 
 class _Columns:
-    """The columns of a batch whose schema is right; n rows, any of them may be null."""
+    """The columns of a batch whose schema is right; n > 0 rows, any of them may be null."""
 
     def __init__(self, batch: pa.RecordBatch) -> None:
-        self._columns = {
-            name: column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        }
-        self._n = batch.num_rows
-        self.amount = self.numbers("amount", np.int64)
-        self.decimals = self.numbers("decimals", np.uint8)
+        n = self._n = batch.num_rows
+        self._columns: dict[str, pa.Array] = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if isinstance(column, pa.DictionaryArray) and column.dictionary.null_count:
+                column = column.dictionary_decode()  # else not only the rows say which have none
+            if column.null_count < n or name in _REQUIRED:
+                self._columns[name] = column
+        self._all, self._none = np.ones(n, np.bool_), np.zeros(n, np.bool_)
+        self._given: dict[str, Bool] = {}
+        self._numbers: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self._n
 
     def given(self, name: str) -> Bool:
-        """Which rows have a value there."""
+        """Which rows have a value there; not to be written to."""
         column = self._columns.get(name)
         if column is None:
-            return np.zeros(self._n, np.bool_)
-        return column.is_valid().to_numpy(zero_copy_only=False)
+            return self._none
+        if not column.null_count:
+            return self._all
+        if name not in self._given:
+            bits = np.frombuffer(column.buffers()[0], np.uint8)
+            found = np.unpackbits(bits, count=self._n, bitorder="little")
+            self._given[name] = found.view(np.bool_)
+        return self._given[name]
 
-    def numbers(self, name: str, dtype: Any) -> np.ndarray:
+    def numbers(self, name: str) -> np.ndarray:
         """Values as the number they are stored as; 0 where there is none."""
-        column = self._columns.get(name)
-        if column is None:
-            return np.zeros(self._n, dtype)
-        stored = column.view(_STORED.get(column.type, column.type))
-        return stored.fill_null(0).to_numpy().astype(dtype, copy=False)
-
-    def texts(self, name: str) -> pa.StringArray:
-        """ "" where there is none."""
-        column = self._columns.get(name)
-        return pa.array([""] * self._n, _TEXT) if column is None else column.fill_null("")
+        if name not in self._numbers:
+            column, dtype = self._columns.get(name), _NUMBERS[name]
+            found = np.zeros(self._n, dtype)
+            if column is not None:
+                stored = np.frombuffer(column.buffers()[1], dtype, self._n)
+                found = np.where(self.given(name), stored, found) if column.null_count else stored
+            self._numbers[name] = fixed(found, dtype)
+        return self._numbers[name]
 
     def ids(self) -> U8:
-        """(n, 16); zeros where there is none."""
-        column = self._columns["id"].fill_null(bytes(16))
-        buffer = column.buffers()[1]
-        return np.frombuffer(buffer, np.uint8)[16 * column.offset :][: 16 * self._n].reshape(-1, 16)
+        """(n, 16); they mean nothing where there is none."""
+        stored = np.frombuffer(self._columns["id"].buffers()[1], np.uint8, 16 * self._n)
+        return read_only(stored.reshape(-1, 16))
+
+    def codes(self, name: str, code_of: dict[str, int], missing: int, unknown: int) -> U8:
+        """code_of[text]."""
+        column = self._columns.get(name)
+        if column is None:
+            return np.full(self._n, missing, np.uint8)
+        return by_columns.codes(column, self.given(name), code_of, missing, unknown)
 
     def value(self, name: str, row: int) -> Any:
         """One value as Python has it, None where there is none."""
         return self._columns[name][row].as_py() if name in self._columns else None
 
+    @cached_property
+    def kind(self) -> U8:
+        """Also such as columns cannot have."""
+        return self.codes("type", _KINDS, Kind.PAYMENT, by_columns.NO_KIND)
+
+    @cached_property
+    def amounts(self) -> tuple[Bool, int, I64]:
+        """Which rows have one that a JSON text could say, and what by_columns.add_up finds."""
+        readable, sums = np.empty(self._n, np.bool_), np.zeros((by_columns.SCALES, 2), np.int64)
+        given = self.given("amount") & self.given("decimals")
+        units, decimals = self.numbers("amount"), self.numbers("decimals")
+        unreadable = by_columns.add_up(units, decimals, given, self.kind, readable, sums)
+        return readable, unreadable, sums
+
     def sum(self) -> int | Unreadable:
         """What the items add to the control sum, in units of 10^-18."""
-        types = self.texts("type")
-        counts = ~by_columns.is_one_of(types, instructions.WITHOUT_AMOUNT)
-        unreadable = counts & ~self.has_amounts
-        if unreadable.any():
-            return exact.no_sum(int(unreadable.argmax()))
-        return exact.total_of(np.where(counts, self.amount, 0), np.where(counts, self.decimals, 0))
+        _, unreadable, sums = self.amounts
+        return by_columns.total_of(sums) if unreadable < 0 else exact.no_sum(unreadable)
 
-    @property
-    def has_amounts(self) -> Bool:
-        """Which rows have an amount that a JSON text could say."""
-        units, decimals = self.amount, self.decimals
-        digits = (units >= 0) & (units < 10**money.MAX_DIGITS) & (decimals <= money.MAX_DIGITS)
-        return digits & self.given("amount") & self.given("decimals")
+    def rows(self) -> tuple[RowBatch, Bool]:
+        """(rows, which of them are sound); the others hold values that mean nothing."""
+        n, numbers, kind = self._n, self.numbers, self.kind
+        sound = self.amounts[0].copy()
+        for name in _REQUIRED:
+            if self._columns[name].null_count:
+                sound &= self.given(name)
+        rows = RowBatch(
+            id=self.ids(),
+            debtor=by_columns.participants(self._columns["debtor"], sound),
+            creditor=by_columns.participants(self._columns["creditor"], sound),
+            asset=by_columns.assets(self._columns["asset"], sound),
+            amount=numbers("amount"),
+            decimals=numbers("decimals"),
+            value_date=numbers("value_date"),
+            priority=self.codes("priority", fields.PRIORITY_INDEX, 0, by_columns.NO_PRIORITY),
+            kind=kind,
+            end_to_end_id=by_columns.end_to_end_ids(self._columns["end_to_end_id"], sound),
+            chain_reference=None,
+            expires_at_ms=numbers("expires_at"),
+            window=numbers("window"),
+            source=np.zeros(n, np.int32),
+            source_offset=np.zeros(n, np.int64),
+            item=np.arange(n, dtype=np.int32),
+            reject=np.zeros(n, np.uint8),
+        )
+        rows.chain_reference = self._chain_references(sound)
+        by_columns.check_numbers(
+            rows.id,
+            rows.amount,
+            rows.value_date,
+            rows.expires_at_ms,
+            self.given("expires_at"),
+            rows.window,
+            self.given("window"),
+            kind,
+            rows.priority,
+            sound,
+        )
+        return rows, sound
 
-
-# What pyarrow has no NumPy type for, or another one than the number that is stored.
-_STORED = {pa.date32(): pa.int32(), pa.timestamp("ms", "UTC"): pa.int64()}
-
-
-def _rows(columns: _Columns) -> tuple[RowBatch, Bool]:
-    """(rows, sound); unsound rows hold values that mean nothing."""
-    n = len(columns)
-    sound = columns.has_amounts & (columns.amount != 0)
-    for name in _REQUIRED:
-        sound &= columns.given(name)
-    ids = columns.ids()
-    sound &= (ids[:, 6] >> 4 == 4) & (ids[:, 8] >> 6 == 2)
-    days = columns.numbers("value_date", np.int32)
-    sound &= (days >= _DAYS.start) & (days < _DAYS.stop)
-    expires = columns.numbers("expires_at", np.int64)
-    sound &= ~columns.given("expires_at") | ((expires > 0) & (expires < _LAST_MS))
-    window = columns.numbers("window", np.int32)
-    sound &= ~columns.given("window") | (window > 0)
-    kind = _choices(columns, "type", by_columns.KINDS, sound)
-    return RowBatch(
-        id=ids,
-        debtor=by_columns.participants(columns.texts("debtor"), sound),
-        creditor=by_columns.participants(columns.texts("creditor"), sound),
-        asset=by_columns.assets(columns.texts("asset"), sound),
-        amount=columns.amount,
-        decimals=columns.decimals,
-        value_date=days,
-        priority=_choices(columns, "priority", fields.PRIORITY_INDEX, sound),
-        kind=kind,
-        end_to_end_id=by_columns.end_to_end_ids(columns.texts("end_to_end_id"), sound),
-        chain_reference=by_columns.chain_references(
-            columns.texts("chain_reference"), columns.given("chain_reference"), kind, sound
-        ),
-        expires_at_ms=expires,
-        window=window,
-        source=np.zeros(n, np.int32),
-        source_offset=np.zeros(n, np.int64),
-        item=np.arange(n, dtype=np.int32),
-        reject=np.zeros(n, np.uint8),
-    ), sound
-
-
-def _choices(columns: _Columns, name: str, index: dict[str, int], sound: Bool) -> U8:
-    """index[text]; the first of the index where there is none."""
-    given = columns.given(name)
-    default = next(iter(index))
-    if not given.any():
-        return np.full(len(columns), index[default], np.uint8)
-    return by_columns.choices(by_columns.mend(columns.texts(name), given, default), index, sound)
+    def _chain_references(self, sound: Bool) -> pa.StringArray | None:
+        column = self._columns.get("chain_reference")
+        if column is None:
+            sound &= self.kind != Kind.TOKEN_TRANSFER
+            return None
+        given = self.given("chain_reference")
+        return by_columns.chain_references(column, given, self.kind, sound)
 
 
 def _document(columns: _Columns, row: int) -> dict[str, object]:
@@ -283,11 +331,12 @@ def _document(columns: _Columns, row: int) -> dict[str, object]:
     id_ = columns.value("id", row)
     found["id"] = None if id_ is None else fields.id_text(id_)
     if columns.value("amount", row) is not None and columns.value("decimals", row) is not None:
-        found["amount"] = money.show(int(columns.amount[row]), int(columns.decimals[row]))
+        amount, decimals = (int(columns.numbers(name)[row]) for name in ("amount", "decimals"))
+        found["amount"] = money.show(amount, decimals)
     if columns.given("value_date")[row]:
-        found["value_date"] = str(columns.numbers("value_date", np.dtype("M8[D]"))[row])
+        found["value_date"] = str(np.datetime64(int(columns.numbers("value_date")[row]), "D"))
     if columns.given("expires_at")[row]:
-        found["expires_at"] = f"{columns.numbers('expires_at', np.dtype('M8[ms]'))[row]}Z"
+        found["expires_at"] = f"{np.datetime64(int(columns.numbers('expires_at')[row]), 'ms')}Z"
     if columns.given("window")[row]:
         found["window"] = Number(str(columns.value("window", row)))
     return {name: value for name, value in found.items() if value is not None}

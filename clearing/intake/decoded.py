@@ -36,6 +36,8 @@ def interleave(fast: Decoded, kept: I64, slow: Decoded) -> Decoded:
 
 def joined(parts: list[Decoded]) -> Decoded:
     """One after the other."""
+    if len(parts) == 1:
+        return parts[0]
     rows = assemble(
         [part.rows for part in parts], [(i, 0, len(p.rows)) for i, p in enumerate(parts)]
     )

@@ -93,6 +93,27 @@ def behind(text: U8, at: int, members: int) -> int:
 
 
 @compiled
+def consists_of(text: U8, begin: int, end: int, members: int) -> bool:
+    """Whether every byte between two places is a member of this class."""
+    found = np.uint8(members)
+    # An index that cannot be below 0 is not looked at for that: a third of the time.
+    for place in range(np.uint64(begin), np.uint64(end)):
+        found &= _CLASSES[text[place]]
+    return found != 0
+
+
+@compiled
+def is_name(text: U8, begin: int, end: int, members: int, least: int) -> bool:
+    """Whether between two places is a name, see `behind_name`."""
+    if not least <= end - begin <= MAX_NAME or not _CLASSES[text[begin]] & members:
+        return False
+    at = begin + 1
+    while at < end and _CLASSES[text[at]] & (members | DASH):
+        at += 1
+    return at == end
+
+
+@compiled
 def behind_colon(text: U8, at: int) -> int:
     """Where the value begins of a key that ends there."""
     at = behind(text, at, BLANK)

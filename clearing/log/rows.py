@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from clearing.core.compiled import compiled
 from clearing.core.inputs import I32, I64, U8, Links, References, Reject, fixed, read_only
 
 Texts = pa.Array | list[str]
+_NEW = -1
 _NOWHERE = read_only(np.zeros(1, np.int32))
 Run = tuple[int, int, int]  # (index of a batch, first row, row behind the last)
 
@@ -74,6 +76,32 @@ def places_of(texts: pa.StringArray) -> I32:
     return fixed(ends, np.int32)
 
 
+def renumbered(numbers: I32, texts: pa.StringArray) -> pa.DictionaryArray:
+    """texts[numbers], each once, in order of appearance. texts: distinct ones."""
+    place_of = np.full(len(texts), _NEW, np.int32)
+    order, indices = np.empty_like(place_of), np.empty(len(numbers), np.int32)
+    count, is_in_order = _renumber(fixed(numbers, np.int32), place_of, order, indices)
+    if not is_in_order or count < len(texts):
+        texts = texts.take(pa.array(order[:count]))
+    return pa.DictionaryArray.from_arrays(pa.array(indices), texts, safe=False)
+
+
+@compiled
+def _renumber(numbers: I32, place_of: I32, order: I32, indices: I32) -> tuple[int, bool]:
+    """(how many numbers there are, whether each appears when all below it have). place_of: of each number, NEW;
+    order: the numbers as they appear."""
+    count, is_in_order = 0, True
+    for i in range(len(numbers)):
+        number = numbers[i]
+        if place_of[number] == _NEW:
+            place_of[number] = count
+            order[count] = number
+            is_in_order &= number == count
+            count += 1
+        indices[i] = place_of[number]
+    return count, is_in_order
+
+
 def assemble(batches: Sequence[RowBatch], runs: Sequence[Run]) -> RowBatch:
     """Rows [first, stop) of batches[i] for each run (i, first, stop), one after the other, with their rejects.
 
@@ -98,7 +126,8 @@ def _column(values: list[Any], runs: Sequence[Run]) -> Any:
         case None:
             return None
         case np.ndarray():
-            return np.concatenate([values[i][first:stop] for i, first, stop in runs])
+            parts = [values[i][first:stop] for i, first, stop in runs]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         case Links() | References() as columns:
             parts = {
                 part.name: _column([getattr(value, part.name) for value in values], runs)
@@ -118,11 +147,19 @@ def _encoded_runs(values: list[pa.DictionaryArray], runs: Sequence[Run]) -> pa.D
         np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)
         for texts in (value.dictionary.to_pylist() for value in values)
     ]
-    indices = [value.indices.to_numpy() for value in values]
-    number = [of_each[i][indices[i][first:stop]] for i, first, stop in runs]
-    found = pa.array(np.concatenate(number)).dictionary_encode()
-    texts = pa.array(list(numbers), pa.string()).take(found.dictionary)
-    return pa.DictionaryArray.from_arrays(found.indices, texts)
+    indices = [fixed(value.indices.to_numpy(), np.int32) for value in values]
+    found = np.empty(sum(stop - first for _, first, stop in runs), np.int32)
+    at = 0
+    for i, first, stop in runs:
+        _translate(of_each[i], indices[i][first:stop], found[at : at + stop - first])
+        at += stop - first
+    return renumbered(found, pa.array(list(numbers), pa.string()))
+
+
+@compiled
+def _translate(number_of: I32, numbers: I32, found: I32) -> None:
+    for i in range(len(numbers)):
+        found[i] = number_of[numbers[i]]
 
 
 def _rejects(batches: Sequence[RowBatch], runs: Sequence[Run]) -> dict[int, Reject]:

@@ -16,6 +16,7 @@ from clearing.log.rows import places_of
 U32 = npt.NDArray[np.uint32]
 
 _LONGEST = 128  # that is hashed here
+_LEAST = 16  # bytes of a column: an array of one number or none would be of another type than those of more
 _SECRET = np.frombuffer(
     bytes.fromhex(
         "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671f"
@@ -60,13 +61,15 @@ def _hash_longer(texts: pa.Array, which: npt.NDArray[np.bool_], found: U64) -> N
 
 
 def _words(data: pa.Buffer | None) -> tuple[U8, U32, U64]:
-    """Bytes, and what four and eight of them from each place on say as one number, as far as there are as many."""
-    text = read_only(np.frombuffer(data or b"", np.uint8))
-    fours, eights = max(len(text) - 3, 0), max(len(text) - 7, 0)
+    """Bytes, and what four and eight of them from each place on say as one number."""
+    text = np.frombuffer(data or b"", np.uint8)
+    if len(text) < _LEAST:
+        text = np.append(text, np.zeros(_LEAST, np.uint8))
+    text = read_only(text)
     return (
         text,
-        np.ndarray((fours,), "<u4", text.data, strides=(1,)),
-        np.ndarray((eights,), "<u8", text.data, strides=(1,)),
+        np.ndarray((len(text) - 3,), "<u4", text.data, strides=(1,)),
+        np.ndarray((len(text) - 7,), "<u8", text.data, strides=(1,)),
     )
 
 

@@ -1,6 +1,9 @@
 """A bulk as an Arrow stream: the rows are those of the same payments as JSON, refusals and all."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from clearing.core.reasons import Code
 from clearing.intake import exact
 from clearing.intake.decode import decode
+from clearing.log.rows import encoded
 from tests.intake.build import (
     ID,
     OTHER_ID,
@@ -273,3 +277,91 @@ def test_as_many_as_a_bulk_may_have_and_one_more() -> None:
 
 def test_an_empty_bulk() -> None:
     assert refusal(stream([]))[0] == Code.ITEM_COUNT
+
+
+TEXTS = ("type", "debtor", "creditor", "asset", "end_to_end_id", "chain_reference", "priority")
+PLACES = [pa.int8(), pa.uint8(), pa.int16(), pa.uint32(), pa.int64(), pa.uint64()]
+STRANGE = st.sampled_from(
+    [None, "", "ALPHHKHH", "BETAHKHH", "x" * 36, "NORM", "payment", REFERENCE]
+)
+
+
+def _as_strange_dictionary(column: pa.Array, data: st.DataObject) -> pa.Array:
+    """The same texts from a dictionary that has some of them twice, texts that no row has, and none at all."""
+    texts = column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
+    known = [*texts.to_pylist(), *data.draw(st.lists(STRANGE, max_size=20))]
+    known = data.draw(st.permutations(known * data.draw(st.integers(1, 2))))
+    places = [
+        data.draw(
+            st.sampled_from(
+                [i for i, each in enumerate(known) if each == text] + [None] * (text is None)
+            )
+        )
+        for text in texts.to_pylist()
+    ]
+    kind = data.draw(st.sampled_from(PLACES))
+    return pa.DictionaryArray.from_arrays(pa.array(places, kind), pa.array(known, pa.string()))
+
+
+@given(st.lists(st.tuples(st.booleans(), ITEMS), min_size=1, max_size=6), st.data())
+def test_rows_are_the_same_whatever_dictionary_their_texts_come_from(
+    drawn: list[tuple[bool, dict[str, Any]]], data: st.DataObject
+) -> None:
+    items = [payment() | changes if whole else changes for whole, changes in drawn]
+    plain = batch_of(
+        items, {name: pa.string() if name in TEXTS else kind for name, kind in SCHEMA.items()}
+    )
+    columns = {
+        name: _as_strange_dictionary(column, data)
+        if name in TEXTS and data.draw(st.booleans())
+        else column
+        for name, column in zip(plain.schema.names, plain.columns, strict=True)
+    }
+    envelope = {"control_sum": total(items)}
+    strange = written(pa.record_batch(columns), **envelope)
+    assert unhashed(strange) == unhashed(written(plain, **envelope))
+    of_texts, found = (decode([each]).rows for each in (written(plain, **envelope), strange))
+    for name in ("debtor", "creditor", "asset"):
+        assert encoded(getattr(found, name)).equals(encoded(getattr(of_texts, name)))
+
+
+def test_what_stands_where_no_text_is_given_is_not_seen() -> None:
+    """A bank's own buffers may have anything there."""
+    items = [payment(), transfer(id=THIRD_ID), payment()]
+    batch = batch_of(items)
+    for hidden in ("", "\\ hidden \\", "x" * 300):
+        for name in ("chain_reference", "priority", "type"):
+            texts = [item.get(name) or hidden for item in items]
+            whole = pa.array(texts, pa.string())
+            mask = pa.py_buffer(np.packbits([name in item for item in items], bitorder="little"))
+            column = pa.StringArray.from_buffers(3, *whole.buffers()[1:], mask)
+            place = batch.schema.get_field_index(name)
+            strange = batch.set_column(place, name, column)
+            value = written(strange, control_sum=total(items))
+            assert unhashed(value) == unhashed(stream(items))
+
+
+def test_rows_are_taken_as_they_stand_from_a_stream_that_is_alone() -> None:
+    """What is not changed is not copied."""
+    value = stream([payment(), transfer(id=THIRD_ID)])
+    rows = decode([value]).rows
+    whole = np.frombuffer(value, np.uint8)
+    assert all(np.shares_memory(whole, each) for each in (rows.id, rows.amount, rows.value_date))
+    assert not isinstance(rows.end_to_end_id, list)
+    assert np.shares_memory(whole, np.frombuffer(rows.end_to_end_id.buffers()[2], np.uint8))
+
+
+def test_no_index_is_out_of_bounds() -> None:
+    """As plain Python, where that would be an error; compiled, it would be somebody else's memory."""
+    if "NUMBA_DISABLE_JIT" in os.environ:
+        pytest.skip("this is that run")
+    chosen = "not as_many_as"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, __file__],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_EXAMPLES": "30"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
