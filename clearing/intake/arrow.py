@@ -44,7 +44,16 @@ _OPTIONAL: dict[str, pa.DataType] = {
     "window": pa.int32(),
 }
 _TYPES = _REQUIRED | _OPTIONAL
-_KINDS = by_columns.KINDS | dict.fromkeys(instructions.WITHOUT_AMOUNT, by_columns.NO_AMOUNT)
+_KINDS = by_columns.Codes.of(
+    by_columns.KINDS | dict.fromkeys(instructions.WITHOUT_AMOUNT, by_columns.NO_AMOUNT),
+    unknown=by_columns.NO_KIND,
+    missing=Kind.PAYMENT,
+)
+_PRIORITIES = by_columns.Codes.of(
+    fields.PRIORITY_INDEX,
+    unknown=by_columns.NO_PRIORITY,
+    missing=fields.PRIORITY_INDEX[fields.NORMAL],
+)
 # As which numbers they are stored.
 _NUMBERS: dict[str, type[np.generic]] = {
     "amount": np.int64,
@@ -240,12 +249,11 @@ class _Columns:
         stored = np.frombuffer(self._columns["id"].buffers()[1], np.uint8, 16 * self._n)
         return read_only(stored.reshape(-1, 16))
 
-    def codes(self, name: str, code_of: dict[str, int], missing: int, unknown: int) -> U8:
-        """code_of[text]."""
+    def codes(self, name: str, known: by_columns.Codes) -> U8:
         column = self._columns.get(name)
         if column is None:
-            return np.full(self._n, missing, np.uint8)
-        return by_columns.codes(column, self.given(name), code_of, missing, unknown)
+            return np.full(self._n, known.missing, np.uint8)
+        return by_columns.codes(column, self.given(name), known)
 
     def value(self, name: str, row: int) -> Any:
         """One value as Python has it, None where there is none."""
@@ -254,7 +262,7 @@ class _Columns:
     @cached_property
     def kind(self) -> U8:
         """Also such as columns cannot have."""
-        return self.codes("type", _KINDS, Kind.PAYMENT, by_columns.NO_KIND)
+        return self.codes("type", _KINDS)
 
     @cached_property
     def amounts(self) -> tuple[Bool, int, I64]:
@@ -285,7 +293,7 @@ class _Columns:
             amount=numbers("amount"),
             decimals=numbers("decimals"),
             value_date=numbers("value_date"),
-            priority=self.codes("priority", fields.PRIORITY_INDEX, 0, by_columns.NO_PRIORITY),
+            priority=self.codes("priority", _PRIORITIES),
             kind=kind,
             end_to_end_id=by_columns.end_to_end_ids(self._columns["end_to_end_id"], sound),
             chain_reference=None,

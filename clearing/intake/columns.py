@@ -5,6 +5,8 @@ its row goes to clearing.intake.exact. A property test holds both equal. Columns
 no index or place is looked at again. `sound` is (n,), set to False where a row is not; never to True.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 
@@ -81,19 +83,36 @@ def _places(column: pa.DictionaryArray) -> I32:
     return fixed(np.frombuffer(column.buffers()[1], dtype, len(column)), np.int32)
 
 
-def codes(column: pa.Array, given: Bool, code_of: dict[str, int], missing: int, unknown: int) -> U8:
-    """code_of[text]; missing where there is none."""
-    found = np.full(len(column), missing, np.uint8)
+class Codes(NamedTuple):
+    """Of the texts that a column may have. places, words: of these, as those of a column's rows."""
+
+    code_of: dict[str, int]
+    codes: U8
+    places: I32
+    words: U8
+    unknown: int  # of any other
+    missing: int  # where there is none
+
+    @classmethod
+    def of(cls, code_of: dict[str, int], *, unknown: int, missing: int) -> "Codes":
+        words, numbers = (
+            pa.array(list(code_of), pa.string()),
+            np.array([*code_of.values()], np.uint8),
+        )
+        return cls(code_of, numbers, *_bytes(words), unknown, missing)
+
+
+def codes(column: pa.Array, given: Bool, known: Codes) -> U8:
+    """Of each row's text."""
+    found = np.full(len(column), known.missing, np.uint8)
     if isinstance(column, pa.DictionaryArray) and _is_small(column):
         words = column.dictionary.to_pylist()
-        table = np.array([code_of.get(word, unknown) for word in words], np.uint8)
-        _look_up(table, _places(column), given, found)
+        table = [known.code_of.get(word, known.unknown) for word in words]
+        _look_up(np.array(table, np.uint8), _places(column), given, found)
     else:
         if isinstance(column, pa.DictionaryArray):
             column = column.dictionary_decode()
-        words = pa.array(code_of, pa.string())
-        known = np.fromiter(code_of.values(), np.uint8)
-        _find(*_bytes(column), given, *_bytes(words), known, unknown, found)
+        _find(*_bytes(column), given, known.places, known.words, known.codes, known.unknown, found)
     return found
 
 
@@ -149,21 +168,21 @@ def _find(
     places: I32,
     data: U8,
     given: Bool,
-    of_words: I32,
+    word_places: I32,
     words: U8,
     codes: U8,
     unknown: int,
     found: U8,
 ) -> None:
-    """of_words, words: of the texts that have a code, as those of the rows."""
+    """See Codes."""
     for i in range(len(found)):
         if not given[i]:
             continue
         begin, size = int(places[i]), int(places[i + 1]) - int(places[i])
         found[i] = unknown
         for k in range(len(codes)):
-            first = int(of_words[k])
-            if size == of_words[k + 1] - first:
+            first = int(word_places[k])
+            if size == word_places[k + 1] - first:
                 same = 0
                 while same < size and data[begin + same] == words[first + same]:
                     same += 1

@@ -12,7 +12,8 @@ import numpy as np
 
 from clearing.core.inputs import I64, SourceSpan
 from clearing.intake import control as control_intake
-from clearing.intake.decode import Decoded, decode_values
+from clearing.intake.decode import Decoded, parts_of
+from clearing.intake.decoded import joined
 from clearing.intake.plain import Values, values_in
 from clearing.log import control, payments
 from clearing.log.rows import assemble
@@ -78,8 +79,8 @@ def payment_records(sources: Sequence[Source]) -> Iterator[Packed]:
     read = _joined(sources)
     ones = np.ones(len(read.offset), np.int64)
     for chunk, begin, end in _split(read, 0, _cuts(ones, read.values.sizes())):
-        decoded = decode_values(read.values.part(begin, end))
-        rows = np.bincount(decoded.record)
+        decoded = parts_of(read.values.part(begin, end))
+        rows = np.bincount(np.concatenate([part.record for part in decoded]))
         bounds = np.concatenate([[0], np.cumsum(rows)])
         cuts = [begin + cut for cut in _cuts(rows, np.zeros_like(rows))]
         for part, first, last in _split(read._replace(parts=chunk), begin, cuts):
@@ -171,9 +172,19 @@ def _piece(part: _Part, offset: I64, begin: int, stop: int, final: bool) -> _Par
     return _Part(SourceSpan(span.topic, span.partition, start, end), first, last)
 
 
-def _slice(decoded: Decoded, record: int, first: int, stop: int) -> Decoded:
-    """Rows [first, stop), which begin with the record of that index, numbered from there."""
-    if first == 0 and stop == len(decoded.rows):
-        return decoded
-    rows = assemble([decoded.rows], [(0, first, stop)])
-    return Decoded(rows, decoded.record[first:stop] - np.int32(record))
+def _slice(parts: list[Decoded], record: int, first: int, stop: int) -> Decoded:
+    """Rows [first, stop) of all, which begin with the record of that index, numbered from there. Copied where it
+    is not a whole part."""
+    found: list[Decoded] = []
+    begin = 0
+    for part in parts:
+        end = begin + len(part.rows)
+        start, last = max(first, begin) - begin, min(stop, end) - begin
+        if last - start == len(part.rows):
+            found.append(part)
+        elif start < last:
+            rows = assemble([part.rows], [(0, start, last)])
+            found.append(Decoded(rows, part.record[start:last]))
+        begin = end
+    rows, records = joined(found)
+    return Decoded(rows, records - np.int32(record))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clearing.core.inputs import SourceSpan
 from clearing.core.reasons import Code
-from clearing.intake import exact
+from clearing.intake import exact, packing
 from clearing.intake.decode import decode
+from clearing.intake.packing import SourceRecord
 from clearing.log.rows import encoded
 from tests.intake.build import (
     ID,
@@ -349,6 +352,26 @@ def test_rows_are_taken_as_they_stand_from_a_stream_that_is_alone() -> None:
     assert all(np.shares_memory(whole, each) for each in (rows.id, rows.amount, rows.value_date))
     assert not isinstance(rows.end_to_end_id, list)
     assert np.shares_memory(whole, np.frombuffer(rows.end_to_end_id.buffers()[2], np.uint8))
+
+
+@pytest.mark.parametrize("text", [b"", raw(payment())], ids=["streams alone", "a text too"])
+def test_log_records_are_those_of_their_records_alone(
+    text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they are cut, and whether or not their rows had to be put together."""
+    monkeypatch.setattr(packing, "MAX_ROWS", 4)
+    items = [payment(), transfer(id=THIRD_ID), payment(debtor="A"), payment(creditor="BETAHKHH")]
+    values = [stream(items[first : first + n]) for first, n in ((0, 4), (0, 2), (2, 2), (1, 3))]
+    values = [*values[:2], text, *values[2:]] if text else values
+    records = [SourceRecord(offset, value) for offset, value in enumerate(values)]
+
+    def source(first: int, last: int) -> packing.Source:
+        return SourceSpan("payments.hk.A", 0, first, last), records[first:last]
+
+    packed = list(packing.payment_records([source(0, len(records))]))
+    ends = [0, 1, 3, 4, 5] if text else [0, 1, 3, 4]
+    alone = [packing.pack_payments([source(*span)]) for span in pairwise(ends)]
+    assert [[each.value] for each in packed] == alone
 
 
 def test_no_index_is_out_of_bounds() -> None:
