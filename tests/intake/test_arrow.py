@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -167,6 +167,56 @@ def test_rows_are_those_of_the_same_payments_as_json(
     items = [payment() | changes if whole else changes for whole, changes in drawn]
     as_json = [item if "type" in item else {"type": "payment"} | item for item in items]
     assert unhashed(stream(items)) == unhashed(raw(bulk(as_json, total(items))))
+
+
+ALONE = {
+    "type": ["payment", "return", "cancel", "paymen", "payments", ""],
+    "id": [ID.replace("-4", "-5"), ID.replace("-8d", "-0d"), ID.replace("-8d", "-cd"), ...],
+    "debtor": ["A", "A1", "-A", "A-", "a1", "A" * 35, "A" * 36, "A.B", "", ...],
+    "asset": ["H", "-H", "h_", "x" * 35, "x" * 36, "H D", "", ...],
+    "amount": ["0", "0.00", "999999999999999999", "0.000000000000000001"],
+    "value_date": ["0001-01-01", "9999-12-31", "-0001-12-31", "10000-01-01", ...],
+    "end_to_end_id": ["x ", " x", "x y", " ", "", "x" * 35, "x" * 36, "x_", "\u00e9", "\\", ...],
+    "chain_reference": [REFERENCE, ""],
+    "priority": ["NORM", "HIGH", "URGT", "NORN", "NOR", "NORMA", ""],
+    "expires_at": [f"{when}+00:00" for when in ("1969-12-31T23:59:59.999", "9999-12-31T23:59:59.999")],
+    "window": [1, 0, -1, -(2**31), 2**31 - 1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, each) for name in ALONE for each in ALONE[name]]
+)
+@pytest.mark.parametrize("one", [payment, transfer])
+def test_each_value_is_judged_as_in_json(
+    name: str, value: object, one: Callable[..., dict[str, Any]]
+) -> None:
+    """Where nothing else is wrong, and beside rows that are right."""
+    if name == "chain_reference" and one is transfer:
+        value = "x" * 201 if value else ""
+    items = [payment(), one(**{name: value}), one()]
+    assert unhashed(stream(items)) == unhashed(raw(bulk(items, total(items))))
+
+
+def test_names_that_a_dictionary_has_twice_are_one() -> None:
+    items = [payment(debtor=name) for name in ("BETAHKHH", "ALPHHKHH", "BETAHKHH", "ALPHHKHH")]
+    batch = batch_of(items)
+    names = pa.array(["ALPHHKHH", "BETAHKHH", "BETAHKHH", "ALPHHKHH"])
+    twice = pa.DictionaryArray.from_arrays(pa.array([1, 0, 2, 3]), names)
+    strange = batch.set_column(batch.schema.get_field_index("debtor"), "debtor", twice)
+    found = decode([written(strange, control_sum=total(items))]).rows.debtor
+    assert encoded(found).dictionary.to_pylist() == ["BETAHKHH", "ALPHHKHH"]
+    assert encoded(found).indices.to_pylist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("place", [-1, 1, 127])
+@pytest.mark.parametrize("name", ["debtor", "priority", "end_to_end_id"])
+def test_an_index_of_no_text_is_no_stream(name: str, place: int) -> None:
+    batch = batch_of([payment(priority="NORM")])
+    texts = pa.array(["NORM"])
+    wrong = pa.DictionaryArray.from_arrays(pa.array([place], pa.int8()), texts, safe=False)
+    strange = batch.set_column(batch.schema.get_field_index(name), name, wrong)
+    assert refusal(written(strange, control_sum="12.50"))[0] == Code.SYNTAX
 
 
 def test_columns_that_nobody_needs_may_be_left_out() -> None:
