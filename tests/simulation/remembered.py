@@ -12,10 +12,21 @@ from unittest import mock
 
 import numpy as np
 
-from clearing.dispatch import lane, statuses
-from clearing.engine import machine
+from clearing.dispatch import lane, statuses, written
+from clearing.dispatch import worker as dispatch
+from clearing.engine import machine, warming
+from clearing.engine import worker as engine
+from clearing.intake import decode
+from clearing.intake import worker as intake
 from clearing.log import payments, records
 from clearing.verify import collect
+
+
+@functools.cache
+def warm() -> None:
+    """Load the machine code of all services' loops, which each service does when it starts."""
+    for each in (decode, warming, written):
+        each.warm()
 
 
 @contextmanager
@@ -30,6 +41,9 @@ def remembered() -> Iterator[None]:
         (lane, "decode_outcomes", outcomes),
         (payments, "open_batch", opened),
         (statuses, "open_batch", opened),
+        (intake, "warm", warm),
+        (engine, "warm", warm),
+        (dispatch, "warm", warm),
     ]
     with ExitStack() as stack:
         for module, name, function in places:
