@@ -71,9 +71,9 @@ class _Task(asyncio.Task[Any]):
 
 
 def _serial_of(future: asyncio.Future[Any]) -> int:
-    loop = future.get_loop()
-    assert isinstance(loop, VirtualLoop)
-    return loop.serial()
+    loop: Any = future.get_loop()  # a VirtualLoop: no other makes them
+    loop._serial += 1
+    return loop._serial
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -97,10 +97,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._closed = False
         # Strong: a task that nobody holds must not end by garbage collection, nor run its `finally` then.
         self._tasks: list[_Task] = []
-
-    def serial(self) -> int:
-        self._serial += 1
-        return self._serial
 
     # Running
 
@@ -137,15 +133,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                     self._failed(process, error)
             if at_once >= MOST_AT_ONCE:
                 raise Livelock(f"at {self.now:.6f}s: {ready[0] if ready else timers[0]!r}")
-            if timers:
-                handle = timers[0][2]
-                if handle[0] is None:
-                    pop(timers)
-                    continue
-                if handle[3] <= self.now:
-                    pop(timers)
-                    ready.append(handle)
-                    continue
+            while timers and timers[0][2][0] is None:
+                pop(timers)
+            if timers and timers[0][0] <= self.now:
+                ready.append(pop(timers)[2])
+                continue
             if until is not None and until():
                 return True
             if not timers or timers[0][0] > end:
@@ -213,7 +205,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> Any:
         # A delay too small to be added to the time would be none, and whoever waits for it would spin.
-        delay = max(delay, SHORTEST_S) if delay > 0 else 0.0
+        if delay < SHORTEST_S:
+            delay = SHORTEST_S if delay > 0 else 0.0
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(

@@ -10,8 +10,7 @@ from typing import Any, get_origin
 
 import msgspec
 
-from tests.simulation.run import Outcome, run, set_aside
-from tests.simulation.remembered import warm
+from tests.simulation.run import Outcome, run
 
 CHUNK_SEEDS = 4
 CHUNKS = 8  # until a process ends, and with it what its runs have left
@@ -57,8 +56,9 @@ def _counter(kind: Any, value: Any) -> Any:
 
 def run_many(seeds: Iterable[int], jobs: int) -> Generator[Outcome]:
     """Outcomes of all seeds. A run that breaks is an outcome with the exception as its problem."""
-    warm()  # here, not in each process
-    set_aside()
+    run_guarded(0)  # what every process would load and try out for itself, machine code first of all
+    gc.collect()
+    gc.freeze()
     context = multiprocessing.get_context("fork")
     with context.Pool(jobs, _begin, maxtasksperchild=CHUNKS) as pool:
         yield from pool.imap_unordered(run_guarded, seeds, CHUNK_SEEDS)

@@ -6,9 +6,8 @@ Of pure functions only: the same bytes give the same. Whoever would change what 
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from clearing.intake import decode
 from clearing.intake import worker as intake
 from clearing.log import payments, records
 from clearing.verify import collect
+from tests.simulation.replacing import replaced
 
 
 @functools.cache
@@ -45,9 +45,7 @@ def remembered() -> Iterator[None]:
         (engine, "warm", warm),
         (dispatch, "warm", warm),
     ]
-    with ExitStack() as stack:
-        for module, name, function in places:
-            stack.enter_context(mock.patch.object(module, name, function))
+    with replaced(places):
         yield
 
 

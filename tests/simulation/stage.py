@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 import structlog
 
@@ -34,6 +33,7 @@ from tests.simulation.ledger import Server
 from tests.simulation.network import Sent
 from tests.simulation.onlooker import Onlooker
 from tests.simulation.remembered import remembered
+from tests.simulation.replacing import replaced
 from tests.simulation.simulation import EPOCH_MS, Simulation
 from tests.simulation.trace import FAULT, Trace
 from tests.simulation.workload import Town, draw_size
@@ -137,15 +137,14 @@ class Stage:
     @contextmanager
     def sized(self) -> Iterator[None]:
         """The product's bounds are small, for as long as the block lasts."""
-        with ExitStack() as stack:
-            for module, bounds in _SIZES.items():
-                for name, choices in bounds.items():
-                    value = self.chance.choice(choices)
-                    stack.enter_context(mock.patch.object(module, name, value))
-            interval_ms = self.chance.choice(POSITIONS_INTERVAL_MS)
-            state = partial(NettingSet, positions_interval_ms=interval_ms)
-            stack.enter_context(mock.patch.object(machine, "NettingSet", state))
-            stack.enter_context(remembered())
+        places: list[tuple[object, str, object]] = [
+            (module, name, self.chance.choice(choices))
+            for module, bounds in _SIZES.items()
+            for name, choices in bounds.items()
+        ]
+        interval_ms = self.chance.choice(POSITIONS_INTERVAL_MS)
+        state = partial(NettingSet, positions_interval_ms=interval_ms)
+        with replaced([*places, (machine, "NettingSet", state)]), remembered():
             yield
 
     @contextmanager
@@ -154,8 +153,8 @@ class Stage:
         with ExitStack() as stack:
             stack.enter_context(installed(self.simulation))
             stack.enter_context(self.server.installed())
-            stack.enter_context(mock.patch.object(failpoints, "_folder", self.folder))
-            stack.enter_context(mock.patch.object(failpoints, "_reached", self._reached))
+            points = [(failpoints, "_folder", self.folder), (failpoints, "_reached", self._reached)]
+            stack.enter_context(replaced(points))
             stack.callback(structlog.reset_defaults)
             self.trace.configure_logs()
             yield
