@@ -56,7 +56,7 @@ def _counter(kind: Any, value: Any) -> Any:
 
 def run_many(seeds: Iterable[int], jobs: int) -> Generator[Outcome]:
     """Outcomes of all seeds. A run that breaks is an outcome with the exception as its problem."""
-    run_guarded(0)  # what every process would load and try out for itself, machine code first of all
+    run_guarded(0)  # what it loads and tries out, machine code first of all, no process does again
     gc.collect()
     gc.freeze()
     context = multiprocessing.get_context("fork")

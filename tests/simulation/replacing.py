@@ -1,4 +1,4 @@
-"""unittest.mock.patch.object for less: a run replaces a hundred things."""
+"""unittest.mock.patch.object for less: a run replaces a hundred things, and puts them back."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any
 
 @contextmanager
 def replaced(places: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
-    """(owner, name, what stands there for as long as the block lasts): no name twice, each set by the owner itself."""
+    """(owner, name, what stands there for as long as the block lasts); no name twice."""
     places = list(places)
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
     for owner, name, replacement in places:
