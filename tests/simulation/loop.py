@@ -71,9 +71,9 @@ class _Task(asyncio.Task[Any]):
 
 
 def _serial_of(future: asyncio.Future[Any]) -> int:
-    loop: Any = future.get_loop()  # a VirtualLoop: no other makes them
-    loop._serial += 1
-    return loop._serial
+    loop = future.get_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop.serial()
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -97,6 +97,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._closed = False
         # Strong: a task that nobody holds must not end by garbage collection, nor run its `finally` then.
         self._tasks: list[_Task] = []
+
+    def serial(self) -> int:
+        self._serial += 1
+        return self._serial
 
     # Running
 
@@ -205,8 +209,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> Any:
         # A delay too small to be added to the time would be none, and whoever waits for it would spin.
-        if delay < SHORTEST_S:
-            delay = SHORTEST_S if delay > 0 else 0.0
+        delay = max(delay, SHORTEST_S) if delay > 0 else 0.0
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(

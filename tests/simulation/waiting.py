@@ -44,7 +44,5 @@ async def wait(
             timer.cancel()
         for future in futures:
             future.remove_done_callback(release)
-    if left <= 0 and len(futures) == 1:
-        return futures, set()
     done = {future for future in futures if future.done()}
     return done, futures - done
