@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from clearing.core.inputs import SourceSpan
 from clearing.core.reasons import Code
-from clearing.intake import exact, packing
+from clearing.intake import arrow, exact, packing
 from clearing.intake.decode import decode
 from clearing.intake.packing import SourceRecord
 from clearing.log.rows import encoded
+from clearing.records import Records
 from tests.intake.build import (
     ID,
     OTHER_ID,
@@ -397,7 +398,7 @@ def test_what_stands_where_no_text_is_given_is_not_seen() -> None:
 def test_rows_are_taken_as_they_stand_from_a_stream_that_is_alone() -> None:
     """What is not changed is not copied."""
     value = stream([payment(), transfer(id=THIRD_ID)])
-    rows = decode([value]).rows
+    rows = arrow.read(value)
     whole = np.frombuffer(value, np.uint8)
     assert all(np.shares_memory(whole, each) for each in (rows.id, rows.amount, rows.value_date))
     assert not isinstance(rows.end_to_end_id, list)
@@ -416,7 +417,8 @@ def test_log_records_are_those_of_their_records_alone(
     records = [SourceRecord(offset, value) for offset, value in enumerate(values)]
 
     def source(first: int, last: int) -> packing.Source:
-        return SourceSpan("payments.hk.A", 0, first, last), records[first:last]
+        span = SourceSpan("payments.hk.A", 0, first, last)
+        return span, [Records.of(records[first:last])]
 
     packed = list(packing.payment_records([source(0, len(records))]))
     ends = [0, 1, 3, 4, 5] if text else [0, 1, 3, 4]
