@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clearing.failures import ExitCode
+from clearing.tuning import tune_memory
 from loadtests.figures import Machine, machine
 from loadtests.regression_paths import Path, Work, paths, references
 
@@ -182,6 +183,7 @@ def regression(
     json
         Verdicts for machines.
     """
+    tune_memory()  # as in the processes of the services
     here = machine(0.0)
     bench = Bench(paths(), references())
     console = Console(width=None if sys.stdout.isatty() else 116)
