@@ -27,7 +27,7 @@ from aiokafka.structs import RecordMetadata
 
 from clearing import failpoints, sending
 from clearing.fetching import get_columns, hand_out_lists
-from clearing.records import Records
+from clearing.records import Record, Records
 
 _log = structlog.get_logger()
 
@@ -54,17 +54,11 @@ AT_A_DISTANCE: dict[str, Any] = {"fetch_max_bytes": FETCH_BYTES}
 _aiokafka_send = conn.AIOKafkaConnection.send
 
 
-class RawRecord(Protocol):
+class RawRecord(Record, Protocol):
     """What every reader here uses of a record; aiokafka's own low-level record has it."""
 
     @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
     def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
 
 
 def tune_client() -> None:

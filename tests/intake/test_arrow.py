@@ -1,9 +1,6 @@
 """A bulk as an Arrow stream: the rows are those of the same payments as JSON, refusals and all."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -424,19 +421,3 @@ def test_log_records_are_those_of_their_records_alone(
     ends = [0, 1, 3, 4, 5] if text else [0, 1, 3, 4]
     alone = [packing.pack_payments([source(*span)]) for span in pairwise(ends)]
     assert [[each.value] for each in packed] == alone
-
-
-def test_no_index_is_out_of_bounds() -> None:
-    """As plain Python, where that would be an error; compiled, it would be somebody else's memory."""
-    if "NUMBA_DISABLE_JIT" in os.environ:
-        pytest.skip("this is that run")
-    chosen = "not as_many_as"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, __file__],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_EXAMPLES": "30"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]

@@ -4,9 +4,6 @@ The same tests run a second time with the loops as plain Python, in which an ind
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -163,18 +160,3 @@ def test_what_is_not_plain_keeps_only_itself_from_it() -> None:
     assert found.rows.item.tolist() == [-1] * 10 + [0, 2]
     assert [(record, item) for record, item, _ in found.others] == [(20, 1)]
     assert found.sums == {20: "25"}
-
-
-def test_no_index_is_out_of_bounds() -> None:
-    """As plain Python, where that would be an error; compiled, it would be somebody else's memory."""
-    if "NUMBA_DISABLE_JIT" in os.environ:
-        pytest.skip("this is that run")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_EXAMPLES": "30"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]

@@ -1,9 +1,5 @@
 """What is compiled to hash texts gives what the library gives: hashes are stored."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -40,18 +36,3 @@ def test_of_any_texts(texts: list[str], data: st.DataObject) -> None:
 def test_of_one_that_is_missing_there_is_none() -> None:
     with pytest.raises(AssertionError):
         xxh3.hashes(pa.array(["", None]))
-
-
-def test_no_index_is_out_of_bounds() -> None:
-    """As plain Python, where that would be an error; compiled, it would be somebody else's memory."""
-    if "NUMBA_DISABLE_JIT" in os.environ:
-        pytest.skip("this is that run")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_EXAMPLES": "30"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
