@@ -64,6 +64,12 @@ def test_what_is_damaged_is_left_to_aiokafka_or_read_as_it_reads_it(
         assert _told(columns) == told
 
 
+def test_a_batch_that_is_cut_off_is_left_to_aiokafka() -> None:
+    batch = bytes(_built([(n, b"key", b"x" * n, [("name", b"value")]) for n in range(70)]))
+    assert of_batch(batch) is not None
+    assert [size for size in range(len(batch)) if of_batch(batch[:size]) is not None] == []
+
+
 @pytest.mark.parametrize("codec", [1, 2, 3, 4])
 def test_what_is_compressed_is_left_to_aiokafka(codec: int) -> None:
     batch = _built([(1_000, None, b"x" * 200, [])] * 9, codec)
