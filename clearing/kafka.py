@@ -12,11 +12,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, codec, conn
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.consumer.fetcher import FetchError, FetchResult
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import (
     IllegalOperation,
-    IllegalStateError,
     InvalidTxnState,
     KafkaConnectionError,
     KafkaError,
@@ -26,8 +24,9 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import RecordMetadata
 
 from clearing import failpoints, sending
-from clearing.fetching import get_columns, hand_out_lists
-from clearing.records import Record, Records
+from clearing.consuming import Consumer, fetch_at_a_pace
+from clearing.fetching import hand_out_lists
+from clearing.records import Record
 
 _log = structlog.get_logger()
 
@@ -71,6 +70,7 @@ def tune_client() -> None:
     level 3, which aiokafka would take, for two thirds of what that costs: much in them is chance.
     """
     hand_out_lists()
+    fetch_at_a_pace()
     sender.BACKOFF_OVERRIDE = 0.001
     codec.zstd_encode.__defaults__ = (ZSTD_LEVEL,)
     conn.AIOKafkaConnection.send = _send
@@ -93,35 +93,6 @@ def _send(self: conn.AIOKafkaConnection, request: Any, expect_response: bool = T
             raise
         self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
         raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken") from error
-
-
-class Consumer(AIOKafkaConsumer):
-    """aiokafka's, which can also be asked for one partition among very many."""
-
-    def fetched(self, partition: TopicPartition, max_records: int) -> list[Records] | None:
-        """What has come of a partition, at most so many records, in parts of which none is empty; None: nothing.
-
-        Never waits, raises like getmany(). That one looks through everything there is of all partitions: who asks
-        for n of them in turn has n² looks. An empty list: its position has moved all the same, over transaction
-        markers.
-        """
-        if not self._subscription.is_assigned(partition):
-            raise IllegalStateError(f"{partition} is not assigned")
-        fetcher = self._fetcher
-        assert fetcher is not None, "it is started before it is read from"
-        found = fetcher._records.get(partition)
-        if found is None or self._subscription.reassignment_in_progress:
-            return None
-        records: list[Records] = []
-        if isinstance(found, FetchResult):
-            records = get_columns(found, max_records)
-            if found.has_more():
-                return records
-        del fetcher._records[partition]
-        fetcher._notify(fetcher._wait_consume_future)  # it is asked for in the next fetch again
-        if isinstance(found, FetchError):
-            found.check_raise()
-        return records
 
 
 def consumer(

@@ -14,7 +14,8 @@ from aiokafka import TopicPartition
 
 from clearing import kafka
 from clearing.intake.lane import SOURCE_RECORDS as AT_ONCE
-from clearing.records import Records, warm
+from clearing.intake.worker import FETCH
+from clearing.records import warm
 from clearing.tuning import tune_memory
 
 
@@ -40,7 +41,7 @@ async def read(what: Reading) -> Read:
     tune_memory()
     warm()
     starts = {TopicPartition(topic, 0): offset for topic, offset in what.starts.items()}
-    consumer = kafka.consumer(what.bootstrap, client="loadtest-raw")
+    consumer = kafka.consumer(what.bootstrap, client="loadtest-raw", **FETCH)
     records = size = 0
     async with kafka.started(consumer):
         consumer.assign(list(starts))
@@ -52,13 +53,12 @@ async def read(what: Reading) -> Read:
         while left:
             read = [part for each in left for part in consumer.fetched(each, AT_ONCE) or ()]
             if not read:
-                found = await consumer.getmany(*left, timeout_ms=200, max_records=1)
-                read = [Records.of(batch) for batch in found.values()]
+                await consumer.came(left, timeout_ms=200)
             records += sum(map(len, read))
             size += sum(int((part.end - part.begin).sum()) for part in read)
             await asyncio.sleep(0)  # the consumer fetches in this thread
             # By position: what stands last is the marker of a transaction, and no record.
-            left = {each for each in left if await consumer.position(each) < ends[each]}
+            left = {each for each in left if consumer.at(each) < ends[each]}
         return Read(
             records=records,
             size_bytes=size,

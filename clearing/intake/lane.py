@@ -25,22 +25,15 @@ from clearing.intake.packing import (
 )
 from clearing.intake.sources import Read, Source, SourceStopped, stopped_by
 from clearing.log import payments
-from clearing.records import Records
 
 SOURCE_RECORDS = (
-    2048  # most of one source in a round: one that floods leaves room for the others (F18)
+    8192  # most of one source in a round: one that floods leaves room for the others (F18)
 )
 # From here on the next log record is packed while the last one is on its way; below, waiting for the
 # acknowledgement first makes fewer and larger ones, and nothing later.
 OVERLAP_ROWS = 1024
-# What comes while a log record is on its way goes with the next one, and that not before so long after the last:
-# each costs engine, broker and dispatch as much as hundreds of payments, whatever is in it. Looked at so often
-# meanwhile, for aiokafka fetches nothing more of a partition before what it has is taken.
-GATHER_S = 0.012
-GATHER_LOOKS = 2
 WAIT_MS = 200
 PAUSE_S = 0.05
-BLIND_ROUNDS = 20
 MARKERS_S = (
     1.0  # positions that moved over markers alone are written with the next rows, or after this
 )
@@ -90,7 +83,6 @@ class Lane:
         self._sent: _Sent | None = None
         self._sent_at_s = time.monotonic()
         self._oldest_ms = 0  # of what is read and not sent, 0: nothing is
-        self._blind_rounds = 0
 
     def add(self, source: Source) -> None:
         self.sources.append(source)
@@ -135,36 +127,18 @@ class Lane:
     async def _read(self) -> _Batch:
         """What the sources have, a bounded share of each; waits until there is something."""
         self._oldest_ms = 0  # all that was read before is sent
-        came_meanwhile = True
         while True:
             try:
-                if await self._sweep() or self._markers_are_due():
-                    if came_meanwhile:
-                        await self._gather()
+                if self._sweep() or self._markers_are_due():
                     return self._batch()
-                came_meanwhile = False
                 await self._acknowledge()  # nothing to pack meanwhile
                 await self._wait()
             except IllegalStateError:  # being reassigned: the worker is about to end this lane
                 await asyncio.sleep(PAUSE_S)
 
-    async def _gather(self) -> None:
-        """Take what else comes until the next log record is due, unless there is plenty."""
-        due_s = self._sent_at_s + GATHER_S
-        for looks in range(GATHER_LOOKS, 0, -1):
-            left_s = due_s - time.monotonic()
-            if left_s <= 0 or self._records() >= OVERLAP_ROWS:
-                return
-            await asyncio.sleep(left_s / looks)
-            await self._sweep()
-
-    def _records(self) -> int:
-        """How many are read and not sent."""
-        return sum(len(part) for source in self.sources for part in source.records)
-
-    async def _sweep(self) -> bool:
+    def _sweep(self) -> bool:
         """Take what the consumer has fetched, source by source; the next sweep begins where this one ends."""
-        records = self._records()  # more than none after _wait and _gather
+        records = 0
         for _ in range(len(self.sources)):
             if records >= MAX_ROWS:
                 break
@@ -173,47 +147,31 @@ class Lane:
             if source.condemned is not None:
                 self._stop(source, source.condemned)
                 continue
-            position = await self._consumer.position(source.partition)
+            position = self._consumer.at(source.partition)
             assert position == source.end, f"{source.partition} went on by itself to {position}"
             try:
-                records += await self._take(source, min(SOURCE_RECORDS, MAX_ROWS - records))
+                records += self._take(source, min(SOURCE_RECORDS, MAX_ROWS - records))
             except Exception as error:
                 if (stopped := stopped_by(error)) is None:
                     raise
                 self._stop(source, stopped)
         return records > 0
 
-    async def _take(self, source: Source, most: int) -> int:
+    def _take(self, source: Source, most: int) -> int:
         parts = self._consumer.fetched(source.partition, most)
         if parts is None:
             return 0
         source.records += parts
-        source.end = await self._consumer.position(source.partition)
+        source.end = self._consumer.at(source.partition)
         return sum(map(len, parts))
 
     async def _wait(self) -> None:
-        """Until one of the sources has a record (which is taken), or for WAIT_MS."""
+        """Until one of the sources has something, or for WAIT_MS."""
         if not self.sources:
             self._added.clear()
             await self._added.wait()
             return
-        if self._blind_rounds:
-            self._blind_rounds -= 1
-            await asyncio.sleep(PAUSE_S)
-            return
-        by_partition = {source.partition: source for source in self.sources}
-        try:
-            read = await self._consumer.getmany(*by_partition, timeout_ms=WAIT_MS, max_records=1)
-        except Exception as error:
-            if stopped_by(error) is None:
-                raise
-            # It does not say whose it is: the sweeps, which ask one source at a time, will meet it again.
-            self._blind_rounds = BLIND_ROUNDS
-            return
-        for partition, records in read.items():
-            source = by_partition[partition]
-            source.records.append(Records.of(records))
-            source.end = await self._consumer.position(partition)
+        await self._consumer.came([source.partition for source in self.sources], WAIT_MS)
 
     def _stop(self, source: Source, why: SourceStopped) -> None:
         self.sources.remove(source)

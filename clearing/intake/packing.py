@@ -19,10 +19,10 @@ from clearing.log import control, payments
 from clearing.log.rows import assemble
 from clearing.records import Records
 
-MAX_ROWS = 8192  # of a log record, unless one bulk has more
+MAX_ROWS = 24_576  # of a log record, unless one bulk has more
 # Of source bytes in a log record. A readable row is smaller packed than it was as JSON; a reject row takes
-# at most 300 bytes more, so that with MAX_ROWS of them a log record stays below 8 MiB. One bulk may pass it.
-MAX_SOURCE_BYTES = 5 << 20
+# at most 300 bytes more, so that with MAX_ROWS of them a log record stays below 16 MiB. One bulk may pass it.
+MAX_SOURCE_BYTES = 8 << 20
 
 
 # A span of a source partition, and the records that are read of it, in some parts.

@@ -9,6 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -29,6 +30,8 @@ from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
 METADATA_AGE_MS = 5_000  # a new payments topic is found within this
+# As much at once as a log record has room for.
+FETCH: dict[str, Any] = {"fetch_max_bytes": 8 * kafka.FETCH_BYTES, "gathers": True}
 COMMIT_INTERVAL_S = 0.25
 COMMIT_TIMEOUT_S = 2.0
 MEASURE_INTERVAL_S = 1.0
@@ -123,6 +126,7 @@ class _Session(ConsumerRebalanceListener):
             group=self._topics.group("intake"),
             instance=self._settings.instance,
             client="clearing-intake",
+            **FETCH,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             metadata_max_age_ms=METADATA_AGE_MS,

@@ -14,8 +14,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from clearing.intake import lane as lane_module
-from clearing.intake.lane import Lane
+from clearing.intake.lane import SOURCE_RECORDS, Lane
 from clearing.intake.packing import SourceRecord
 from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_offset, stopped_by
 from clearing.log import payments
@@ -53,19 +52,14 @@ class FakeConsumer:
             raise self.errors[partition]
         return None
 
-    async def getmany(
-        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int = 1
-    ) -> dict[TopicPartition, list[SourceRecord]]:
-        for partition in partitions:
-            if (taken := self._taken(partition, max_records)) is not None:
-                return {partition: taken}
-        if timeout_ms:
-            self.more.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.more.wait(), timeout_ms / 1000)
-        return {}
+    async def came(self, partitions: list[TopicPartition], timeout_ms: int) -> None:
+        if any(self.records[place] or place in self.errors for place in partitions):
+            return
+        self.more.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.more.wait(), timeout_ms / 1000)
 
-    async def position(self, partition: TopicPartition) -> int:
+    def at(self, partition: TopicPartition) -> int:
         return self.positions[partition]
 
     def assignment(self) -> set[TopicPartition]:
@@ -138,7 +132,7 @@ class Rig:
 async def test_one_log_record_is_in_flight_and_the_next_is_ready_behind_it() -> None:
     """A lost record in the middle would be a gap: the next one leaves only after the log's word."""
     rig = Rig()
-    rig.consumer.publish(A, 3000)
+    rig.consumer.publish(A, SOURCE_RECORDS + 952)
     async with rig.running():
         first, answer = await rig.log.record(0)
         await rig.until(lambda: not rig.consumer.records[A])  # the rest is read, but not sent
@@ -146,9 +140,12 @@ async def test_one_log_record_is_in_flight_and_the_next_is_ready_behind_it() -> 
         assert rig.acknowledged == {A: 0, B: 0}
         answer.set_result(None)
         second, _ = await rig.log.record(1)
-    assert rig.acknowledged == {A: 2048, B: 0}
-    assert [(s.topic, s.start, s.end) for s in first.sources] == [(A.topic, 0, 2048)]
-    assert [(s.topic, s.start, s.end) for s in second.sources] == [(A.topic, 2048, 3000)]
+    assert rig.acknowledged == {A: SOURCE_RECORDS, B: 0}
+    spans = [[(s.topic, s.start, s.end) for s in record.sources] for record in (first, second)]
+    assert spans == [
+        [(A.topic, 0, SOURCE_RECORDS)],
+        [(A.topic, SOURCE_RECORDS, SOURCE_RECORDS + 952)],
+    ]
 
 
 async def test_the_last_log_record_before_a_silence_is_acknowledged_too() -> None:
@@ -161,20 +158,14 @@ async def test_the_last_log_record_before_a_silence_is_acknowledged_too() -> Non
         await rig.until(lambda: rig.acknowledged[A] == 1500)
 
 
-async def test_what_comes_while_a_log_record_is_on_its_way_goes_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lane_module, "GATHER_S", 0.5)
+async def test_what_comes_while_a_log_record_is_on_its_way_goes_together() -> None:
     rig = Rig()
     rig.consumer.publish(A, 1)
     async with rig.running():
         _, answer = await rig.log.record(0)
         rig.consumer.publish(B, 1)
-        answer.set_result(None)
-        await rig.until(
-            lambda: not rig.consumer.records[B]
-        )  # it was taken, and waits for the others
         rig.consumer.publish(A, 2)
+        answer.set_result(None)
         second, _ = await rig.log.record(1)
     assert [(s.topic, s.start, s.end) for s in second.sources] == [
         (A.topic, 1, 3),
@@ -182,39 +173,21 @@ async def test_what_comes_while_a_log_record_is_on_its_way_goes_together(
     ]
 
 
-async def test_what_comes_after_a_silence_goes_at_once_and_so_does_plenty(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rig = Rig()
-    async with rig.running():
-        rig.consumer.publish(A, 1)
-        _, answer = await rig.log.record(0)
-        answer.set_result(None)
-        await rig.until(lambda: rig.acknowledged[A] == 1)
-        monkeypatch.setattr(lane_module, "GATHER_S", 60.0)  # longer than this test would wait
-        rig.consumer.publish(A, 1)
-        _, answer = await rig.log.record(1)
-        rig.consumer.publish(A, lane_module.OVERLAP_ROWS)
-        answer.set_result(None)
-        third, _ = await rig.log.record(2)
-    assert len(third) == lane_module.OVERLAP_ROWS
-
-
 async def test_a_flood_leaves_room_for_the_others() -> None:
     """F18: whoever publishes little is in the next log record, however much another one publishes."""
     rig = Rig()
-    rig.consumer.publish(A, 20_000)
+    rig.consumer.publish(A, 2 * SOURCE_RECORDS)
     rig.consumer.publish(B, 1)
     async with rig.running():
         first, _ = await rig.log.record(0)
     rows = first.numbers("source").tolist()
-    assert len(rows) <= 2049
+    assert len(rows) == SOURCE_RECORDS + 1
     assert {first.sources[row].topic for row in rows} == {A.topic, B.topic}
 
 
 async def test_a_refused_log_record_ends_the_lane_and_nothing_behind_it_was_sent() -> None:
     rig = Rig()
-    rig.consumer.publish(A, 3000)
+    rig.consumer.publish(A, SOURCE_RECORDS + 952)
     async with rig.running() as task:
         _, answer = await rig.log.record(0)
         answer.set_exception(KafkaConnectionError("test"))
@@ -234,11 +207,8 @@ async def test_a_refused_log_record_ends_the_lane_and_nothing_behind_it_was_sent
         (RuntimeError("decompression failed"), Stop.UNDECODABLE),
     ],
 )
-async def test_a_source_that_cannot_be_read_stops_alone(
-    error: Exception, reason: Stop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """F14: also when the error turns up where nobody can say whose it is."""
-    monkeypatch.setattr(lane_module, "PAUSE_S", 0.001)
+async def test_a_source_that_cannot_be_read_stops_alone(error: Exception, reason: Stop) -> None:
+    """F14."""
     rig = Rig()
     rig.consumer.errors[A] = error
     async with rig.running() as task:

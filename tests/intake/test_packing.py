@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clearing import kafka
 from clearing.core.commands import CloseWindow
 from clearing.core.inputs import SourceSpan
 from clearing.core.reasons import Code
@@ -84,25 +85,30 @@ def test_a_source_is_cut_between_records_and_never_within_one(
     assert [sorted(part.rejects) for part in parts] == [[], [], [], [0]]
 
 
-def test_a_log_record_holds_at_most_8192_rows() -> None:
-    parts = list(payment_records([source([(n, raw(PAYMENT)) for n in range(8193)])]))
-    assert [part.rows for part in parts] == [8192, 1]
-    assert [part.records for part in parts] == [8192, 1]
+def _many(value: bytes, count: int) -> packing.Source:
+    return source([(n, value) for n in range(count)])
+
+
+def test_a_log_record_holds_at_most_so_many_rows() -> None:
+    parts = list(payment_records([_many(raw(PAYMENT), packing.MAX_ROWS + 1)]))
+    assert [part.rows for part in parts] == [packing.MAX_ROWS, 1]
+    assert [part.records for part in parts] == [packing.MAX_ROWS, 1]
 
 
 def test_a_log_record_is_bounded_by_bytes() -> None:
-    """Rubbish is large and rejected; what stands in the log of it is small, and no record passes 8 MiB."""
+    """Rubbish is large and rejected; what stands in the log of it is small, and no record passes 16 MiB."""
     megabyte = b" " * (1 << 20) + b"x"
-    parts = list(payment_records([source([(n, megabyte) for n in range(11)])]))
-    assert [part.records for part in parts] == [4, 4, 3]
-    assert all(len(part.value) < 8 << 20 for part in parts)
-    assert [part.reject_codes for part in parts] == [[Code.SYNTAX] * n for n in (4, 4, 3)]
+    parts = list(payment_records([source([(n, megabyte) for n in range(17)])]))
+    assert [part.records for part in parts] == [7, 7, 3]
+    assert all(len(part.value) < 16 << 20 for part in parts)
+    assert [part.reject_codes for part in parts] == [[Code.SYNTAX] * n for n in (7, 7, 3)]
 
 
-def test_a_full_log_record_of_rejects_stays_below_8_mib() -> None:
-    [part] = payment_records([source([(n, raw(payment(window=0))) for n in range(8192)])])
-    assert part.rows == 8192
-    assert len(part.value) < 3 << 20
+def test_a_full_log_record_of_rejects_stays_below_16_mib() -> None:
+    """Of all that a reject row holds, nothing is larger than 300 bytes more than what was read."""
+    [part] = payment_records([_many(raw(payment(window=0)), packing.MAX_ROWS)])
+    assert part.rows == packing.MAX_ROWS
+    assert len(part.value) + packing.MAX_SOURCE_BYTES < kafka.MAX_RECORD_BYTES
 
 
 def test_a_column_that_no_row_of_a_part_has_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,8 @@ class Records:
             raise NotEnoughReplicasError from error  # what older clients know to try again
 
     def fetch(self, node: int, client: str, request: Any, answer: Answer) -> None:
-        """Answered when there is something of any partition, or something wrong, or after a while."""
+        """Answered when there is something of any partition, or something wrong, or after a while. Who wants more
+        than a byte waits out his time, for there is never so much here."""
         committed = request.isolation_level == 1
         wanted = [(topic, asked) for topic, per in request.topics for asked in per]
 
@@ -71,6 +72,9 @@ class Records:
         def is_due() -> bool:
             return any(self._is_due(node, topic, asked, committed) for topic, asked in wanted)
 
+        if request.min_bytes > 1:
+            self.broker.later(request.max_wait_time / 1000, reply)
+            return
         if is_due():
             reply()
             return

@@ -1,5 +1,6 @@
 """The simulated cluster is faithful: each fact here holds on a real Kafka too, in the same words."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -222,5 +223,23 @@ async def test_a_position_beyond_the_end_is_an_error(hold: Hold) -> None:  # F14
             reader.seek(at, 5)
             with pytest.raises(OffsetOutOfRangeError):
                 await reader.getmany(at, timeout_ms=10_000)
+
+    await hold(fact)
+
+
+async def test_who_wants_more_than_there_is_gets_what_there_is_after_his_time(hold: Hold) -> None:
+    async def fact(cluster: Cluster) -> None:
+        topic = await cluster.topic("little")
+        at = TopicPartition(topic, 0)
+        async with kafka.started(cluster.producer()) as producer:
+            await producer.send_and_wait(topic, b"v", partition=0)
+            more: dict[str, Any] = {"fetch_min_bytes": 1 << 20, "fetch_max_wait_ms": 300}
+            async with kafka.started(cluster.consumer(**more)) as reader:
+                reader.assign([at])
+                reader.seek(at, 0)
+                began_s = time.monotonic()
+                first = await reader.getmany(at, timeout_ms=10_000)
+                assert time.monotonic() - began_s >= 0.3
+                assert [record.value for record in first[at]] == [b"v"]
 
     await hold(fact)
