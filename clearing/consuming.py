@@ -17,11 +17,11 @@ from clearing.records import Records
 
 # What comes while a log record is on its way goes with the next one: each costs intake, engine, broker and dispatch
 # as much as thousands of payments, whatever is in it. So a fetch behind one that has brought something is answered
-# when there is plenty, or after so long: the longer the more there was. Behind a silence the first byte is enough.
+# when there is as much as it would bring of one partition, or after so long: the longer the more there was. (If it
+# wanted more, a partition alone would wait in vain.) Behind a silence the first byte is enough.
 GATHER_MS = 10
 GATHER_MOST_MS = 50
 TWICE_AS_LONG_BYTES = 512 << 10  # for so much in the answer before
-PLENTY_BYTES = 2 << 20
 
 
 class PacedFetcher(Fetcher):
@@ -39,7 +39,7 @@ class PacedFetcher(Fetcher):
             for node, request in actions[0]:
                 if brought := self._brought.get(node):
                     request._max_wait_ms = gather_ms(brought)
-                    request._min_bytes = PLENTY_BYTES
+                    request._min_bytes = self._max_partition_fetch_bytes
         return actions
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:

@@ -60,9 +60,9 @@ def bench(
     full
         More of everything: a million payments a round, every peer and workload, up to two hours.
     payments
-        Of each round of the comparison and of each workload (200,000; a slow peer gets a part of it).
+        Of each round of the comparison and of each workload (300,000; a slow peer gets a part of it).
     bulk_payments
-        Of the workloads with many payments in a record (200,000).
+        Of the workloads with many payments in a record (300,000).
     rounds
         Of the comparison, after one to warm up.
     peer

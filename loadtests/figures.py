@@ -29,8 +29,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     latency run, payments/s.
     """
 
-    payments: int = 200_000
-    bulk_payments: int = 200_000
+    payments: int = 300_000
+    bulk_payments: int = 300_000
     rounds: int = 5
     peers: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()

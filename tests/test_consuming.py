@@ -14,7 +14,6 @@ from aiokafka.protocol.fetch import FetchRequest
 from clearing.consuming import (
     GATHER_MOST_MS,
     GATHER_MS,
-    PLENTY_BYTES,
     TWICE_AS_LONG_BYTES,
     Consumer,
     PacedFetcher,
@@ -23,6 +22,7 @@ from clearing.consuming import (
 
 A, B = TopicPartition("payments.hk.AA", 0), TopicPartition("payments.hk.BB", 0)
 AT_REST = (100, 1)
+PLENTY_BYTES = 4096
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,7 @@ class Pace:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, gathers: bool = True) -> None:
         fetcher: Any = PacedFetcher.__new__(PacedFetcher)
         fetcher._brought, fetcher._records, fetcher.gathers = {}, {}, gathers
+        fetcher._max_partition_fetch_bytes = PLENTY_BYTES
         self.fetcher = fetcher
         self.answer: dict[TopicPartition, FetchResult | FetchError] = {}
 
