@@ -3,8 +3,6 @@
 import time
 from typing import Any, cast
 
-from numba.core import event
-
 from clearing.cli.session import Given
 
 
@@ -19,6 +17,8 @@ def compile_loops(*, session: Given) -> None:
     environment variable NUMBA_CACHE_DIR names another. It holds for this kind of processor and this version; where
     nothing fits, a service compiles for itself before it begins to work. Run again, it compiles nothing.
     """
+    from numba.core import event
+
     from clearing.dispatch import written
     from clearing.engine import warming
     from clearing.intake import decode

@@ -50,5 +50,7 @@ async def test_whoever_stops_a_reader_of_a_broker_that_is_away_is_not_cancelled_
 
 
 def _waits_to_be_tried_again(task: "asyncio.Task[object]") -> bool:
-    awaited = getattr(task.get_coro(), "cr_await", None)
-    return getattr(awaited, "__name__", "") == "sleep"
+    awaited: object = task.get_coro()
+    while awaited is not None and getattr(awaited, "__name__", "") != "sleep":
+        awaited = getattr(awaited, "cr_await", None)
+    return awaited is not None
