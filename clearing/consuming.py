@@ -44,7 +44,12 @@ class PacedFetcher(Fetcher):
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         came = await super()._proc_fetch_request(assignment, node_id, request)
-        self._brought[node_id] = sum(map(_bytes, self._records.values())) if came else 0
+        asked = (
+            TopicPartition(topic, number) for topic, per in request.topics for number, *_ in per
+        )  # nothing of them was there when it was asked for
+        self._brought[node_id] = sum(
+            _bytes(self._records[partition]) for partition in asked if partition in self._records
+        )
         return came
 
 
@@ -71,8 +76,9 @@ class Consumer(AIOKafkaConsumer):
 
     async def start(self) -> None:
         await super().start()
-        if isinstance(self._fetcher, PacedFetcher):
-            self._fetcher.gathers = self._gathers
+        if self._gathers:
+            assert isinstance(self._fetcher, PacedFetcher), "fetch_at_a_pace() comes before"
+            self._fetcher.gathers = True
 
     def fetched(self, partition: TopicPartition, max_records: int) -> list[Records] | None:
         """What has come of a partition, at most so many records, in parts of which none is empty; None: nothing.
@@ -114,10 +120,11 @@ class Consumer(AIOKafkaConsumer):
             if not fetcher._records.keys().isdisjoint(partitions):
                 return
             waiter = fetcher._create_fetch_waiter()
-            done, _ = await asyncio.wait([waiter], timeout=timeout_ms / 1000)
-            if done:
-                waiter.result()
-            else:
+            try:
+                await asyncio.wait([waiter], timeout=timeout_ms / 1000)
+                if waiter.done():
+                    waiter.result()
+            finally:
                 waiter.cancel()
 
     def at(self, partition: TopicPartition) -> int:

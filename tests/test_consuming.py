@@ -63,7 +63,9 @@ class Pace:
 
     def brings(self, answer: dict[TopicPartition, FetchResult | FetchError]) -> None:
         self.answer = answer
-        asyncio.run(self.fetcher._proc_fetch_request(None, 1, None))
+        wanted = [(place.topic, [(place.partition, 0, PLENTY_BYTES)]) for place in (A, B)]
+        request = FetchRequest(*AT_REST, 1 << 20, 1, wanted)
+        asyncio.run(self.fetcher._proc_fetch_request(None, 1, request))
         self.fetcher._records.clear()  # as whoever reads it does
 
     def asked(self) -> list[tuple[int, int]]:
@@ -86,6 +88,14 @@ def test_only_the_node_that_brought_something_is_asked_to_wait(
     assert pace.asked() == [(3 * GATHER_MS, PLENTY_BYTES), AT_REST]
     pace.brings({})
     assert pace.asked() == [AT_REST, AT_REST]
+
+
+def test_what_lies_there_of_others_was_not_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a source that is not read any more, or of one whose lane is busy."""
+    pace = Pace(monkeypatch)
+    pace.fetcher._records[TopicPartition("payments.hk.CC", 0)] = of_bytes(1 << 20)
+    pace.brings({A: of_bytes(1)})
+    assert pace.asked()[0] == (GATHER_MS, PLENTY_BYTES)
 
 
 def test_an_error_is_something_that_came(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +157,16 @@ async def test_it_waits_for_what_comes_of_these_partitions() -> None:
 async def test_it_does_not_wait_for_ever_and_leaves_no_waiter() -> None:
     rig = Waiting()
     await rig.came(timeout_ms=1)
+    assert rig.waiters[0].cancelled()
+
+
+async def test_who_is_cancelled_leaves_no_waiter() -> None:
+    rig = Waiting()
+    task = asyncio.create_task(rig.came())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert rig.waiters[0].cancelled()
 
 

@@ -25,13 +25,14 @@ from clearing.intake.directory import Directory
 from clearing.intake.halting import SourceHalts
 from clearing.intake.identities import Identities
 from clearing.intake.lane import Lane
+from clearing.intake.packing import MAX_SOURCE_BYTES
 from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_offset
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
 METADATA_AGE_MS = 5_000  # a new payments topic is found within this
 # As much at once as a log record has room for.
-FETCH: dict[str, Any] = {"fetch_max_bytes": 8 * kafka.FETCH_BYTES, "gathers": True}
+FETCH: dict[str, Any] = {"fetch_max_bytes": MAX_SOURCE_BYTES, "gathers": True}
 COMMIT_INTERVAL_S = 0.25
 COMMIT_TIMEOUT_S = 2.0
 MEASURE_INTERVAL_S = 1.0

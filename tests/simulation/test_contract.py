@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError, ProducerFenced
 
 from clearing import kafka
+from clearing.consuming import GATHER_MS
 from tests.simulation.contract import Cluster, Raw, batch, until
 
 Hold = Callable[[Callable[[Cluster], Awaitable[None]]], Awaitable[None]]
@@ -241,5 +242,25 @@ async def test_who_wants_more_than_there_is_gets_what_there_is_after_his_time(ho
                 first = await reader.getmany(at, timeout_ms=10_000)
                 assert time.monotonic() - began_s >= 0.3
                 assert [record.value for record in first[at]] == [b"v"]
+
+    await hold(fact)
+
+
+async def test_a_reader_that_gathers_waits_for_more_behind_what_has_come(hold: Hold) -> None:
+    async def fact(cluster: Cluster) -> None:
+        topic = await cluster.topic("gathered")
+        at = TopicPartition(topic, 0)
+        async with (
+            kafka.started(cluster.producer()) as producer,
+            kafka.started(cluster.consumer(gathers=True)) as reader,
+        ):
+            reader.assign([at])
+            reader.seek(at, 0)
+            await producer.send_and_wait(topic, b"first", partition=0)
+            assert await reader.getmany(at, timeout_ms=10_000)
+            began_s = time.monotonic()  # nothing was asked for since
+            await producer.send_and_wait(topic, b"second", partition=0)
+            assert await reader.getmany(at, timeout_ms=10_000)
+            assert time.monotonic() - began_s >= GATHER_MS / 1000
 
     await hold(fact)
