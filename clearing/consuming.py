@@ -67,7 +67,8 @@ def _bytes(found: FetchResult | FetchError) -> int:
 class Consumer(AIOKafkaConsumer):
     """aiokafka's, which can also be asked for one partition among very many.
 
-    gathers: whether it waits for more while much comes, for the sake of fewer and larger answers.
+    gathers: whether it waits for more while much comes, for the sake of fewer and larger answers; where aiokafka
+    is as it is (no fetch_at_a_pace()) it does not, and all else is the same.
     """
 
     def __init__(self, *topics: str, gathers: bool = False, **settings: Any) -> None:
@@ -76,9 +77,8 @@ class Consumer(AIOKafkaConsumer):
 
     async def start(self) -> None:
         await super().start()
-        if self._gathers:
-            assert isinstance(self._fetcher, PacedFetcher), "fetch_at_a_pace() comes before"
-            self._fetcher.gathers = True
+        if isinstance(self._fetcher, PacedFetcher):
+            self._fetcher.gathers = self._gathers
 
     def fetched(self, partition: TopicPartition, max_records: int) -> list[Records] | None:
         """What has come of a partition, at most so many records, in parts of which none is empty; None: nothing.
