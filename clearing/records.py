@@ -117,10 +117,12 @@ def _apart(
     at = _HEADER_BYTES
     for i in range(len(begin)):
         length, at = _number(data, at)
-        if at == _DOUBT or length < 0 or length > len(data) - at:
+        if at == _DOUBT or length < _LEAST_RECORD_BYTES - 1 or length > len(data) - at:
+            return False
+        if data[at] != 0:  # its attributes, of which none is in use
             return False
         stop = at + length
-        delta_ms, at = _number(data, at + 1)  # behind its attributes
+        delta_ms, at = _number(data, at + 1)
         delta, at = _number(data, at)
         _, at = _behind_bytes(data, at, stop)  # its key
         begin[i], end[i] = _behind_bytes(data, at, stop)
