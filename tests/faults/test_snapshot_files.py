@@ -107,8 +107,11 @@ class Town:
     async def outputs_are_those_of_a_replay(self) -> None:  # R29
         machine = Machine("hk")
         expected: list[OutputRecord] = []
+        last = await self._last()
+        assert last is not None
         for offset, key, value, stamp in await read_topic(self.bootstrap, self.topics.log):
-            expected += machine.apply(key, value, offset, stamp)
+            if offset < last.next_offset:  # a tick may lie behind it that no engine has come to
+                expected += machine.apply(key, value, offset, stamp)
         found = await read_outputs(self.bootstrap, self.topics)
         for name in OUTPUTS:
             assert [r for r in found if r.topic == name and r.key != TRANSACTION_KEY] == [
