@@ -23,6 +23,7 @@ from clearing.config import Settings
 from clearing.core.faults import Halt, HaltKind
 from clearing.heartbeats import vitals
 from clearing.messages import HaltRecord
+from clearing.metadata import existing
 from clearing.runbooks import next_command, retry_command, runbook
 
 LOOK_TIMEOUT_S = 3.0  # a take-over waits no longer than this to learn what had halted
@@ -97,7 +98,7 @@ class HaltTopic:
             self._reader = kafka.consumer(self._bootstrap, client=self._client)
             await self._reader.start()
             await asyncio.sleep(0)  # stopped before its tasks ever ran, it would cancel us
-        if self._topic not in await self._reader.topics():  # asking for it by name may make it
+        if not await existing(self._reader, [self._topic]):
             raise UnknownTopicOrPartitionError(
                 f"{self._topic} does not exist: clearing topics apply"
             )
@@ -112,7 +113,7 @@ class HaltTopic:
                     found[key] = decode_halt(record.value)
                 except msgspec.DecodeError as error:
                     _log.warning("foreign_halt_record", offset=record.offset, error=str(error))
-        self._reader.unsubscribe()
+        self._reader.pause(assigned)  # until it is read again
         return found
 
     async def write(self, partition: int, records: Mapping[bytes, HaltRecord | None]) -> None:

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from clearing import __version__, kafka
 from clearing.config import Settings
 from clearing.messages_views import Heartbeat, HeartbeatState, Served, encode, heartbeat_key
+from clearing.metadata import existing
 
 INTERVAL_S = 2.0
 SEND_TIMEOUT_S = 10.0
@@ -127,8 +128,8 @@ async def _send_regularly(
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await producer.start()
-                known = await producer.client.fetch_all_metadata()
-            if settings.topics.heartbeats not in known.topics():
+                there = await existing(producer, [settings.topics.heartbeats])
+            if not there:
                 # Sending to it by name might make it, with wrong settings.
                 _log.info("no_heartbeats", reason=f"{settings.topics.heartbeats} does not exist")
             else:

@@ -26,6 +26,7 @@ from aiokafka.structs import RecordMetadata
 from clearing import failpoints, sending
 from clearing.consuming import Consumer, fetch_at_a_pace
 from clearing.fetching import hand_out_lists
+from clearing.metadata import learn
 from clearing.records import Record
 
 _log = structlog.get_logger()
@@ -148,12 +149,14 @@ Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 
 
 @asynccontextmanager
-async def started(client: Client) -> AsyncIterator[Client]:
-    """Start a client and stop it, also when its start failed half-way."""
+async def started(client: Client, *topics: str) -> AsyncIterator[Client]:
+    """Start a client and stop it, also when its start failed half-way. topics: those it will work on, which have to
+    be there; who leads them it then knows."""
     try:
         await client.start()
         # Stopped before its tasks ever ran, a consumer raises CancelledError.
         await asyncio.sleep(0)
+        await learn(client, topics)
         yield client
     finally:
         if isinstance(client, AIOKafkaConsumer):
@@ -204,21 +207,24 @@ async def committed(
 
 
 async def read_to_end(
-    reader: AIOKafkaConsumer, partition: TopicPartition, start: int | None = None
+    reader: AIOKafkaConsumer,
+    partition: TopicPartition,
+    start: int | None = None,
+    end: int | None = None,
 ) -> AsyncIterator[RawRecord]:
-    """Records of one assigned partition from `start` (None: its first) to its end as of the call.
+    """Records of one assigned partition from `start` (None: its first) to `end` (None: its end as of the call).
 
     Ends by position, not by offset: the last thing in a partition may be a transaction marker, which is no
     record. The end is the last stable offset under read_committed.
     """
-    end = (await reader.end_offsets([partition]))[partition]
+    last = (await reader.end_offsets([partition]))[partition] if end is None else end
     if start is None:
         start = (await reader.beginning_offsets([partition]))[partition]
     reader.seek(partition, start)
-    while await reader.position(partition) < end:
+    while await reader.position(partition) < last:
         batches = await reader.getmany(partition, timeout_ms=200)
         for record in batches.get(partition, ()):
-            if record.offset < end:
+            if record.offset < last:
                 yield record
 
 

@@ -109,11 +109,14 @@ class Readers(NamedTuple):
 
 
 @asynccontextmanager
-async def readers(bootstrap: str, client: str) -> AsyncIterator[Readers]:
-    """One of each isolation level, stopped at the end."""
+async def readers(
+    bootstrap: str, client: str, topics: Iterable[str] = ()
+) -> AsyncIterator[Readers]:
+    """One of each isolation level, stopped at the end. topics: see kafka.started."""
+    topics = list(topics)
     async with (
-        kafka.started(_consumer(bootstrap, client, uncommitted=False)) as committed,
-        kafka.started(_consumer(bootstrap, client, uncommitted=True)) as uncommitted,
+        kafka.started(_consumer(bootstrap, client, uncommitted=False), *topics) as committed,
+        kafka.started(_consumer(bootstrap, client, uncommitted=True), *topics) as uncommitted,
     ):
         yield Readers(committed, uncommitted)
 

@@ -11,6 +11,7 @@ from clearing.cli.lines import Line
 from clearing.cli.session import Session
 from clearing.commanding.places import netting_sets
 from clearing.failures import Failure
+from clearing.metadata import existing
 from clearing.names import Topics
 
 _POLL_MS = 500
@@ -53,7 +54,7 @@ async def follow(
     async with kafka.started(
         kafka.consumer(settings.bootstrap, client="clearing-follow", **kafka.AT_A_DISTANCE)
     ) as consumer:
-        if what.topic not in await consumer.topics():
+        if not await existing(consumer, [what.topic]):
             raise Failure(f"there is no topic {what.topic}", "clearing scheme load SCHEME")
         consumer.assign(partitions)
         await (consumer.seek_to_beginning if from_start else consumer.seek_to_end)(*partitions)

@@ -33,6 +33,7 @@ from clearing.messages import (
     StatusRecord,
     TokenTransfer,
 )
+from clearing.metadata import existing
 from clearing.names import Topics
 
 POLL_MS = 1_000
@@ -65,8 +66,9 @@ class Bank:
         self._readers: set[AIOKafkaConsumer] = set()
 
     async def __aenter__(self) -> Self:
+        topics = {self._payments, self._status.topic}
         async with kafka.started(kafka.consumer(self._bootstrap)) as reader:
-            missing = {self._payments, self._status.topic} - await reader.topics()
+            missing = topics - await existing(reader, topics)
             if missing:
                 names = " and no topic ".join(sorted(missing))
                 raise UnknownParticipant(f"no topic {names}: is {self.name} in the scheme?")

@@ -37,6 +37,7 @@ from clearing.log.records import (
     outcomes_header,
 )
 from clearing.names import Topics
+from clearing.reading import bounds
 
 POLL_MS = 500
 RECORDS_PER_POLL = 32
@@ -129,8 +130,7 @@ class Lane:
         """Begin with the first record of a log offset, so that its records are numbered as they were before."""
         self._outcomes_reader.assign([self.outcomes])
         self._log_reader.assign([self.log])
-        start = (await self._outcomes_reader.beginning_offsets([self.outcomes]))[self.outcomes]
-        end = (await self._outcomes_reader.end_offsets([self.outcomes]))[self.outcomes]
+        start, end = (await bounds(self._outcomes_reader, [self.outcomes]))[self.outcomes]
         log_start = (await self._log_reader.beginning_offsets([self.log]))[self.log]
         if committed is not None:
             if not start <= committed <= end:

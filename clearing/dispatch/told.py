@@ -12,13 +12,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from clearing.kafka import RawRecord
+from clearing.metadata import existing, learn
 from clearing.names import Topics
 
 Place = tuple[int, int]  # (log_offset, index) of a status record: rises within a netting set
 
 FIRST_STEP_RECORDS = 16
 MAX_RECORDS_BACK = 16_384
-TOPICS_INTERVAL_S = 2.0  # how often the list of topics is read again for one that is missing
+TOPICS_INTERVAL_S = 2.0  # how often it is asked again for a topic that is missing
 
 _log = structlog.get_logger()
 _Found = TypeVar("_Found")
@@ -43,11 +44,11 @@ async def last_matching(
     """What `match` makes of the last record below each end for which it is not None.
 
     Partitions without such a record among the last MAX_RECORDS_BACK offsets are left out. `reader` must be
-    nobody else's meanwhile; it is without assignment afterwards.
+    nobody else's meanwhile; it fetches nothing afterwards.
     """
     found: dict[TopicPartition, _Found] = {}
     try:
-        reader.assign(list(ends))
+        await learn(reader, (partition.topic for partition in ends))
         first = await reader.beginning_offsets(list(ends))
         missing = {partition: end for partition, end in ends.items() if end > first[partition]}
         step = FIRST_STEP_RECORDS
@@ -60,7 +61,7 @@ async def last_matching(
             missing = {p: start for p, start in deeper.items() if start > first[p]}
             step *= 4
     finally:
-        reader.unsubscribe()
+        reader.pause(*reader.assignment())
     return found
 
 
@@ -101,10 +102,10 @@ class StatusTopics:
         asked = {p for p in participants if self._missing_at_s.get(p, before_s) <= before_s}
         if not asked:
             return set()
-        topics = await self._reader.topics()
-        existing = {p for p in asked if self._topics.status(p) in topics}
-        self._missing_at_s |= dict.fromkeys(asked - existing, now_s)
-        return existing
+        topics = await existing(self._reader, map(self._topics.status, asked))
+        found = {p for p in asked if self._topics.status(p) in topics}
+        self._missing_at_s |= dict.fromkeys(asked - found, now_s)
+        return found
 
     async def last_told(self, participants: Iterable[str], netting_set: str) -> dict[str, Place]:
         """Place of the last record of the netting set in each one's topic; without an entry: nothing was told."""
@@ -121,7 +122,7 @@ class StatusTopics:
             return header.log_offset, header.index
 
         async with self._turn:
-            self._reader.assign(list(partitions))
+            await learn(self._reader, (partition.topic for partition in partitions))
             ends = await self._reader.end_offsets(list(partitions))
             found = await last_matching(self._reader, ends, place)
         return {partitions[partition]: where for partition, where in found.items()}

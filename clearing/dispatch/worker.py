@@ -203,13 +203,13 @@ class _Dispatch(ConsumerRebalanceListener):
                 await self._halts.stand_still(name, number, error)
 
     async def _run_lane(self, partition: TopicPartition) -> None:
-        number = partition.partition
+        number, topics = partition.partition, self._settings.topics
         bootstrap, client = self._settings.bootstrap, f"clearing-dispatch-{number}"
         async with (
-            kafka.started(kafka.consumer(bootstrap, client=client)) as outcomes,
-            kafka.started(kafka.consumer(bootstrap, client=client)) as log,
+            kafka.started(kafka.consumer(bootstrap, client=client), partition.topic) as outcomes,
+            kafka.started(kafka.consumer(bootstrap, client=client), topics.log) as log,
         ):
-            lane = Lane(outcomes, log, self._settings.topics, number, self._statuses, self._outbox)
+            lane = Lane(outcomes, log, topics, number, self._statuses, self._outbox)
             self._lanes[partition] = lane
             await lane.run(await self._consumer.committed(partition))
 

@@ -41,8 +41,6 @@ async def look_back(both: Readers, producer: AIOKafkaProducer, places: Places) -
     """What is there when nothing is open any more. Raises Halt where that cannot be, or is not to be mended; and
     ProducerFenced if somebody wrote meanwhile, who has overtaken us."""
     partitions = list(places.values())
-    for reader in both:
-        reader.assign(partitions)  # who leads them is asked once
     while True:
         both.committed.assign(partitions[-1:])
         stable = await both.committed.end_offsets(partitions)

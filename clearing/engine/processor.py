@@ -39,6 +39,7 @@ from clearing.engine.torn import Seen, unseen
 from clearing.halts import as_halt
 from clearing.heartbeats import vitals
 from clearing.log.records import TRANSACTION_KEY, OutputRecord, Transaction
+from clearing.metadata import learn
 from clearing.names import Topics
 from clearing.reading import readers
 
@@ -138,7 +139,8 @@ class Processor:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self._fenced_producer())
-            async with readers(self.bootstrap, self._client) as both:
+            topics = [partition.topic for partition in self.written.values()]
+            async with readers(self.bootstrap, self._client, topics) as both:
                 past = await look_back(both, producer, self.written)
             _log.info("recovering", netting_set=self.netting_set)
             failpoints.at("engine.recover.journal_read")
@@ -202,6 +204,7 @@ class Processor:
             # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await producer.start()
+                await learn(producer, (partition.topic for partition in self.written.values()))
             failpoints.at("engine.fenced")
             yield producer
         finally:
@@ -211,7 +214,7 @@ class Processor:
     async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
         """Of the log."""
         reader = kafka.consumer(self.bootstrap, client=self._client, **LOG_FETCH)
-        async with kafka.started(reader):
+        async with kafka.started(reader, self.log.topic):
             reader.assign([self.log])
             yield reader
 

@@ -26,6 +26,7 @@ from clearing.log.records import (
     decode_transaction,
     log_offset_of,
 )
+from clearing.reading import bounds
 
 _log = structlog.get_logger()
 
@@ -38,13 +39,12 @@ async def last_transaction(reader: AIOKafkaConsumer, journal: TopicPartition) ->
 
 async def last_transactions(reader: AIOKafkaConsumer, journal: TopicPartition) -> list[Transaction]:
     """The journal's last Transaction and the one before it, as far as there are such. Raises UnreadableLog."""
-    first = (await reader.beginning_offsets([journal]))[journal]
-    end = (await reader.end_offsets([journal]))[journal]
+    first, end = (await bounds(reader, [journal]))[journal]
     back = 64
     while True:
         start = max(first, end - back)
         last: deque[kafka.RawRecord] = deque(maxlen=2)
-        async for record in kafka.read_to_end(reader, journal, start):
+        async for record in kafka.read_to_end(reader, journal, start, end):
             if record.key == TRANSACTION_KEY and record.value:
                 last.append(record)
         if last or start == first:
@@ -79,12 +79,11 @@ async def check_outcomes(
     would be cleared, settled and told a second time."""
     goal = last[-1].next_offset if last else 0
     reader.assign([outcomes])
-    first = (await reader.beginning_offsets([outcomes]))[outcomes]
-    end = (await reader.end_offsets([outcomes]))[outcomes]
+    first, end = (await bounds(reader, [outcomes]))[outcomes]
     back = 8
     while True:
         start = max(first, end - back)
-        seen = [record async for record in kafka.read_to_end(reader, outcomes, start)]
+        seen = [record async for record in kafka.read_to_end(reader, outcomes, start, end)]
         for record in reversed(seen):
             offset = log_offset_of(record.key, record.value)
             if offset is not None and offset >= goal:
@@ -228,8 +227,7 @@ async def _replay(
 
     Raises Halt if the log does not hold what is needed from here on (F14).
     """
-    first = (await reader.beginning_offsets([log]))[log]
-    end = (await reader.end_offsets([log]))[log]
+    first, end = (await bounds(reader, [log]))[log]
     if end < goal:
         raise Halt(
             HaltKind.LOG_LOST,
@@ -243,9 +241,7 @@ async def _replay(
             Place(*log, -1),
         )
     start = machine.next_offset
-    async for record in kafka.read_to_end(reader, log, start):
-        if record.offset >= goal:
-            break
+    async for record in kafka.read_to_end(reader, log, start, goal):
         try:
             machine.apply(record.key, record.value, record.offset, record.timestamp)
         except Exception as error:

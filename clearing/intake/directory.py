@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from clearing import kafka
 from clearing.core.faults import Halt, HaltKind
 from clearing.messages import DirectoryEntry
+from clearing.metadata import existing, learn
 from clearing.names import Topics
 
 LOOK_AGAIN_S = 1.0
@@ -61,6 +62,7 @@ class Directory:
             kafka.consumer(self._bootstrap, client="clearing-intake")
         ) as reader:
             await self._topic_exists(reader)
+            await learn(reader, [partition.topic])
             reader.assign([partition])
             reader.seek(partition, (await reader.beginning_offsets([partition]))[partition])
             while True:
@@ -72,7 +74,7 @@ class Directory:
     async def _topic_exists(self, reader: AIOKafkaConsumer) -> None:
         """Asking a broker for a topic that is not there may make it, with the wrong settings."""
         while True:
-            if self._topics.netting_sets in await reader.topics():
+            if await existing(reader, [self._topics.netting_sets]):
                 return
             await asyncio.sleep(LOOK_AGAIN_S)
 

@@ -31,6 +31,8 @@ from clearing.ledgers.ledger import (
     Source,
     StaleOwner,
 )
+from clearing.metadata import learn
+from clearing.reading import bounds
 
 POLL_MS = 500  # an idle reader; a record that arrives ends the wait
 RECORDS_PER_POLL = 500
@@ -127,10 +129,13 @@ class Tenure:
             consumer = kafka.consumer(
                 bootstrap, client=client, fetch_max_wait_ms=POLL_MS, **kafka.AT_A_DISTANCE
             )
-            reader = await clients.enter_async_context(kafka.started(consumer))
+            reader = await clients.enter_async_context(
+                kafka.started(consumer, self._partition.topic)
+            )
             producer = kafka.producer(bootstrap, client=client)
             clients.push_async_callback(kafka.discard, producer, timeout_s=2.0)
             await producer.start()
+            await learn(producer, [self._settings.topics.confirmations])
 
             await self._check_bounds(reader, progress)
             self._passed(progress.next_offset)
@@ -145,8 +150,7 @@ class Tenure:
         """The place to read on must still be in the topic (F14). Raises Halt."""
         deadline = asyncio.get_running_loop().time() + END_PATIENCE_S
         while True:
-            first = (await reader.beginning_offsets([self._partition]))[self._partition]
-            end = (await reader.end_offsets([self._partition]))[self._partition]
+            first, end = (await bounds(reader, [self._partition]))[self._partition]
             if first <= progress.next_offset <= end:
                 return
             if first > progress.next_offset:

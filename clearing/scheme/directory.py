@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, ProducerFenced, UnknownTopicOrPartitionE
 
 from clearing import kafka
 from clearing.messages import DirectoryEntry
+from clearing.metadata import existing, learn
 from clearing.names import Topics
 
 COMMIT_TIMEOUT_S = 30.0
@@ -33,10 +34,11 @@ Result = TypeVar("Result")
 async def read_directory(bootstrap: str, topics: Topics) -> dict[str, int]:
     """Netting set → partition. Raises KafkaError; UnknownTopicOrPartitionError where no scheme was ever loaded."""
     async with kafka.started(kafka.consumer(bootstrap)) as reader:
-        if topics.netting_sets not in await reader.topics():  # asking for it by name may make it
+        if not await existing(reader, [topics.netting_sets]):
             raise UnknownTopicOrPartitionError(
                 f"{topics.netting_sets} does not exist: load a scheme first"
             )
+        await learn(reader, [topics.netting_sets])
         return await _read_directory(reader, topics)
 
 
