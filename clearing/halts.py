@@ -14,16 +14,15 @@ from types import TracebackType
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka import TopicPartition
 from prometheus_client import Gauge
 
 from clearing import kafka
 from clearing.config import Settings
 from clearing.core.faults import Halt, HaltKind
 from clearing.heartbeats import vitals
+from clearing.looking import Looks
 from clearing.messages import HaltRecord
-from clearing.metadata import existing
 from clearing.runbooks import next_command, retry_command, runbook
 
 LOOK_TIMEOUT_S = 3.0  # a take-over waits no longer than this to learn what had halted
@@ -74,52 +73,33 @@ def _where(trace: TracebackType | None) -> str:
 
 
 class HaltTopic:
-    """Reads and writes `halts`. One consumer, started when it is needed first; errors throw it away."""
+    """Reads and writes `halts`."""
 
-    def __init__(self, settings: Settings, client: str) -> None:
+    def __init__(self, settings: Settings, looks: Looks) -> None:
         self._bootstrap = settings.bootstrap
         self._topic = settings.topics.halts
-        self._client = client
-        self._reader: AIOKafkaConsumer | None = None
-        self._turn = asyncio.Lock()
+        self._looks = looks
 
     async def read(self, partition: int, timeout_s: float) -> dict[bytes, HaltRecord]:
         """What stands in one partition, by key. Raises KafkaError, OSError, TimeoutError."""
-        async with self._turn:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    return await self._read(partition)
-            except BaseException:
-                await self._drop_reader()
-                raise
-
-    async def _read(self, partition: int) -> dict[bytes, HaltRecord]:
-        if self._reader is None:
-            self._reader = kafka.consumer(self._bootstrap, client=self._client)
-            await self._reader.start()
-            await asyncio.sleep(0)  # stopped before its tasks ever ran, it would cancel us
-        if not await existing(self._reader, [self._topic]):
-            raise UnknownTopicOrPartitionError(
-                f"{self._topic} does not exist: clearing topics apply"
-            )
         assigned = TopicPartition(self._topic, partition)
-        self._reader.assign([assigned])
         found: dict[bytes, HaltRecord] = {}
-        async for record in kafka.read_to_end(self._reader, assigned):
-            key = record.key or b""
-            found.pop(key, None)
-            if record.value:
-                try:
-                    found[key] = decode_halt(record.value)
-                except msgspec.DecodeError as error:
-                    _log.warning("foreign_halt_record", offset=record.offset, error=str(error))
-        self._reader.pause(assigned)  # until it is read again
+        async with asyncio.timeout(timeout_s), self._looks.at(self._topic) as reader:
+            reader.assign([assigned])
+            async for record in kafka.read_to_end(reader, assigned):
+                key = record.key or b""
+                found.pop(key, None)
+                if record.value:
+                    try:
+                        found[key] = decode_halt(record.value)
+                    except msgspec.DecodeError as error:
+                        _log.warning("foreign_halt_record", offset=record.offset, error=str(error))
         return found
 
     async def write(self, partition: int, records: Mapping[bytes, HaltRecord | None]) -> None:
         """Write records, None: a tombstone. Raises KafkaError, OSError, TimeoutError."""
         await self.read(partition, WRITE_TIMEOUT_S)  # the topic is there
-        producer = kafka.producer(self._bootstrap, client=self._client)
+        producer = kafka.producer(self._bootstrap, client="clearing-halts")
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await producer.start()
@@ -129,19 +109,12 @@ class HaltTopic:
         finally:
             await kafka.discard(producer, CLOSE_TIMEOUT_S)
 
-    async def _drop_reader(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            await asyncio.wait([asyncio.create_task(reader.stop())], timeout=CLOSE_TIMEOUT_S)
-
-    async def close(self) -> None:
-        await self._drop_reader()
-
 
 class Halts:
     """What one service process knows and tells of halts.
 
     service: engine, dispatch, intake, sink-<ledger>. topic: the one it works on, a partition for each netting set.
+    looks: for whatever else the service looks at now and then.
     No method raises, whatever is wrong with the topic: it is told again later, or not known.
     """
 
@@ -149,7 +122,8 @@ class Halts:
         self.service = service
         self._work = topic
         self._owner = f"{settings.instance or socket.gethostname()}:{os.getpid()}"
-        self._topic = HaltTopic(settings, f"clearing-{service}-halts")
+        self.looks = Looks(settings.bootstrap, f"clearing-{service}-looks")
+        self._topic = HaltTopic(settings, self.looks)
         self._standing: dict[bytes, HaltRecord] = {}  # as read or told last
         self._met_here: set[bytes] = set()
         self._clearing: set[asyncio.Task[None]] = set()
@@ -298,7 +272,7 @@ class Halts:
         for task in list(self._clearing):
             task.cancel()
         await asyncio.gather(*self._clearing, return_exceptions=True)
-        await self._topic.close()
+        await self.looks.close()
 
 
 def _facts(record: HaltRecord) -> dict[str, object]:

@@ -44,10 +44,12 @@ async def _retry(session: Session, name: str, service: str | None, by: str) -> l
 
     from clearing.commanding.places import netting_sets
     from clearing.halts import WRITE_TIMEOUT_S, HaltTopic
+    from clearing.looking import Looks
 
     settings = session.settings
     number = (await netting_sets(settings, name))[name]
-    topic = HaltTopic(settings, "clearing-retry")
+    looks = Looks(settings.bootstrap, "clearing-retry")
+    topic = HaltTopic(settings, looks)
     try:
         standing = await topic.read(number, WRITE_TIMEOUT_S)
         now_ms = time.time_ns() // 1_000_000
@@ -60,5 +62,5 @@ async def _retry(session: Session, name: str, service: str | None, by: str) -> l
             raise Failure(f"nothing of {name} has halted", "clearing status")
         await topic.write(number, asked)
     finally:
-        await topic.close()
+        await looks.close()
     return sorted(record.service for record in asked.values())

@@ -32,7 +32,7 @@ from clearing.dispatch.told import StatusTopics
 from clearing.dispatch.written import warm
 from clearing.halts import Halts
 from clearing.heartbeats import vitals
-from clearing.scheme.directory import read_directory
+from clearing.scheme.directory import look_up
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
@@ -216,7 +216,7 @@ class _Dispatch(ConsumerRebalanceListener):
     async def _name_of(self, number: int) -> str:
         """The netting set of a partition, of which a lane knows only once it has read something."""
         try:
-            directory = await read_directory(self._settings.bootstrap, self._settings.topics)
+            directory = await look_up(self._halts.looks, self._settings.topics)
         except KafkaError as error:
             _log.warning("directory_unread", error=repr(error))
             directory = {}

@@ -20,7 +20,7 @@ from clearing.engine.snapshots import SnapshotStore
 from clearing.engine.standby import Standby
 from clearing.engine.warming import warm
 from clearing.halts import Halts
-from clearing.scheme.directory import read_directory
+from clearing.scheme.directory import look_up
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
@@ -105,7 +105,7 @@ class _Engine(ConsumerRebalanceListener):
             return
         self._directory_at_s = time.monotonic()
         try:
-            directory = await read_directory(self.settings.bootstrap, self.settings.topics)
+            directory = await look_up(self.halts.looks, self.settings.topics)
         except KafkaError as error:
             _log.warning("directory_unread", error=repr(error))
             return

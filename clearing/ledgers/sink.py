@@ -22,7 +22,7 @@ from clearing.halts import Halts
 from clearing.ledgers.ledger import LedgerUnavailable, OpenLedger, Source
 from clearing.ledgers.postgres import open_ledger as open_postgres
 from clearing.ledgers.tenure import Ended, Tenure
-from clearing.scheme.directory import read_directory
+from clearing.scheme.directory import look_up
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
@@ -162,7 +162,7 @@ class _Sink(ConsumerRebalanceListener):
             return
         self._directory_due = time.monotonic() + DIRECTORY_INTERVAL_S
         try:
-            directory = await read_directory(self._settings.bootstrap, self._settings.topics)
+            directory = await look_up(self._halts.looks, self._settings.topics)
         except KafkaError as error:
             _log.warning("directory_unread", error=repr(error))
             return

@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced, UnknownTopicOrPartitionError
 
 from clearing import kafka
+from clearing.looking import Looks
 from clearing.messages import DirectoryEntry
-from clearing.metadata import existing, learn
 from clearing.names import Topics
 
 COMMIT_TIMEOUT_S = 30.0
@@ -33,12 +33,18 @@ Result = TypeVar("Result")
 
 async def read_directory(bootstrap: str, topics: Topics) -> dict[str, int]:
     """Netting set → partition. Raises KafkaError; UnknownTopicOrPartitionError where no scheme was ever loaded."""
-    async with kafka.started(kafka.consumer(bootstrap)) as reader:
-        if not await existing(reader, [topics.netting_sets]):
-            raise UnknownTopicOrPartitionError(
-                f"{topics.netting_sets} does not exist: load a scheme first"
-            )
-        await learn(reader, [topics.netting_sets])
+    looks = Looks(bootstrap, "clearing")
+    try:
+        return await look_up(looks, topics)
+    except UnknownTopicOrPartitionError as error:
+        raise UnknownTopicOrPartitionError(f"{error.args[0]}: load a scheme first") from error
+    finally:
+        await looks.close()
+
+
+async def look_up(looks: Looks, topics: Topics) -> dict[str, int]:
+    """read_directory, for who does it again and again."""
+    async with looks.at(topics.netting_sets) as reader:
         return await _read_directory(reader, topics)
 
 
