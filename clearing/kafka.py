@@ -195,15 +195,14 @@ async def administration(
 
 
 async def committed(
-    consumer: AIOKafkaConsumer, partition: TopicPartition
-) -> tuple[int | None, str]:
-    """What the group has committed of a partition (None: nothing), and the metadata beside it."""
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, tuple[int | None, str]]:
+    """What the group has committed of each partition (None: nothing), and the metadata beside it. One request."""
     coordinator = consumer._coordinator
     assert isinstance(coordinator, GroupCoordinator), "a consumer without a group commits nothing"
-    found = await coordinator.fetch_committed_offsets([partition])
-    if partition not in found or found[partition].offset < 0:
-        return None, ""
-    return found[partition].offset, found[partition].metadata
+    found = await coordinator.fetch_committed_offsets(partitions)
+    known = {place: (one.offset, one.metadata) for place, one in found.items() if one.offset >= 0}
+    return {partition: known.get(partition, (None, "")) for partition in partitions}
 
 
 async def read_to_end(

@@ -5,7 +5,7 @@ had committed of it. The group's metadata carries the id too, for the processes 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -42,18 +42,20 @@ class Identities:
                 strangers[topic] = recreated(topic, before, now)
         return strangers
 
-    async def require(self, consumer: AIOKafkaConsumer, topic: str, read_as: str) -> None:
-        """That a topic is the one that this process knows, and that the group has read (its id, "" if unknown).
+    async def require(
+        self, consumer: AIOKafkaConsumer, read_as: Collection[tuple[str, str]]
+    ) -> dict[str, SourceStopped]:
+        """Topics that are not the one that this process knows, or that the group has read, and why.
 
-        Raises SourceStopped, and KafkaError.
+        read_as: (topic, id that the group has read it as, "" if unknown) for each partition. Raises KafkaError.
         """
-        strangers = await self.recognise(consumer, [topic])
-        if why := strangers.get(topic):
-            raise why
-        now = self.of(topic)
-        if read_as and now and read_as != now:
-            self._known[topic] = read_as
-            raise recreated(topic, read_as, now)
+        strangers = await self.recognise(consumer, {topic for topic, _ in read_as})
+        for topic, before in read_as:
+            now = self.of(topic)
+            if before and now and before != now and topic not in strangers:
+                self._known[topic] = before
+                strangers[topic] = recreated(topic, before, now)
+        return strangers
 
 
 async def _ids(consumer: AIOKafkaConsumer, topics: list[str]) -> dict[str, str]:

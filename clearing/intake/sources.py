@@ -4,11 +4,10 @@ Nothing is ever skipped: a position that the broker does not have any more stops
 that source alone (F14). What it takes to go on is an operator's decision.
 """
 
-import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import (
     CorruptRecordException,
     KafkaError,
@@ -20,8 +19,6 @@ from aiokafka.errors import (
 
 from clearing.core.inputs import SourceSpan
 from clearing.records import Records
-
-LOOK_UP_TIMEOUT_S = 10.0
 
 
 class Stop(StrEnum):
@@ -77,23 +74,13 @@ class Source:
         return taken
 
 
-async def first_offset(
-    consumer: AIOKafkaConsumer,
-    partition: TopicPartition,
-    committed: int | None,
-    acknowledged: int | None,
-) -> int:
+def first_offset(committed: int | None, acknowledged: int | None, first: int, end: int) -> int:
     """Where to begin: behind what the log is known to have, else at the topic's first record.
 
-    committed: by the group, read before this is called: another worker may be at it. acknowledged: what this
-    process saw the log acknowledge, which may be more. Raises SourceStopped.
+    committed: by the group; acknowledged: what this process saw the log acknowledge, which may be more. first, end:
+    the topic's first offset and the one behind its last, read after these two: another worker may be at it.
+    Raises SourceStopped.
     """
-    try:
-        async with asyncio.timeout(LOOK_UP_TIMEOUT_S):
-            first = (await consumer.beginning_offsets([partition]))[partition]
-            end = (await consumer.end_offsets([partition]))[partition]
-    except (KafkaError, TimeoutError) as error:
-        raise SourceStopped(Stop.UNREACHABLE, f"its bounds cannot be read: {error!r}") from error
     known = [offset for offset in (committed, acknowledged) if offset is not None]
     if not known:
         if first > 0:

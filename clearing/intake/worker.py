@@ -22,6 +22,7 @@ from clearing.heartbeats import vitals
 from clearing.intake import metrics
 from clearing.intake.decode import warm
 from clearing.intake.directory import Directory
+from clearing.intake.enquiries import Enquiries
 from clearing.intake.halting import SourceHalts
 from clearing.intake.identities import Identities
 from clearing.intake.lane import Lane
@@ -44,7 +45,6 @@ FINISH_TIMEOUT_S = 3.0  # with the commit behind it less than the session timeou
 CLOSE_TIMEOUT_S = 5.0
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 LONG_SESSION_S = 60.0
-STARTS_AT_ONCE = 32
 
 _log = structlog.get_logger()
 
@@ -113,10 +113,10 @@ class _Session(ConsumerRebalanceListener):
         self._tasks: set[asyncio.Task[None]] = set()  # of lanes and of sources that start
         self._stopped: dict[TopicPartition, Stop] = {}
         self._gates: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._group = asyncio.TaskGroup()
         self._closing = False
         self._consumer = self._new_consumer()
+        self._enquiries = Enquiries(self._consumer, identities)
         self._producer = kafka.producer(
             settings.bootstrap, client="clearing-intake", compression_type="zstd"
         )
@@ -146,6 +146,7 @@ class _Session(ConsumerRebalanceListener):
             async with self._group as group:
                 await self._consumer.start()
                 for work in (
+                    self._enquiries.run,
                     self._commit_regularly,
                     self._watch,
                     self._recognise,
@@ -192,12 +193,11 @@ class _Session(ConsumerRebalanceListener):
             name, number, is_control = await self._destination(partition)
             async with self._gates[number]:
                 await self._halts.until_retried(number)
-            async with self._starts:
-                committed, read_as = await kafka.committed(self._consumer, partition)
-                await self._identities.require(self._consumer, partition.topic, read_as)
-                start = await first_offset(
-                    self._consumer, partition, committed, self._acknowledged.get(partition)
-                )
+            acknowledged = self._acknowledged.get(partition)
+            committed, bounds = await self._enquiries.of(partition)
+            if isinstance(bounds, SourceStopped):
+                raise bounds
+            start = first_offset(committed, acknowledged, *bounds)
             self._consumer.seek(partition, start)
             self._consumer.resume(partition)
         except SourceStopped as why:

@@ -100,7 +100,7 @@ class Trouble:
         group = kafka.consumer(settings.bootstrap, group=settings.topics.group("sink-postgres"))
         async with kafka.started(group) as reader:
             reader.assign([partition])
-            committed, _ = await kafka.committed(reader, partition)
+            committed, _ = (await kafka.committed(reader, [partition]))[partition]
             end = (await reader.end_offsets([partition]))[partition]
         return end - (committed or 0)
 

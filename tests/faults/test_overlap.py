@@ -50,7 +50,8 @@ async def intake_group(drill: Drill) -> AsyncIterator[AIOKafkaConsumer]:
 
 async def begun(group: AIOKafkaConsumer) -> list[TopicPartition]:
     """Sources of which the group has read something."""
-    return [s for s in sorted(group.assignment()) if (await kafka.committed(group, s))[0]]
+    committed = await kafka.committed(group, group.assignment())
+    return sorted(source for source, (offset, _) in committed.items() if offset)
 
 
 async def has_begun(drill: Drill) -> None:

@@ -272,21 +272,6 @@ async def test_lag_counts_what_the_log_has_not() -> None:
         assert rig.lane.lag(now_ms=3_500) == (0, 0.0)
 
 
-class FakeGroup:
-    """What a consumer knows of one partition."""
-
-    def __init__(self, first: int, end: int) -> None:
-        self._first, self._end = first, end
-
-    async def beginning_offsets(
-        self, partitions: list[TopicPartition]
-    ) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, self._first)
-
-    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, self._end)
-
-
 @pytest.mark.parametrize(
     ("committed", "acknowledged", "first", "end", "expected"),
     [
@@ -304,18 +289,17 @@ class FakeGroup:
         (None, 10, 0, 9, Stop.BEYOND_END),  # topic recreated: its commits went with it
     ],
 )
-async def test_where_a_source_begins(
+def test_where_a_source_begins(
     committed: int | None, acknowledged: int | None, first: int, end: int, expected: int | Stop
 ) -> None:
     """F14: behind what the log has, at the beginning if there was nothing; never a silent reset."""
-    group = FakeGroup(first, end)
     if isinstance(expected, Stop):
         with pytest.raises(SourceStopped) as stopped:
-            await first_offset(group, A, committed, acknowledged)  # type: ignore[arg-type]
+            first_offset(committed, acknowledged, first, end)
         assert stopped.value.reason == expected
         assert expected not in PASSING
     else:
-        assert await first_offset(group, A, committed, acknowledged) == expected  # type: ignore[arg-type]
+        assert first_offset(committed, acknowledged, first, end) == expected
 
 
 def test_only_what_is_a_sources_own_stops_a_source() -> None:

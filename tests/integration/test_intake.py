@@ -14,7 +14,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
 from aiokafka.consumer import fetcher
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.producer import sender
 
 from clearing import kafka
@@ -409,6 +414,56 @@ async def test_a_position_that_is_gone_stops_that_source_alone(
     assert await cluster.committed(alpha) == committed
 
 
+async def test_what_the_log_has_is_not_read_again_where_it_was_never_committed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def commit(self: kafka.Consumer, offsets: object) -> None:
+        raise KafkaError("no")
+
+    monkeypatch.setattr(kafka.Consumer, "commit", commit)
+    monkeypatch.setattr(worker, "METADATA_AGE_MS", 500)
+    alpha, gamma = (cluster.topics.payments("hk", bank) for bank in (ALPHA, "GAMMHKHH"))
+    await cluster.publish(alpha, [payment(n) for n in range(3)])
+    async with intake(cluster):
+        await until(cluster.log, has_rows(3))
+        await cluster.create(gamma)  # every source is dealt anew
+        await cluster.publish(gamma, [payment(100)])
+        await until(cluster.log, lambda log: (gamma, 0) in row_sources(log))
+        await cluster.publish(alpha, [payment(3)])
+        log = await until(cluster.log, lambda log: (alpha, 3) in row_sources(log))
+    assert row_sources(log) == [*((alpha, n) for n in range(3)), (gamma, 0), (alpha, 3)]
+
+
+async def test_a_source_that_cannot_be_looked_up_stops_alone(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those it is asked about together with begin; it begins when the broker speaks of it again."""
+    alpha, beta = (cluster.topics.payments("hk", bank) for bank in (ALPHA, BETA))
+    told = kafka.Consumer.beginning_offsets
+    forbidden = {alpha}
+
+    async def beginning_offsets(
+        self: kafka.Consumer, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        if topics := {partition.topic for partition in partitions} & forbidden:
+            raise TopicAuthorizationFailedError(*topics)
+        return await told(self, partitions)
+
+    monkeypatch.setattr(kafka.Consumer, "beginning_offsets", beginning_offsets)
+    monkeypatch.setattr(worker, "RETRY_INTERVAL_S", 3.0)
+    await cluster.publish(alpha, [payment(1)])
+    await cluster.publish(beta, [payment(2)])
+    async with intake(cluster) as task:
+        await until(_stopped(Stop.UNREACHABLE), lambda count: count == 1)
+        log = await until(cluster.log, has_rows(1))
+        assert row_sources(log) == [(beta, 0)]
+        forbidden.clear()
+        log = await until(cluster.log, has_rows(2))
+        assert row_sources(log) == [(beta, 0), (alpha, 0)]
+        await until(_stopped(Stop.UNREACHABLE), lambda count: count == 0)
+        assert not task.done()
+
+
 @pytest.mark.parametrize("seen", [True, False], ids=["while it is read", "while nobody reads"])
 async def test_a_topic_that_was_made_again_stops_that_source_alone(
     cluster: Cluster, seen: bool
@@ -436,7 +491,7 @@ async def test_a_topic_that_was_made_again_stops_that_source_alone(
                 kafka.consumer(cluster.bootstrap, group=cluster.topics.group("intake"))
             ) as group:
                 group.assign([where])
-                _, read_as = await kafka.committed(group, where)
+                _, read_as = (await kafka.committed(group, [where]))[where]
                 assert read_as
                 await group.commit({where: (10, "another-topic-id")})
     async with intake(cluster):
