@@ -13,7 +13,7 @@ from tests.simulation.held import HeldFetch
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.partitions import Name
 from tests.simulation.processes import current
-from tests.simulation.protocol import VERSIONS
+from tests.simulation.protocol import newest
 
 
 class Carrier(Protocol):
@@ -80,7 +80,7 @@ class Connection:
         self._unanswered.append((loop.now + self._timeout_s, future))
         if not self._watched:
             self._watch_in(self._timeout_s)
-        self._network.send(self, request.prepare(VERSIONS), future)
+        self._network.send(self, request.build(newest(type(request))), future)
         return future
 
     def _watch_in(self, seconds: float) -> None:

@@ -57,13 +57,7 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
 
     def running() -> Any:
         """asyncio's own asks the kernel which process this is, each time: a twentieth of a run."""
-        return loop if loop.is_running() else ask()
-
-    labels = MetricWrapperBase.labels
-
-    @functools.cache
-    def child(metric: Any, values: tuple[object, ...]) -> Any:
-        return labels(metric, *values)
+        return loop if loop.running else ask()
 
     def unheard(*_: object) -> None:
         pass
@@ -71,7 +65,7 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
     compressors = {**AIOKafkaProducer._COMPRESSORS, "zstd": (lambda: True, 0)}
     return [
         # What costs much and is not looked at here: metrics, clients' debug logs, what compresses records of bytes.
-        (MetricWrapperBase, "labels", lambda self, *values: child(self, values)),
+        (MetricWrapperBase, "labels", functools.cache(MetricWrapperBase.labels)),
         (Counter, "inc", unheard),
         (Gauge, "set", unheard),
         (Histogram, "observe", unheard),

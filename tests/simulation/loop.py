@@ -9,8 +9,10 @@ import contextvars
 import functools
 import gc
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.simulation.burial import end, silence
@@ -34,18 +36,19 @@ class Livelock(Exception):
 
 
 class Handle(list[Any]):
-    """[callback or None, arguments, context, when]: a list, because hundreds of thousands are made."""
+    """[(callback, *arguments) or None, context]: a list, because hundreds of thousands are made."""
 
     __slots__ = ()
 
     def cancel(self) -> None:
-        self[0] = self[1] = None
+        self[0] = None
 
     def cancelled(self) -> bool:
         return self[0] is None
 
-    def when(self) -> float:
-        return self[3]
+
+# What runs once: a handle, or the same as a tuple where nobody could cancel it.
+Due = Handle | tuple[tuple[Any, ...], contextvars.Context]
 
 
 class _Future(asyncio.Future[Any]):
@@ -54,9 +57,10 @@ class _Future(asyncio.Future[Any]):
     _serial = 0
 
     def __hash__(self) -> int:
-        if not self._serial:
-            self._serial = _serial_of(self)
-        return self._serial
+        serial = self._serial
+        if not serial:
+            serial = self._serial = _loop_of(self).serial()
+        return serial
 
 
 class _Task(asyncio.Task[Any]):
@@ -65,15 +69,26 @@ class _Task(asyncio.Task[Any]):
     _serial = 0
 
     def __hash__(self) -> int:
-        if not self._serial:
-            self._serial = _serial_of(self)
-        return self._serial
+        serial = self._serial
+        if not serial:
+            serial = self._serial = _loop_of(self).serial()
+        return serial
 
 
-def _serial_of(future: asyncio.Future[Any]) -> int:
-    loop = future.get_loop()
-    assert isinstance(loop, VirtualLoop)
-    return loop.serial()
+_loop_of: "Callable[[asyncio.Future[Any]], VirtualLoop]" = attrgetter("_loop")
+
+
+def _calling_soon(ready: "deque[Due]") -> Callable[..., Any]:
+    def call_soon(*call: Any, context: contextvars.Context | None = None) -> Handle | None:
+        """(callback, *arguments). Who says in which context is asyncio itself, and wants no handle."""
+        if context is not None:
+            ready.append((call, context))
+            return None
+        handle = Handle((call, contextvars.copy_context()))
+        ready.append(handle)
+        return handle
+
+    return call_soon
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -87,20 +102,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.complaints: list[str] = []
         self.steps = 0
         self._chance = chance
-        self._ready: deque[Handle] = deque()
+        self._ready: deque[Due] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
-        self._serial = 0
-        self._running = False
-        # Methods of the instance: they are called more often than anything else here.
+        self.running = False
+        # Of the instance, not methods: they are called more often than anything else here.
+        self.serial = itertools.count(1).__next__
+        self.call_soon = self.call_soon_threadsafe = _calling_soon(self._ready)
         self.create_future = functools.partial(_Future, loop=self)
         self.get_debug = bool  # no
         self._closed = False
         # Strong: a task that nobody holds must not end by garbage collection, nor run its `finally` then.
         self._tasks: list[_Task] = []
-
-    def serial(self) -> int:
-        self._serial += 1
-        return self._serial
 
     # Running
 
@@ -109,11 +121,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         end = self.now + seconds
         before = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
-        self._running = True
+        self.running = True
         try:
             return self._run(end, until)
         finally:
-            self._running = False
+            self.running = False
             asyncio._set_running_loop(before)
 
     def _run(self, end: float, until: Callable[[], bool] | None) -> bool:
@@ -123,16 +135,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         while True:
             while ready and at_once < MOST_AT_ONCE:
                 at_once += 1
-                handle = take()
-                callback, args, context, _ = handle
-                if callback is None:
+                call, context = due = take()
+                if call is None:
                     continue
                 process = context.get(PROCESS)
                 if process is not None and process.blocked:
-                    process.hold(handle)
+                    process.hold(due)
                     continue
                 try:
-                    context.run(callback, *args)
+                    context.run(*call)
                 except BaseException as error:
                     self._failed(process, error)
             if at_once >= MOST_AT_ONCE:
@@ -147,7 +158,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if not timers or timers[0][0] > end:
                 self.now = end
                 return until is not None and until()
-            self.now = timers[0][0]
+            self.now, _, handle = pop(timers)
+            ready.append(handle)
             self.steps += at_once
             at_once = 0
 
@@ -160,9 +172,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         elif process.alive:
             raise error  # else it has just killed itself: that is all
 
-    def release(self, handles: list[Handle]) -> None:
+    def release(self, held: list[Due]) -> None:
         """What a frozen process was to do meanwhile, in its order."""
-        self._ready.extend(handles)
+        self._ready.extend(held)
 
     def bury(self, *, collect: bool) -> None:
         """End for good: nothing runs any more, and what is left goes without noise. collect: also what lies in
@@ -186,45 +198,25 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     # What asyncio asks of a loop
 
-    def call_soon(
-        self,
-        callback: Callable[..., object],
-        *args: Any,
-        context: contextvars.Context | None = None,
-    ) -> Any:
-        if context is None:  # an empty one is false, and somebody's
-            context = contextvars.copy_context()
-        handle = Handle((callback, args, context, self.now))
-        if not self._closed:
-            self._ready.append(handle)
-        return handle
-
-    call_soon_threadsafe = call_soon
-
     def call_later(
         self,
         delay: float,
-        callback: Callable[..., object],
-        *args: Any,
+        *call: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
         # A delay too small to be added to the time would be none, and whoever waits for it would spin.
-        delay = max(delay, SHORTEST_S) if delay > 0 else 0.0
-        return self.call_at(self.now + delay, callback, *args, context=context)
+        if delay < SHORTEST_S:
+            delay = SHORTEST_S if delay > 0 else 0.0
+        return self.call_at(self.now + delay, *call, context=context)
 
     def call_at(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        *args: Any,
-        context: contextvars.Context | None = None,
+        self, when: float, *call: Any, context: contextvars.Context | None = None
     ) -> Any:
-        if context is None:
+        if context is None:  # an empty one is false, and somebody's
             context = contextvars.copy_context()
-        handle = Handle((callback, args, context, when))
+        handle = Handle((call, context))
         if not self._closed:
-            self._serial += 1
-            heapq.heappush(self._timers, (when, self._serial, handle))
+            heapq.heappush(self._timers, (when, self.serial(), handle))
         return handle
 
     def call_in_nobodys_name(
@@ -268,7 +260,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def is_running(self) -> bool:
-        return self._running
+        return self.running
 
     def is_closed(self) -> bool:
         return self._closed

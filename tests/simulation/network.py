@@ -6,6 +6,7 @@ request structures. Requests of one connection stay in order, and so do the answ
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -117,33 +118,43 @@ class Network:
         delay_s = self._delay_s()
         if rule is not None and action == "delay_request":
             delay_s += rule.delay_s
-        at = connection.sent_until = max(connection.sent_until, self.loop.now + delay_s)
+        now = self.loop.now
+        at = connection.sent_until = max(connection.sent_until, now + delay_s)
+        self.loop.call_in_nobodys_name(
+            at - now, self._pass_through, connection, request, future, rule
+        )
 
-        def answered(response: Any) -> None:
-            self._answer(connection, future, response, rule)
-
-        def arrive() -> None:
-            if rule is not None and action == "error":
-                response = refuse(request, error_code(rule.error))
-                assert response is not None, f"{api} has no place for an error"
-                answered(response)
-                return
-            held = self._answers.handle(connection.node, connection.client, request, answered)
-            if held is not None:
-                connection.hold(held)
-            if action == "duplicate":
-                again = self._answers.handle(
-                    connection.node, connection.client, request, lambda _: None
-                )
-                if again is not None:
-                    again.drop()
-            if action == "break_after":
-                self._reset(connection)
-
-        self._carry(connection.process, at, arrive)
+    def _pass_through(
+        self, connection: Connection, request: Any, future: asyncio.Future[Any], rule: Rule | None
+    ) -> None:
+        """A request arrives, unless something has come in between."""
+        process = connection.process
+        if process in self._lost:
+            return
+        if process is not None and process.name in self._cut:
+            again = partial(self._pass_through, connection, request, future, rule)
+            self._cut[process.name].append(again)
+            return
+        answered = partial(self._answer, connection, future, rule)
+        if rule is not None and rule.action == "error":
+            response = refuse(request, error_code(rule.error))
+            assert response is not None, f"{name_of(request)} has no place for an error"
+            answered(response)
+            return
+        held = self._answers.handle(connection.node, connection.client, request, answered)
+        if held is not None:
+            connection.hold(held)
+        if rule is not None and rule.action == "duplicate":
+            again = self._answers.handle(
+                connection.node, connection.client, request, lambda _: None
+            )
+            if again is not None:
+                again.drop()
+        if rule is not None and rule.action == "break_after":
+            self._reset(connection)
 
     def _answer(
-        self, connection: Connection, future: asyncio.Future[Any], response: Any, rule: Rule | None
+        self, connection: Connection, future: asyncio.Future[Any], rule: Rule | None, response: Any
     ) -> None:
         action = rule.action if rule is not None else ""
         if action == "lose_response" or not connection.open:
@@ -151,27 +162,18 @@ class Network:
         delay_s = self._delay_s()
         if rule is not None and action == "delay_response":
             delay_s += rule.delay_s
-        at = max(connection.answered_until, self.loop.now + delay_s)
-        connection.answered_until = at
-        process = connection.process.name if connection.process else ""
-
-        def arrive() -> None:
-            self.loop.call_at(
-                self.loop.now, connection.receive, future, response, context=connection.context
-            )
-
-        if process in self._cut:
-            self._cut[process].append(arrive)
+        now = self.loop.now
+        at = connection.answered_until = max(connection.answered_until, now + delay_s)
+        process = connection.process
+        if process is not None and process.name in self._cut:
+            self._cut[process.name].append(partial(self._receive, connection, future, response))
         else:
             self.loop.call_at(at, connection.receive, future, response, context=connection.context)
 
-    def _carry(self, process: Process | None, at: float, arrive: Callable[[], None]) -> None:
-        def pass_through() -> None:
-            if process in self._lost:
-                return
-            if process is not None and process.name in self._cut:
-                self._cut[process.name].append(pass_through)
-            else:
-                arrive()
-
-        self.loop.call_in_nobodys_name(at - self.loop.now, pass_through)
+    def _receive(
+        self, connection: Connection, future: asyncio.Future[Any], response: Any
+    ) -> None:
+        """Now, in the client's own hands."""
+        self.loop.call_at(
+            self.loop.now, connection.receive, future, response, context=connection.context
+        )

@@ -92,7 +92,7 @@ class Partition:
     @property
     def stable(self) -> int:
         """Last stable offset: below it every transaction is decided."""
-        return min(self._open.values(), default=self.end)
+        return min(self._open.values()) if self._open else self.end
 
     def has_open(self, producer: int, epoch: int) -> bool:
         """Whether a transaction of this producer is under way here (and needs no looking up any more)."""

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.simulation.loop import PROCESS, Handle, VirtualLoop
+from tests.simulation.loop import PROCESS, Due, VirtualLoop
 
 
 class Killed(BaseException):
@@ -39,7 +39,7 @@ class Process:
         self.context = contextvars.Context()
         self.context.run(PROCESS.set, self)
         self._loop = loop
-        self._held: list[Handle] = []
+        self._held: list[Due] = []
         self._on_death: list[Callable[[], None]] = []
         # Through a handle of its own, so that nothing of it runs in the hands of whoever starts it.
         loop.call_soon(self._begin, main, context=self.context)
@@ -71,10 +71,10 @@ class Process:
             held, self._held = self._held, []
             self._loop.release(held)
 
-    def hold(self, handle: Handle) -> None:
-        """A handle fell due while it is blocked."""
+    def hold(self, due: Due) -> None:
+        """Something fell due while it is blocked."""
         if self.alive:
-            self._held.append(handle)
+            self._held.append(due)
 
     def _begin(self, main: Callable[[], Awaitable[Any]]) -> None:
         async def run() -> None:

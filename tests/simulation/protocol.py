@@ -1,6 +1,7 @@
 """Kafka's protocol as far as the simulation speaks it: names, versions, errors, answers that are only errors."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from aiokafka import errors
@@ -44,6 +45,13 @@ VERSIONS = {
     26: (0, 5),
     37: (0, 3),
 }
+
+
+@cache
+def newest(request: Any) -> Any:
+    """The version of a class of requests that client and broker both know: what `Request.prepare` looks up."""
+    oldest, newest = VERSIONS[request.API_KEY]
+    return next(c for c in reversed(request._CLASSES) if oldest <= c.API_VERSION <= newest)
 
 
 def error_code(name: str) -> int:

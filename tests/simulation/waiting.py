@@ -1,7 +1,7 @@
 """asyncio.wait for less. Kafka's client waits in it for nearly everything, thousands of times a run."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -17,32 +17,35 @@ async def wait(
     assert futures, "there is nothing to wait for"
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
-    left = 1 if return_when == asyncio.FIRST_COMPLETED else len(futures)
-    timer = None
 
     def release(_: object = None) -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            if timer is not None:
-                timer.cancel()
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def give_up() -> None:
         if not waiter.done():
             waiter.set_result(None)
 
-    if timeout is not None:
-        timer = loop.call_later(timeout, give_up)
+    timer = loop.call_later(timeout, release) if timeout is not None else None
+    told = release
+    if return_when == asyncio.ALL_COMPLETED and len(futures) > 1:
+        told = _nth(len(futures), release)
     for future in futures:
-        future.add_done_callback(release)
+        future.add_done_callback(told)
     try:
         await waiter
     finally:
         if timer is not None:
             timer.cancel()
         for future in futures:
-            future.remove_done_callback(release)
+            future.remove_done_callback(told)
     done = {future for future in futures if future.done()}
     return done, futures - done
+
+
+def _nth(times: int, act: Callable[[], None]) -> Callable[[object], None]:
+    """What does it when called for so many times."""
+
+    def count(_: object) -> None:
+        nonlocal times
+        times -= 1
+        if not times:
+            act()
+
+    return count
