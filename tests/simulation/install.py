@@ -20,12 +20,15 @@ from typing import Any
 import aiokafka.client
 import aiokafka.util
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
 from aiokafka.producer import message_accumulator, sender
+from aiokafka.protocol.struct import Struct
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from clearing import kafka
+from tests.simulation.layouts import learning
 from tests.simulation.simulation import Simulation
 from tests.simulation.waiting import wait
 
@@ -38,6 +41,7 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
     chance = simulation.client_random
     append = message_accumulator.BatchBuilder.append
     actions = fetcher.Fetcher._get_actions_per_node
+    fill = Struct.__init__
 
     def stamped(self: Any, *, timestamp: int | None, **rest: Any) -> Any:
         """The compiled builder asks the machine for the time."""
@@ -52,6 +56,13 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
             if connection is not None:
                 connection.wants(_wanted(self, assignment, node))
         return found
+
+    def filled(self: Any, *values: Any, **named: Any) -> None:
+        """aiokafka's own goes through the fields one by one."""
+        if len(values) == len(self.SCHEMA.names):
+            self.__dict__.update(zip(self.SCHEMA.names, values))
+        else:
+            fill(self, *values, **named)
 
     ask = asyncio.get_running_loop
 
@@ -72,6 +83,8 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
         (AIOKafkaProducer, "_COMPRESSORS", compressors),
         (message_accumulator.BatchBuilder, "append", stamped),
         (fetcher.Fetcher, "_get_actions_per_node", looking),
+        (Struct, "__init__", filled),
+        (ClusterMetadata, "update_metadata", learning()),
         (logging.Logger, "debug", unheard),
         (aiokafka.util, "get_running_loop", running),
         (asyncio, "get_running_loop", running),

@@ -127,6 +127,7 @@ class Stage:
         self.services: dict[str, Service] = {}
         self.errors: list[tuple[str, BaseException | None]] = []
         self.hits: Counter[str] = Counter()
+        self._read: object = None  # goes when the stage goes
         self._made = -1  # transactions, when it was last asked whether it is quiet
         self.reached: Callable[[processes.Process, str], None] = lambda *_: None
         for role, main in _MAINS.items():
@@ -144,7 +145,7 @@ class Stage:
         ]
         interval_ms = self.chance.choice(POSITIONS_INTERVAL_MS)
         state = partial(NettingSet, positions_interval_ms=interval_ms)
-        with replaced([*places, (machine, "NettingSet", state)]), remembered():
+        with replaced([*places, (machine, "NettingSet", state)]), remembered() as self._read:
             yield
 
     @contextmanager
