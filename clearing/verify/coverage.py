@@ -43,19 +43,17 @@ class PartitionRead:
             ],
             ">i8",
         )
-        for digest, data in zip(
-            self._digests,
-            (
-                heads.T.tobytes(),
-                b"".join(key or b"" for key in keys),
-                b"".join(value or b"" for value in values),
-            ),
-            strict=True,
-        ):
+        parts = (
+            heads.T.tobytes(),
+            b"".join([key or b"" for key in keys]),
+            b"".join([value or b"" for value in values]),
+        )
+        for digest, data in zip(self._digests, parts, strict=True):
             digest.update(data)
-        self.back += int((np.diff(heads[0], prepend=self._last) <= 0).sum())
-        self.earlier += int((np.diff(heads[1], prepend=self._time_ms) < 0).sum())
-        self._last, self._time_ms = int(heads[0, -1]), int(heads[1, -1])
+        offsets, times = heads[0], heads[1]
+        self.back += int(offsets[0] <= self._last) + int((offsets[1:] <= offsets[:-1]).sum())
+        self.earlier += int(times[0] < self._time_ms) + int((times[1:] < times[:-1]).sum())
+        self._last, self._time_ms = int(offsets[-1]), int(times[-1])
         self.at = self._last + 1
         self.records += len(records)
         size = int(np.maximum(heads[2:], 0).sum())

@@ -222,12 +222,9 @@ def _told_differences(bank: Bank, want: Told, have: Told, finals: Names) -> list
         for kind in sorted({*want.counts, *have.counts})
         if want.counts.get(kind, 0) != have.counts.get(kind, 0)
     ]
-    wanted, told = (np.unique(np.array(side.finals, np.int64)) for side in (want, have))
-    for side, which in (
-        ("was not told", np.setdiff1d(wanted, told, assume_unique=True)),
-        ("was told wrongly", np.setdiff1d(told, wanted, assume_unique=True)),
-    ):
-        for number in which.tolist():
+    wanted, told = (set(side.finals) for side in (want, have))
+    for side, which in (("was not told", wanted - told), ("was told wrongly", told - wanted)):
+        for number in sorted(which):
             asset, window, _, status, _ = finals.names[number].rsplit("|", 4)
             differences.append(f"{where}: {side} that window {window} of {asset} is {status}")
     return differences

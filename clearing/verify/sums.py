@@ -1,5 +1,6 @@
 """Exact sums over columns of amounts: NumPy adds in 64 bits, money may need more; nothing here can wrap."""
 
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,8 @@ VALUE_SCALE = 18  # values of unlike decimals are added at this scale, in Python
 
 Values = dict[str, tuple[int, int]]  # asset -> count, value at VALUE_SCALE; asset "": unknown
 
-_PLAIN = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
+_PLAIN = r"[0-9]{1,18}(\.[0-9]{1,18})?"
+FEW = 100  # texts: up to so many a loop is quicker than Arrow, which reads the pattern again each time
 _LOW = np.int64(0xFFFFFFFF)
 
 units_of = lru_cache(maxsize=1 << 14)(parse)  # the lines of a batch say each amount several times
@@ -37,6 +39,8 @@ def values_by_asset(asset: I64 | I32, amounts: I64, decimals: U8) -> dict[int, t
     """Per asset number (count, value at VALUE_SCALE) of amounts with their own decimals each."""
     keys = asset.astype(np.int64) * 32 + decimals
     result: dict[int, tuple[int, int]] = {}
+    if not len(keys):
+        return result
     distinct, sums, counts = group_sums(keys, amounts)
     for key, total, count in zip(distinct.tolist(), sums, counts.tolist(), strict=True):
         number, places = divmod(key, 32)
@@ -67,11 +71,34 @@ def minor_units(amounts: I64, decimals: U8, scale: I64) -> tuple[I64, Bool]:
 
 def decimal_columns(texts: list[str]) -> tuple[I64, U8, Bool]:
     """Digits, decimals and readability of plain decimal strings: "12.50" is (1250, 2, True)."""
+    return _few_decimals(texts) if len(texts) <= FEW else _many_decimals(texts)
+
+
+def _few_decimals(texts: list[str]) -> tuple[I64, U8, Bool]:
+    numbers = np.array([_decimal(text) for text in texts], np.int64).reshape(-1, 3)
+    digits, decimals, readable = numbers.T
+    return digits.copy(), decimals.astype(np.uint8), readable.astype(np.bool_)
+
+
+_is_plain = re.compile(_PLAIN).fullmatch
+
+
+@lru_cache(maxsize=1 << 12)
+def _decimal(text: str) -> tuple[int, int, bool]:
+    """Of one, zeros if it is not readable."""
+    if not _is_plain(text):
+        return 0, 0, False
+    whole, _, fraction = text.partition(".")
+    digits = whole + fraction
+    return (int(digits), len(fraction), True) if len(digits) <= VALUE_SCALE else (0, 0, False)
+
+
+def _many_decimals(texts: list[str]) -> tuple[I64, U8, Bool]:
     column = pa.array(texts, pa.string())
     digits = call_function("replace_substring", [column], ReplaceSubstringOptions(".", ""))
     lengths = call_function("binary_length", [column]).to_numpy()
     length_of_digits = call_function("binary_length", [digits]).to_numpy()
-    plain = call_function("match_substring_regex", [column], MatchSubstringOptions(_PLAIN))
+    plain = call_function("match_substring_regex", [column], MatchSubstringOptions(f"^{_PLAIN}$"))
     readable: Bool = plain.to_numpy(zero_copy_only=False) & (length_of_digits <= VALUE_SCALE)
     usable = call_function("if_else", [pa.array(readable), digits, pa.scalar("0")])
     point = lengths - length_of_digits  # 1 where there is one
