@@ -31,7 +31,7 @@ class Answers:
         self.broker = broker
         self._records = records = Records(broker)
         coordinators = Coordinators(broker)
-        self._told: dict[tuple[object, ...], list[Any]] = {}
+        self._told: dict[tuple[object, ...], tuple[Any, bool]] = {}
         self._handlers: dict[str, Callable[[int, str, Any, Answer], None]] = {
             "Produce": records.produce,
             "Fetch": records.fetch,
@@ -62,32 +62,34 @@ class Answers:
         return self._records.held
 
     def _metadata(self, node: int, client: str, request: Any, answer: Answer) -> None:
-        broker = self.broker
-        brokers = [(n, f"node{n}", n, "") for n in broker.up()]  # None is hashed by address
         if request.API_VERSION >= BY_TOPIC_ID:
             answer(self._topic_ids(request))
             return
-        topics = self._topics(tuple(broker.topics if request.topics is None else request.topics))
-        response = request.RESPONSE_TYPE(0, brokers, "simulated", broker.up()[0], topics)
-        if NOBODY in broker.leaders.values():
+        asked = None if request.topics is None else tuple(request.topics)
+        key = (request.RESPONSE_TYPE, asked, self.broker.version)
+        if (told := self._told.get(key)) is None:  # asked for all the time, and nearly always the same
+            told = self._told[key] = self._description(request)
+        response, electing = told
+        if electing:
             # aiokafka asks again at once, as long as a partition has no leader: half of all messages of a run.
-            broker.later(ELECTING_S, lambda: answer(response))
+            self.broker.later(ELECTING_S, lambda: answer(response))
         else:
             answer(response)
 
-    def _topics(self, asked: tuple[str, ...]) -> list[Any]:
-        """Partitions of topics and who leads them: asked for all the time, and nearly always the same."""
-        leaders = self.broker.leaders
-        key = (asked, tuple(leaders.values()))  # a topic once made stays
-        if (told := self._told.get(key)) is None:
-            told = self._told[key] = []
-            for topic in asked:
-                partitions = [
-                    (0, number, leaders[topic, number], [], [], [])
-                    for number in range(len(self.broker.topics.get(topic, ())))
-                ]
-                told.append((0 if partitions else UNKNOWN, topic, False, partitions))
-        return told
+    def _description(self, request: Any) -> tuple[Any, bool]:
+        """Nodes, partitions of topics and who leads them; whether some have no leader."""
+        broker = self.broker
+        up = broker.up()
+        brokers = [(n, f"node{n}", n, "") for n in up]  # None is hashed by address
+        topics: list[Any] = []
+        for topic in broker.topics if request.topics is None else request.topics:
+            partitions = [
+                (0, number, broker.leaders[topic, number], [], [], [])
+                for number in range(len(broker.topics.get(topic, ())))
+            ]
+            topics.append((0 if partitions else UNKNOWN, topic, False, partitions))
+        response = request.RESPONSE_TYPE(0, brokers, "simulated", up[0], topics)
+        return response, NOBODY in broker.leaders.values()
 
     def _topic_ids(self, request: Any) -> Any:
         """The product asks in its own words for the ids of topics (clearing/topic_ids.py); the rest is left out."""

@@ -35,6 +35,7 @@ class Broker:
         self.log_append_time: set[str] = set()
         self.compacted: set[str] = set()
         self.leaders: dict[Name, int] = {}
+        self.version = 0  # of what a client is told of nodes, topics and leaders
         self.on_node_stopped: Callable[[int], None] = lambda _: None
         self.groups = Groups(loop.time, self.later)
         self.transactions = Transactions(loop.time, self.later, self._mark, self._marker_delay_s)
@@ -93,12 +94,14 @@ class Broker:
         former = self.leaders[topic, partition]
         others = [node for node in self.up() if node != former] or [former]
         self.leaders[topic, partition] = self.chance.choice(others)
+        self.version += 1
 
     def stop_node(self, node: int) -> None:
         """Its connections break; what it led and coordinated is elsewhere after an election."""
         if not self.nodes[node]:
             return
         self.nodes[node] = False
+        self.version += 1
         self.on_node_stopped(node)
         for name, leader in self.leaders.items():
             if leader == node:
@@ -111,12 +114,14 @@ class Broker:
     def start_node(self, node: int) -> None:
         if not self.nodes[node]:
             self.nodes[node] = True
+            self.version += 1
             self._elect()
             for kind, key in [at for at, by in self._coordinators.items() if by == NOBODY]:
                 del self._coordinators[kind, key]
 
     def _elect(self) -> None:
         up = self.up()
+        self.version += 1
         for name, leader in self.leaders.items():
             if leader == NOBODY and up:
                 self.leaders[name] = self.chance.choice(up)
@@ -144,6 +149,7 @@ class Broker:
     ) -> None:
         """Make a topic, or give one more partitions."""
         there = self.topics.setdefault(name, [])
+        self.version += 1
         self.topic_ids.setdefault(name, sha256(f"{name} {self.loop.now}".encode()).digest()[:16])
         if compacted:
             self.compacted.add(name)

@@ -8,10 +8,10 @@ import asyncio
 import contextvars
 import functools
 import gc
-import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -103,7 +103,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.steps = 0
         self._chance = chance
         self._ready: deque[Due] = deque()
-        self._timers: list[tuple[float, int, Handle]] = []
+        self._timers: list[tuple[float, int, Due]] = []
         self.running = False
         # Of the instance, not methods: they are called more often than anything else here.
         self.serial = itertools.count(1).__next__
@@ -129,7 +129,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             asyncio._set_running_loop(before)
 
     def _run(self, end: float, until: Callable[[], bool] | None) -> bool:
-        ready, timers, pop = self._ready, self._timers, heapq.heappop
+        ready, timers, pop = self._ready, self._timers, heappop
         take = ready.popleft
         at_once = 0
         while True:
@@ -158,8 +158,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if not timers or timers[0][0] > end:
                 self.now = end
                 return until is not None and until()
-            self.now, _, handle = pop(timers)
-            ready.append(handle)
+            self.now, _, due = pop(timers)
+            ready.append(due)
             self.steps += at_once
             at_once = 0
 
@@ -199,31 +199,35 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     # What asyncio asks of a loop
 
     def call_later(
-        self,
-        delay: float,
-        *call: Any,
-        context: contextvars.Context | None = None,
+        self, delay: float, *call: Any, context: contextvars.Context | None = None
     ) -> Any:
         # A delay too small to be added to the time would be none, and whoever waits for it would spin.
         if delay < SHORTEST_S:
             delay = SHORTEST_S if delay > 0 else 0.0
-        return self.call_at(self.now + delay, *call, context=context)
+        return self._timer(self.now + delay, call, context)
 
     def call_at(
         self, when: float, *call: Any, context: contextvars.Context | None = None
     ) -> Any:
+        return self._timer(when, call, context)
+
+    def call_in_nobodys_name(self, delay: float, *call: Any) -> Any:
+        """call_later of the world and the broker, whoever's handle runs now."""
+        return self._timer(self.now + delay, call, _NOBODY)
+
+    def _timer(
+        self, when: float, call: tuple[Any, ...], context: contextvars.Context | None
+    ) -> Handle:
         if context is None:  # an empty one is false, and somebody's
             context = contextvars.copy_context()
         handle = Handle((call, context))
-        if not self._closed:
-            heapq.heappush(self._timers, (when, self.serial(), handle))
+        heappush(self._timers, (when, self.serial(), handle))
         return handle
 
-    def call_in_nobodys_name(
-        self, delay: float, callback: Callable[..., object], *args: Any
-    ) -> Any:
-        """call_later of the world and the broker, whoever's handle runs now."""
-        return self.call_at(self.now + delay, callback, *args, context=_NOBODY)
+    def post(self, when: float, context: contextvars.Context | None, *call: Any) -> None:
+        """call_at of what nobody will cancel. context: None for nobody's."""
+        due = (call, _NOBODY if context is None else context)
+        heappush(self._timers, (when, self.serial(), due))
 
     def time(self) -> float:
         return self.now
@@ -235,7 +239,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[Any]:
-        task = _Task(coro, loop=self, name=name, context=context)
+        task = _Task(coro, loop=self, name=name or "task", context=context)  # else it counts them
         self._tasks.append(task)
         return task
 

@@ -120,9 +120,7 @@ class Network:
             delay_s += rule.delay_s
         now = self.loop.now
         at = connection.sent_until = max(connection.sent_until, now + delay_s)
-        self.loop.call_in_nobodys_name(
-            at - now, self._pass_through, connection, request, future, rule
-        )
+        self.loop.post(at, None, self._pass_through, connection, request, future, rule)
 
     def _pass_through(
         self, connection: Connection, request: Any, future: asyncio.Future[Any], rule: Rule | None
@@ -168,12 +166,10 @@ class Network:
         if process is not None and process.name in self._cut:
             self._cut[process.name].append(partial(self._receive, connection, future, response))
         else:
-            self.loop.call_at(at, connection.receive, future, response, context=connection.context)
+            self.loop.post(at, connection.context, connection.receive, future, response)
 
     def _receive(
         self, connection: Connection, future: asyncio.Future[Any], response: Any
     ) -> None:
         """Now, in the client's own hands."""
-        self.loop.call_at(
-            self.loop.now, connection.receive, future, response, context=connection.context
-        )
+        self.loop.post(self.loop.now, connection.context, connection.receive, future, response)
