@@ -148,7 +148,8 @@ async def verify_topics(
     audited = reader if isinstance(reader, Audited) else Audited(reader)
 
     def tell(text: str) -> None:
-        note(text + audited.progress())
+        if note is not silent:
+            note(text + audited.progress())
 
     checks: list[Check] = []
     found_flows: list[Flow] = []

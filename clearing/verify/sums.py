@@ -17,6 +17,7 @@ Values = dict[str, tuple[int, int]]  # asset -> count, value at VALUE_SCALE; ass
 _PLAIN = r"[0-9]{1,18}(\.[0-9]{1,18})?"
 FEW = 100  # texts: up to so many a loop is quicker than Arrow, which reads the pattern again each time
 _LOW = np.int64(0xFFFFFFFF)
+_POWERS = np.array([10**i for i in range(19)], np.int64)
 
 units_of = lru_cache(maxsize=1 << 14)(parse)  # the lines of a batch say each amount several times
 
@@ -64,7 +65,7 @@ def show_value(value: int) -> str:
 def minor_units(amounts: I64, decimals: U8, scale: I64) -> tuple[I64, Bool]:
     """Amounts at their assets' scales, and where that is impossible (those are 0)."""
     missing = scale - decimals.astype(np.int64)
-    factor = np.array([10**i for i in range(19)], np.int64)[np.clip(missing, 0, 18)]
+    factor = _POWERS[np.clip(missing, 0, 18)]
     impossible = (missing < 0) | (amounts > np.int64(1 << 62) // factor) | (amounts < 0)
     return np.where(impossible, 0, amounts) * factor, impossible
 

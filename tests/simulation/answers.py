@@ -67,7 +67,9 @@ class Answers:
             return
         asked = None if request.topics is None else tuple(request.topics)
         key = (request.RESPONSE_TYPE, asked, self.broker.version)
-        if (told := self._told.get(key)) is None:  # asked for all the time, and nearly always the same
+        if (
+            told := self._told.get(key)
+        ) is None:  # asked for all the time, and nearly always the same
             told = self._told[key] = self._description(request)
         response, electing = told
         if electing:

@@ -70,10 +70,7 @@ class Records:
             answer(self._fetched(node, request, committed))
 
         def is_due() -> bool:
-            for topic, asked in wanted:  # a loop: `any` over so few takes twice as long
-                if self._is_due(node, topic, asked, committed):
-                    return True
-            return False
+            return any(self._is_due(node, topic, asked, committed) for topic, asked in wanted)
 
         if request.min_bytes > 1:
             self.broker.later(request.max_wait_time / 1000, reply)

@@ -60,7 +60,7 @@ def _patches(simulation: Simulation) -> list[tuple[Any, str, Any]]:
     def filled(self: Any, *values: Any, **named: Any) -> None:
         """aiokafka's own goes through the fields one by one."""
         if len(values) == len(self.SCHEMA.names):
-            self.__dict__.update(zip(self.SCHEMA.names, values))
+            self.__dict__.update(zip(self.SCHEMA.names, values, strict=True))
         else:
             fill(self, *values, **named)
 

@@ -12,7 +12,6 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.simulation.burial import end, silence
@@ -57,10 +56,10 @@ class _Future(asyncio.Future[Any]):
     _serial = 0
 
     def __hash__(self) -> int:
-        serial = self._serial
-        if not serial:
-            serial = self._serial = _loop_of(self).serial()
-        return serial
+        if not self._serial:
+            loop: Any = self._loop
+            self._serial = loop.serial()
+        return self._serial
 
 
 class _Task(asyncio.Task[Any]):
@@ -69,13 +68,10 @@ class _Task(asyncio.Task[Any]):
     _serial = 0
 
     def __hash__(self) -> int:
-        serial = self._serial
-        if not serial:
-            serial = self._serial = _loop_of(self).serial()
-        return serial
-
-
-_loop_of: "Callable[[asyncio.Future[Any]], VirtualLoop]" = attrgetter("_loop")
+        if not self._serial:
+            loop: Any = self._loop
+            self._serial = loop.serial()
+        return self._serial
 
 
 def _calling_soon(ready: "deque[Due]") -> Callable[..., Any]:
@@ -97,6 +93,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     complaints: what asyncio told its exception handler, in words. slowest_s: see run_in_executor.
     """
 
+    # Of the instance, not methods: they are called more often than anything else here.
+    call_soon: Any
+    call_soon_threadsafe: Any
+
     def __init__(self, chance: Callable[[], float]) -> None:
         self.now = 0.0
         self.complaints: list[str] = []
@@ -105,7 +105,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._ready: deque[Due] = deque()
         self._timers: list[tuple[float, int, Due]] = []
         self.running = False
-        # Of the instance, not methods: they are called more often than anything else here.
         self.serial = itertools.count(1).__next__
         self.call_soon = self.call_soon_threadsafe = _calling_soon(self._ready)
         self.create_future = functools.partial(_Future, loop=self)
@@ -198,7 +197,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     # What asyncio asks of a loop
 
-    def call_later(
+    def call_later(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, delay: float, *call: Any, context: contextvars.Context | None = None
     ) -> Any:
         # A delay too small to be added to the time would be none, and whoever waits for it would spin.
@@ -206,7 +205,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             delay = SHORTEST_S if delay > 0 else 0.0
         return self._timer(self.now + delay, call, context)
 
-    def call_at(
+    def call_at(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, when: float, *call: Any, context: contextvars.Context | None = None
     ) -> Any:
         return self._timer(when, call, context)

@@ -118,8 +118,7 @@ class Network:
         delay_s = self._delay_s()
         if rule is not None and action == "delay_request":
             delay_s += rule.delay_s
-        now = self.loop.now
-        at = connection.sent_until = max(connection.sent_until, now + delay_s)
+        at = connection.sent_until = max(connection.sent_until, self.loop.now + delay_s)
         self.loop.post(at, None, self._pass_through, connection, request, future, rule)
 
     def _pass_through(
@@ -130,8 +129,8 @@ class Network:
         if process in self._lost:
             return
         if process is not None and process.name in self._cut:
-            again = partial(self._pass_through, connection, request, future, rule)
-            self._cut[process.name].append(again)
+            later = partial(self._pass_through, connection, request, future, rule)
+            self._cut[process.name].append(later)
             return
         answered = partial(self._answer, connection, future, rule)
         if rule is not None and rule.action == "error":
@@ -160,16 +159,14 @@ class Network:
         delay_s = self._delay_s()
         if rule is not None and action == "delay_response":
             delay_s += rule.delay_s
-        now = self.loop.now
-        at = connection.answered_until = max(connection.answered_until, now + delay_s)
+        at = max(connection.answered_until, self.loop.now + delay_s)
+        connection.answered_until = at
         process = connection.process
         if process is not None and process.name in self._cut:
             self._cut[process.name].append(partial(self._receive, connection, future, response))
         else:
             self.loop.post(at, connection.context, connection.receive, future, response)
 
-    def _receive(
-        self, connection: Connection, future: asyncio.Future[Any], response: Any
-    ) -> None:
+    def _receive(self, connection: Connection, future: asyncio.Future[Any], response: Any) -> None:
         """Now, in the client's own hands."""
         self.loop.post(self.loop.now, connection.context, connection.receive, future, response)

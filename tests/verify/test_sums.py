@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from clearing.core.money import MAX_AMOUNT
 from clearing.verify.sums import (
     VALUE_SCALE,
+    _few_decimals,
+    _many_decimals,
     decimal_columns,
     group_sums,
     minor_units,
@@ -61,10 +63,23 @@ def test_decimal_texts_become_digits_and_decimals(texts: list[str]) -> None:
         assert places == len(text.partition(".")[2])
 
 
+NO_PLAIN_DECIMALS = ["", "1e2", "-1", "1.", ".5", "1.2.3", " 1", "1\n", "1_0", "٣", "1" * 19]
+
+
+@given(
+    st.lists(st.sampled_from(NO_PLAIN_DECIMALS) | st.from_regex(r"[0-9.]{0,21}", fullmatch=True))
+)
+def test_few_decimal_texts_are_read_like_many(texts: list[str]) -> None:
+    few, many = _few_decimals(texts), _many_decimals(texts)
+    for some, same in zip(few, many, strict=True):
+        assert some.dtype == same.dtype
+        assert some.tolist() == same.tolist()
+
+
 def test_what_is_no_plain_decimal_is_told() -> None:
-    texts = ["1", "", "1e2", "-1", "1.", ".5", "1.2.3", " 1", "1_0", "٣", "1" * 19, "0.12"]
+    texts = ["1", *NO_PLAIN_DECIMALS, "0.12"]
     amount, decimals, readable = decimal_columns(texts)
-    assert readable.tolist() == [True, *[False] * 10, True]
+    assert readable.tolist() == [True, *[False] * len(NO_PLAIN_DECIMALS), True]
     assert amount[[0, -1]].tolist() == [1, 12]
     assert decimals[[0, -1]].tolist() == [0, 2]
 
