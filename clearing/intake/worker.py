@@ -28,6 +28,7 @@ from clearing.intake.identities import Identities
 from clearing.intake.lane import Lane
 from clearing.intake.packing import MAX_SOURCE_BYTES
 from clearing.intake.sources import PASSING, Source, SourceStopped, Stop, first_offset
+from clearing.metadata import existing, learn
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
@@ -141,8 +142,8 @@ class _Session(ConsumerRebalanceListener):
     async def run(self, begun: Callable[[], None]) -> None:
         """Until cancelled, or until something fails. Raises the error itself, not a group of them."""
         try:
-            await self._require_log()
             await self._producer.start()
+            await self._require_log()
             async with self._group as group:
                 await self._consumer.start()
                 for work in (
@@ -163,9 +164,9 @@ class _Session(ConsumerRebalanceListener):
 
     async def _require_log(self) -> None:
         """Before any client asks the broker for the log by name, which may make it with wrong settings."""
-        async with kafka.administration(self._settings.bootstrap) as admin:
-            if self._topics.log not in await admin.list_topics():
-                raise UnknownTopicOrPartitionError(f"{self._topics.log} does not exist")
+        if not await existing(self._producer, [self._topics.log]):
+            raise UnknownTopicOrPartitionError(f"{self._topics.log} does not exist")
+        await learn(self._producer, [self._topics.log])
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  aiokafka awaits it
         """Nothing of them is read any more when this returns; what the log has by then is committed."""

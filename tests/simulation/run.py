@@ -20,7 +20,7 @@ FAULTS_S = 5.0  # faults stop then, or when the last one is over
 # Bounds of virtual time for each step after that. A transaction that hangs is ended after 6 s, a session after 3.
 DRAIN_S = 60.0
 SETTLE_S = 30.0
-QUIET_S = 6.0  # nothing more is written then: positions follow later, the later for a new owner
+QUIET_S = 4.5  # nothing more is written then: positions follow later, the later for a new owner
 LOOK_S = 0.25
 # Of the time from one close of windows to the next: positions have been written by then (POSITIONS_INTERVAL_MS).
 BEFORE_NEXT_CLOSE = 0.8
