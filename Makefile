@@ -18,7 +18,7 @@ demo: $(READY) ## Kafka, PostgreSQL, eight banks, failures, settlement, proof: a
 	$(BIN)/clearing demo
 
 test: $(READY) ## every test, the pure ones first; the real Kafka and PostgreSQL come up by themselves
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 seeds: $(READY) ## 2,000 simulated runs with faults, in two to three minutes (ARGS="--seeds 20000 --from 5001")
 	$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 2000 --within 600)

@@ -72,19 +72,21 @@ async def _compared(
 ) -> Past:
     """The journal with what else readers see. Raises Halt if it has lost its end."""
     whole = shown
-    behind = await _look_behind(both, places, whole)
+    behind = await _look_behind(both, places, whole, ends)
     if not behind.whole:  # what readers see of it is what they see behind the one before
         whole = shown[:-1]
-        behind = await _look_behind(both, places, whole)
-    if places["outcomes"].topic not in behind.seen:
-        await check_outcomes(both.committed, places["outcomes"], whole)
+        behind = await _look_behind(both, places, whole, ends)
+    outcomes = places["outcomes"]
+    if outcomes.topic not in behind.seen:
+        await check_outcomes(both.committed, outcomes, whole, ends[outcomes])
     return Past(shown, whole, behind.seen, ends)
 
 
-async def _look_behind(both: Readers, places: Places, last: Sequence[Transaction]) -> Torn:
-    return await look_behind(
-        both, places["journal"], last[-1] if last else None, _known(places, last)
-    )
+async def _look_behind(
+    both: Readers, places: Places, last: Sequence[Transaction], ends: Mapping[TopicPartition, int]
+) -> Torn:
+    transaction = last[-1] if last else None
+    return await look_behind(both, places["journal"], transaction, _known(places, last), ends)
 
 
 def _known(places: Places, last: Sequence[Transaction]) -> dict[TopicPartition, int]:

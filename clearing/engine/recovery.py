@@ -73,13 +73,15 @@ def _transaction(journal: TopicPartition, record: kafka.RawRecord) -> Transactio
 
 
 async def check_outcomes(
-    reader: AIOKafkaConsumer, outcomes: TopicPartition, last: Sequence[Transaction]
+    reader: AIOKafkaConsumer, outcomes: TopicPartition, last: Sequence[Transaction], end: int
 ) -> None:
-    """Outcomes reach no further than the journal: they are written with it. Raises Halt: what the journal has lost
-    would be cleared, settled and told a second time."""
+    """Outcomes, which end there, reach no further than the journal: they are written with it. Raises Halt: what the
+    journal has lost would be cleared, settled and told a second time."""
+    if not end:
+        return
     goal = last[-1].next_offset if last else 0
     reader.assign([outcomes])
-    first, end = (await bounds(reader, [outcomes]))[outcomes]
+    first = (await reader.beginning_offsets([outcomes]))[outcomes]
     back = 8
     while True:
         start = max(first, end - back)

@@ -16,7 +16,7 @@ from clearing import kafka
 from clearing.core.faults import Halt, HaltKind, Place
 from clearing.engine.recovery import last_transactions
 from clearing.log.records import OutputRecord, Transaction, UnreadableLog
-from clearing.reading import Readers, bounds
+from clearing.reading import Readers
 
 Seen = dict[str, deque[kafka.RawRecord]]  # by topic, in their order; no topic without records
 
@@ -33,14 +33,16 @@ async def look_behind(
     journal: TopicPartition,
     last: Transaction | None,
     known: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
 ) -> Torn:
-    """Of a transaction of the journal, None: its beginning. known: where its records end in the other topics.
+    """Of a transaction of the journal, None: its beginning. known: where its records end in the other topics; ends:
+    where these end, with nothing open in them.
 
     What readers see behind it counts if the journal holds a transaction behind it too, maybe aborted: it is of that
     one. Otherwise the journal has lost its end, which is not for us to mend (recovery.check_outcomes).
     """
     before = {partition: max(0, end - 1) for partition, end in known.items()}
-    found = await _read(readers.committed, before)
+    found = await _read(readers.committed, before, ends)
     behind = {p.topic: deque(one for one in found[p] if one.offset >= known[p]) for p in known}
     seen: Seen = {topic: records for topic, records in behind.items() if records}
     # What is not seen just before the end is a marker, or gone, or should be seen.
@@ -51,7 +53,7 @@ async def look_behind(
     }
     if not seen and not unsure:
         return Torn({}, whole=True)
-    written = await _read(readers.uncommitted, unsure)
+    written = await _read(readers.uncommitted, unsure, ends)
     if any(one.offset == unsure[p] for p, records in written.items() for one in records):
         return Torn(seen, whole=False)
     torn = bool(seen) and await _goes_on(readers.uncommitted, journal, last)
@@ -59,19 +61,22 @@ async def look_behind(
 
 
 async def _read(
-    reader: AIOKafkaConsumer, places: Mapping[TopicPartition, int]
+    reader: AIOKafkaConsumer,
+    places: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
 ) -> dict[TopicPartition, list[kafka.RawRecord]]:
     """Records of these partitions from these places to their ends. What is gone by now is left out."""
     found: dict[TopicPartition, list[kafka.RawRecord]] = {partition: [] for partition in places}
-    if not places:
+    held = [partition for partition, place in places.items() if place < ends[partition]]
+    if not held:
         return found
-    reader.assign(list(places))
-    there = await bounds(reader, places)
-    for partition, place in places.items():
-        reader.seek(partition, max(place, there[partition][0]))
-    while reading := [p for p in places if await reader.position(p) < there[p][1]]:
+    reader.assign(held)
+    first = await reader.beginning_offsets(held)
+    for partition in held:
+        reader.seek(partition, max(places[partition], first[partition]))
+    while reading := [p for p in held if await reader.position(p) < ends[p]]:
         for partition, records in (await reader.getmany(*reading, timeout_ms=200)).items():
-            found[partition] += [one for one in records if one.offset < there[partition][1]]
+            found[partition] += [one for one in records if one.offset < ends[partition]]
     return found
 
 

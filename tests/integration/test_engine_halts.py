@@ -195,11 +195,19 @@ async def test_a_log_record_that_is_not_of_this_netting_set_halts(engine: Engine
     assert halt.place == Place(engine.topics.log, 0, 2)
 
 
-@pytest.mark.parametrize("question", ["look_behind", "check_outcomes"])
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ("end_hanging", "somebody else wrote while this was read"),
+        ("look_behind", "newer producer"),
+        ("check_outcomes", "newer producer"),
+    ],
+)
 async def test_who_is_overtaken_while_he_looks_back_is_fenced_and_halts_nothing(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, question: str
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, question: str, says: str
 ) -> None:  # F2 F3
-    """The journal that he has read ends before what stands in outcomes by now: another has written both."""
+    """The journal that he has read ends before what stands in outcomes by now: another has written both. He sees
+    that, or does not look so far, and is fenced by the first thing he writes."""
     ask = getattr(past, question)
 
     async def late(*args: Any) -> Any:
@@ -210,5 +218,5 @@ async def test_who_is_overtaken_while_he_looks_back_is_fenced_and_halts_nothing(
         return await ask(*args)
 
     monkeypatch.setattr(past, question, late)
-    with pytest.raises(Fenced, match="somebody else wrote while this was read"):
+    with pytest.raises(Fenced, match=says):
         await asyncio.wait_for(engine.processor().run(), TIMEOUT_S)
