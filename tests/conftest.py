@@ -32,9 +32,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
-# Cheap and telling first, real servers last. Folders that are not named run in between.
+# Cheap and telling first, real servers last; of those what takes longest first, so that all workers of `make test`
+# end together. Folders that are not named run in between.
 FIRST = ("core", "log")
-LAST = ("simulation", "dev", "integration", "faults")
+LAST = ("simulation", "dev", "faults", "integration")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -272,8 +272,8 @@ async def test_who_is_cancelled_leaves_nothing_behind() -> None:
 
 async def test_who_is_cancelled_just_when_the_answer_is_there_leaves_nothing_behind() -> None:
     broker, many = Broker(), sources(3)
-    for turns in range(40):
-        async with asking(broker) as made:
+    async with asking(broker) as made:
+        for turns in range(40):
             tasks = all_of(made, many)
             for _ in range(turns):
                 await asyncio.sleep(0)
