@@ -20,7 +20,7 @@ demo: $(READY) ## Kafka, PostgreSQL, eight banks, failures, settlement, proof: a
 test: $(READY) ## every test, the pure ones first; the real Kafka and PostgreSQL come up by themselves
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-seeds: $(READY) ## 2,000 simulated runs with faults, in two to three minutes (ARGS="--seeds 20000 --from 5001")
+seeds: $(READY) ## 2,000 simulated runs with faults, in two minutes (ARGS="--seeds 20000 --from 5001")
 	$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 2000 --within 600)
 
 chaos: $(READY) ## every fault on real processes, many times; writes ops/proof/faults.md (ARGS="--rounds 5")

@@ -4,6 +4,7 @@ Asked of the partitions that only the owner writes, once its predecessors are fe
 (clearing.engine.processor).
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from aiokafka.errors import ProducerFenced
 
 from clearing.core.faults import Halt
 from clearing.engine.hanging import end_hanging
-from clearing.engine.recovery import check_outcomes, last_transactions
+from clearing.engine.recovery import check_outcomes, last_transactions, shown_before
 from clearing.engine.torn import Seen, Torn, look_behind
 from clearing.log.records import Transaction
 from clearing.reading import Readers
@@ -71,15 +72,16 @@ async def _compared(
     ends: dict[TopicPartition, int],
 ) -> Past:
     """The journal with what else readers see. Raises Halt if it has lost its end."""
-    whole = shown
-    behind = await _look_behind(both, places, whole, ends)
-    if not behind.whole:  # what readers see of it is what they see behind the one before
-        whole = shown[:-1]
-        behind = await _look_behind(both, places, whole, ends)
-    outcomes = places["outcomes"]
+    whole, journal, outcomes = shown, places["journal"], places["outcomes"]
+    seen: Seen = {}
+    while not (behind := await _look_behind(both, places, whole, ends)).whole:
+        # What readers see of it is what they see behind the one before, events in the journal among it.
+        sequence = whole[-1].sequence
+        whole, told = await shown_before(both.committed, journal, sequence, ends[journal])
+        seen = {journal.topic: deque(told)} if told else {}
     if outcomes.topic not in behind.seen:
         await check_outcomes(both.committed, outcomes, whole, ends[outcomes])
-    return Past(shown, whole, behind.seen, ends)
+    return Past(shown, whole, behind.seen | seen, ends)
 
 
 async def _look_behind(

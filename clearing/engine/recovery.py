@@ -55,6 +55,28 @@ async def last_transactions(reader: AIOKafkaConsumer, journal: TopicPartition) -
         back *= 8  # only markers and aborted records there: look further back
 
 
+async def shown_before(
+    reader: AIOKafkaConsumer, journal: TopicPartition, sequence: int, end: int
+) -> tuple[list[Transaction], list[kafka.RawRecord]]:
+    """The journal's last Transaction of a lower sequence number, none if there is none, and the events that stand
+    behind it, up to where the journal ends. Raises UnreadableLog."""
+    reader.assign([journal])
+    first = (await reader.beginning_offsets([journal]))[journal]
+    back = 64
+    while True:
+        start = max(first, end - back)
+        records = [record async for record in kafka.read_to_end(reader, journal, start, end)]
+        events: deque[kafka.RawRecord] = deque()
+        for record in reversed(records):
+            if record.key != TRANSACTION_KEY:
+                events.appendleft(record)
+            elif (transaction := _transaction(journal, record)).sequence < sequence:
+                return [transaction], list(events)
+        if start == first:
+            return [], list(events)
+        back *= 8
+
+
 def _readable(records: Sequence[kafka.RawRecord]) -> Iterator[Transaction]:
     """Of the one before the last: only looked at where the last is in doubt."""
     for record in records:

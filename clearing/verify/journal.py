@@ -32,7 +32,7 @@ class JournalOrder:
         what = f"transaction {said.sequence}"
         if said.sequence != sequence + 1:
             found.add(f"{what} stands behind transaction {sequence}")
-        if said.next_offset <= offset and last is not None:
+        if last is not None and said.next_offset <= offset and not self._completes(last, said):
             found.add(f"{what} goes to log offset {said.next_offset}, the one before to {offset}")
         if said.records < records or (said.next_offset > offset and said.records == records):
             found.add(f"{what} has seen {said.records:,} log records, the one before {records:,}")
@@ -44,6 +44,15 @@ class JournalOrder:
         self._open.clear()
         self._owners.add(said.owner)
         self._last, self._transactions = said, self._transactions + 1
+
+    def _completes(self, last: Transaction, said: Transaction) -> bool:
+        """Whether it only adds, in other topics, what a broker has kept readers from seeing of the last one."""
+        same = (last.next_offset, last.chain, last.records) == (
+            said.next_offset,
+            said.chain,
+            said.records,
+        )
+        return same and not self._open
 
     def check(self, netting_set: str) -> Check:
         """Transactions follow each other without a hole, each with its own events, whoever the owner was (R29)."""

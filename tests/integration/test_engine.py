@@ -22,7 +22,7 @@ from engine_log import (
 )
 
 from clearing import kafka
-from clearing.core.commands import CloseWindow
+from clearing.core.commands import CloseWindow, RegisterParticipant
 from clearing.core.faults import Halt, HaltKind
 from clearing.core.inputs import ControlItem, Reject, SourceSpan
 from clearing.core.reasons import Code
@@ -167,12 +167,17 @@ async def test_what_a_dead_owner_left_open_is_never_seen(
 
 async def caused_by_more(bootstrap: str, topics: Topics) -> tuple[list[OutputRecord], Transaction]:
     """Outputs of two log records more, and maybe a tick, that no engine has stepped; the second one holds what
-    nobody can read. And the journal's record for them, but for its ends."""
+    nobody can read, and a command, of which the journal tells. And the journal's record for them, without its
+    ends."""
     reject = Reject(code=Code.SYNTAX, hash="ab" * 16, detail="not JSON")
-    item = ControlItem(source=0, offset=7, reject=reject)
+    late = RegisterParticipant(id="late", by="op", participant="LATEHKHH")
+    items = [
+        ControlItem(source=0, offset=7, reject=reject),
+        ControlItem(source=0, offset=8, message=late),
+    ]
     more = [
         (payments.KEY, payments_value([uuid4() for _ in range(9)], today(), 40)),
-        (control.KEY, control.pack([item], [SourceSpan("commands", 0, 7, 8)])),
+        (control.KEY, control.pack(items, [SourceSpan("commands", 0, 7, 9)])),
     ]
     await write_log(bootstrap, topics, more)
     journal = await read_topic(bootstrap, topics.journal)
@@ -218,13 +223,15 @@ async def write_torn(
 
 
 @pytest.mark.parametrize(
-    "seen",
+    ("seen", "times"),
     [
-        ["rejected"],
-        ["outcomes"],
-        ["outcomes", "journal"],  # as if whoever ended the rest had been stopped meanwhile
-        ["rejected", "journal"],
-        ["journal"],
+        (["rejected"], 1),
+        (["outcomes"], 1),
+        (["outcomes", "journal"], 1),  # as if whoever ended the rest had been stopped meanwhile
+        (["rejected", "journal"], 1),
+        (["journal"], 1),
+        (["journal"], 2),  # and whoever wrote the rest
+        (["rejected", "journal"], 3),
     ],
 )
 async def test_of_a_torn_transaction_only_the_rest_is_written(
@@ -232,6 +239,7 @@ async def test_of_a_torn_transaction_only_the_rest_is_written(
     topics: Topics,
     tmp_path: Path,
     seen: list[str],
+    times: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # F8
     monkeypatch.setattr(
@@ -241,8 +249,12 @@ async def test_of_a_torn_transaction_only_the_rest_is_written(
     async with running(processor(bootstrap, topics, tmp_path)):
         await until(applied(bootstrap, topics, 3))
     outputs, transaction = await caused_by_more(bootstrap, topics)
-    assert {one.topic for one in outputs} >= {"outcomes", "rejected"}
+    assert {one.topic for one in outputs} >= {"outcomes", "rejected", "journal"}
     await write_torn(bootstrap, topics, outputs, transaction, seen)
+    rest = [one for one in outputs if one.topic not in seen]
+    for number in range(1, times):
+        again = msgspec.structs.replace(transaction, sequence=transaction.sequence + number)
+        await write_torn(bootstrap, topics, rest, again, ["journal"])
     more = (payments.KEY, payments_value([uuid4() for _ in range(9)], today(), 49))
     await write_log(bootstrap, topics, [more])
     async with running(processor(bootstrap, topics, tmp_path)):
