@@ -34,6 +34,7 @@ _log = structlog.get_logger()
 # A connection on which a request is not answered for so long is taken for dead, and a new one is made. Nothing here
 # asks a broker to wait nearly as long, and aiokafka's own 40 s would be as long a stall.
 REQUEST_TIMEOUT_MS = 15_000
+METADATA_AGE_MS = 10_000  # who leads what is asked anew that often, and whenever an answer says that it has changed
 CANCEL_AGAIN_S = 8.0  # longer than anything here takes to close
 BATCH_BYTES = (
     1 << 20
@@ -118,7 +119,7 @@ def consumer(
         "fetch_max_wait_ms": 100,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": 50,
-        "metadata_max_age_ms": 10_000,
+        "metadata_max_age_ms": METADATA_AGE_MS,
     }
     if instance:
         settings["group_instance_id"] = instance

@@ -13,7 +13,7 @@ import msgspec
 from tests.simulation.run import Outcome, run
 
 CHUNK_SEEDS = 4
-CHUNKS = 8  # until a process ends, and with it what its runs have left
+CHUNKS = 16  # until a process ends, and with it what its runs have left
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ _MEMBERSHIP: dict[str, tuple[float, ...]] = {
 }
 # Bounds of the product, small and quick enough for a few dozen payments and half a minute to meet them all.
 _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
-    kafka: {"REQUEST_TIMEOUT_MS": (REQUEST_TIMEOUT_MS,)},
+    kafka: {"REQUEST_TIMEOUT_MS": (REQUEST_TIMEOUT_MS,), "METADATA_AGE_MS": (30_000,)},
     intake_directory: {"WAIT_MS": (5_000,)},
     intake_packing: {"MAX_ROWS": (6, 8192, 8192)},
     intake_lane: {
@@ -62,6 +62,8 @@ _SIZES: dict[object, dict[str, tuple[float, ...]]] = {
     },
     intake: {
         "COMMIT_INTERVAL_S": (0.5, 1.5),
+        "METADATA_AGE_MS": (10_000,),
+        "RECOGNISE_INTERVAL_S": (4.0,),
         "MEASURE_INTERVAL_S": (20,),
         "WATCH_MS": (5_000,),
         "RETRY_INTERVAL_S": (3,),
