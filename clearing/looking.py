@@ -28,16 +28,18 @@ class Looks:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def at(self, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
+    async def at(
+        self, topic: str, hint: str = "clearing topics apply"
+    ) -> AsyncIterator[AIOKafkaConsumer]:
         """The consumer, for a look at this topic: without an assignment to count on, and nobody else's meanwhile.
 
-        Raises UnknownTopicOrPartitionError if there is none (asking for it by name might make it), else KafkaError,
-        OSError.
+        Raises UnknownTopicOrPartitionError if there is none (asking for it by name might make it), with the hint
+        what makes it, else KafkaError, OSError.
         """
         async with self._turn:
             try:
                 reader = await self._started()
-                await _require(reader, topic)
+                await _require(reader, topic, hint)
                 yield reader
                 reader.pause(*reader.assignment())
             except BaseException:
@@ -58,7 +60,7 @@ class Looks:
             await asyncio.wait([asyncio.create_task(reader.stop())], timeout=CLOSE_TIMEOUT_S)
 
 
-async def _require(reader: AIOKafkaConsumer, topic: str) -> None:
+async def _require(reader: AIOKafkaConsumer, topic: str, hint: str) -> None:
     if not await existing(reader, [topic]):
-        raise UnknownTopicOrPartitionError(f"{topic} does not exist")
+        raise UnknownTopicOrPartitionError(f"{topic} does not exist: {hint}")
     await learn(reader, [topic])

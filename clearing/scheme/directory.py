@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, ProducerFenced
 
 from clearing import kafka
 from clearing.looking import Looks
@@ -36,15 +36,13 @@ async def read_directory(bootstrap: str, topics: Topics) -> dict[str, int]:
     looks = Looks(bootstrap, "clearing")
     try:
         return await look_up(looks, topics)
-    except UnknownTopicOrPartitionError as error:
-        raise UnknownTopicOrPartitionError(f"{error.args[0]}: load a scheme first") from error
     finally:
         await looks.close()
 
 
 async def look_up(looks: Looks, topics: Topics) -> dict[str, int]:
     """read_directory, for who does it again and again."""
-    async with looks.at(topics.netting_sets) as reader:
+    async with looks.at(topics.netting_sets, "load a scheme first") as reader:
         return await _read_directory(reader, topics)
 
 

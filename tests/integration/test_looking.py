@@ -80,7 +80,9 @@ async def test_after_an_error_it_begins_anew(
     try:
         assert await seen(looks, places[0]) == []
         assert looks._reader is not None
-        with pytest.raises(UnknownTopicOrPartitionError, match="nowhere does not exist"):
+        with pytest.raises(
+            UnknownTopicOrPartitionError, match="nowhere does not exist: clearing topics apply"
+        ):
             await seen(looks, TopicPartition(f"{topic_prefix}nowhere", 0))
         assert looks._reader is None
         assert await seen(looks, places[0]) == []
