@@ -133,7 +133,7 @@ class Stage:
         self._made = -1  # transactions, when it was last asked whether it is quiet
         self.reached: Callable[[processes.Process, str], None] = lambda *_: None
         for role, main in _MAINS.items():
-            for number in range(1, self.chance.choice((1, 1, 1, 2)) + 1):
+            for number in range(1, self.chance.choice((1, 1, 1, 1, 2)) + 1):
                 name = f"{role}-{number}"
                 self.services[name] = Service(name, main)
 

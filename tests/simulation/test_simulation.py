@@ -20,7 +20,7 @@ from tests.simulation.run import Outcome
 from tests.simulation.shrink import shrink
 
 # Others than those of `make seeds`, which is the rest of the same proof (see .ci/run).
-FIRST, SEEDS, PART = 100_001, 160, 80
+FIRST, SEEDS, PART = 500_001, 160, 80
 FIRSTS = range(FIRST, FIRST + SEEDS, PART)
 AGAIN = 12
 ROOT = Path(__file__).parents[2]

@@ -104,7 +104,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 def draw_size(chance: random.Random) -> Size:
     sets = chance.choice([("east",)] * 4 + [("west",)] * 3 + [("east", "west")])
     return Size(
-        payments=chance.randint(16, 26 if len(sets) == 1 else 36),
+        payments=chance.randint(14, 24 if len(sets) == 1 else 32),
         sets=sets,
         every_s=chance.choice([0, 0, 0, 3, 5]),
         funded=chance.random() < 0.3,
