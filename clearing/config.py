@@ -6,6 +6,7 @@ One flat, typed structure. Which Kafka, which ledger, where files go; business r
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,12 +21,52 @@ def default_home() -> Path:
     return Path(base).expanduser() / "clearing-engine"
 
 
+class Secret:
+    """Text that nothing shows: no log line, no traceback, no `clearing config show`; JSON refuses it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***" if self._text else ""
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+NO_SECRET = Secret()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """bootstrap: Kafka servers host:port,…; dsn: PostgreSQL URL of the ledger; snapshots: folder of engine
     snapshots (shared between hosts if engines are to take over quickly from one another); snapshot_every_s: how
     much of the log a restart replays at most, in time."""
 
     bootstrap: str = "127.0.0.1:9092"
+    # plaintext | ssl | sasl_plaintext | sasl_ssl: what the cluster's listener speaks (clearing.security).
+    kafka_security: str = "plaintext"
+    kafka_ca: str = (
+        ""  # PEM file of who signs the brokers' certificates. "": those the system trusts
+    )
+    # PEM files of this process's own certificate and its key, where brokers ask for one.
+    kafka_certificate: str = ""
+    kafka_key: str = ""
+    kafka_sasl: str = "SCRAM-SHA-512"  # PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512
+    kafka_user: str = ""
+    # Its password: in CLEARING_KAFKA_PASSWORD, or the first line of a file.
+    kafka_password: Secret = NO_SECRET
+    kafka_password_file: str = ""
     dsn: str = ""
     topic_prefix: str = ""
     snapshots: str = ""
@@ -82,6 +123,12 @@ def load(path: Path | None = None, **flags: object) -> Settings:
             values[name] = value
     values |= {name: value for name, value in flags.items() if value is not None}
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ConfigError(str(error)) from error
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"a {kind.__name__.lower()} is text")  # what it is must not be said

@@ -14,6 +14,7 @@ from aiokafka.errors import IllegalStateError
 
 from clearing.fetching import get_columns
 from clearing.records import Records
+from clearing.security import explained
 
 # What comes while a log record is on its way goes with the next one: each costs intake, engine, broker and dispatch
 # as much as thousands of payments, whatever is in it. So a fetch behind one that has brought something is answered
@@ -76,7 +77,8 @@ class Consumer(AIOKafkaConsumer):
         self._gathers = gathers
 
     async def start(self) -> None:
-        await super().start()
+        async with explained(self._client):
+            await super().start()
         if isinstance(self._fetcher, PacedFetcher):
             self._fetcher.gathers = self._gathers
 

@@ -38,6 +38,14 @@ def _is(error: BaseException, module: str, *names: str) -> bool:
     return isinstance(error, classes)
 
 
+_NOT_AUTHORISED = (
+    "TopicAuthorizationFailedError",
+    "GroupAuthorizationFailedError",
+    "ClusterAuthorizationFailedError",
+    "TransactionalIdAuthorizationFailed",
+)
+
+
 def explain(error: BaseException, *, bootstrap: str = "", dsn: str = "") -> Failure:
     """The failure a person is shown for an error; an unknown one keeps its type's name in front."""
     if isinstance(error, Failure):
@@ -56,10 +64,18 @@ def explain(error: BaseException, *, bootstrap: str = "", dsn: str = "") -> Fail
         if halt.place and halt.place.offset >= 0:
             where = f" (at {halt.place.topic}-{halt.place.partition} offset {halt.place.offset})"
         return Failure(f"halted: {text}{where}", f"clearing status; see {page}", ExitCode.HALTED)
+    if _is(error, "clearing.security", "Refused"):
+        refused: Any = error
+        return Failure(f"Kafka: {refused.message}", refused.hint, ExitCode.USAGE)
+    if _is(error, "aiokafka.errors", *_NOT_AUTHORISED):
+        return Failure(
+            f"Kafka does not authorise this user: {text}",
+            "clearing topics acls: the rules it needs",
+        )
     if _is(error, "aiokafka.errors", "KafkaConnectionError", "NodeNotReadyError"):
         return Failure(
             f"cannot reach Kafka at {bootstrap or 'the given address'}",
-            "clearing dev up (a local one), or --bootstrap HOST:PORT (yours)",
+            "clearing dev up (a local one), or --bootstrap HOST:PORT (yours); kafka_security, if it speaks TLS",
             ExitCode.UNREACHABLE,
         )
     if _is(error, "aiokafka.errors", "UnknownTopicOrPartitionError"):

@@ -23,7 +23,7 @@ from aiokafka.producer import sender
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import RecordMetadata
 
-from clearing import failpoints, sending
+from clearing import failpoints, security, sending
 from clearing.consuming import Consumer, fetch_at_a_pace
 from clearing.fetching import hand_out_lists
 from clearing.metadata import learn
@@ -103,9 +103,12 @@ def consumer(
     group: str | None = None,
     instance: str = "",
     client: str = "clearing",
+    secured: security.Security | None = None,
     **options: Any,
 ) -> Consumer:
     """A read_committed consumer that commits nothing by itself and fails on an offset out of range.
+
+    secured: how the cluster is reached, None: as all clients of this process (clearing.security).
 
     instance: static group membership. A process that is killed and restarted under the same name gets its
     partitions back in milliseconds instead of after the session timeout.
@@ -120,6 +123,7 @@ def consumer(
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": 50,
         "metadata_max_age_ms": METADATA_AGE_MS,
+        **(secured or security.in_use()).arguments(),
     }
     if instance:
         settings["group_instance_id"] = instance
@@ -132,8 +136,22 @@ def consumer(
     )
 
 
-def producer(bootstrap: str, *, client: str = "clearing", **options: Any) -> AIOKafkaProducer:
-    """An idempotent producer, acks from all in-sync replicas."""
+class Producer(AIOKafkaProducer):
+    """aiokafka's, which says why it could not begin."""
+
+    async def start(self) -> None:
+        async with security.explained(self.client):
+            await super().start()
+
+
+def producer(
+    bootstrap: str,
+    *,
+    client: str = "clearing",
+    secured: security.Security | None = None,
+    **options: Any,
+) -> AIOKafkaProducer:
+    """An idempotent producer, acks from all in-sync replicas. secured: see consumer()."""
     settings: dict[str, Any] = {
         "enable_idempotence": True,
         "acks": "all",
@@ -142,8 +160,9 @@ def producer(bootstrap: str, *, client: str = "clearing", **options: Any) -> AIO
         "max_request_size": MAX_RECORD_BYTES,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "retry_backoff_ms": 20,
+        **(secured or security.in_use()).arguments(),
     }
-    return AIOKafkaProducer(bootstrap_servers=bootstrap, client_id=client, **(settings | options))
+    return Producer(bootstrap_servers=bootstrap, client_id=client, **(settings | options))
 
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
@@ -182,14 +201,19 @@ async def _end_fetches(consumer: AIOKafkaConsumer) -> None:
 
 @asynccontextmanager
 async def administration(
-    bootstrap: str, *, client: str = "clearing"
+    bootstrap: str, *, client: str = "clearing", secured: security.Security | None = None
 ) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A started administration client. It reports most refusals in its answers, not by raising."""
+    """A started administration client. It reports most refusals in its answers, not by raising. secured: see
+    consumer()."""
     admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap, client_id=client, request_timeout_ms=REQUEST_TIMEOUT_MS
+        bootstrap_servers=bootstrap,
+        client_id=client,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        **(secured or security.in_use()).arguments(),
     )
     try:
-        await admin.start()
+        async with security.explained(admin._client):
+            await admin.start()
         yield admin
     finally:
         await admin.close()

@@ -13,6 +13,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from clearing import kafka
 from clearing.metadata import existing, learn
+from clearing.security import Security
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -21,8 +22,9 @@ class Looks:
     """Its consumer is started when it is needed first, fetches nothing between two looks, and does not outlive an
     error. One look at a time."""
 
-    def __init__(self, bootstrap: str, client: str) -> None:
+    def __init__(self, bootstrap: str, client: str, secured: Security | None = None) -> None:
         self._bootstrap = bootstrap
+        self._secured = secured
         self._client = client
         self._reader: AIOKafkaConsumer | None = None
         self._turn = asyncio.Lock()
@@ -48,7 +50,9 @@ class Looks:
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._reader is None:
-            self._reader = kafka.consumer(self._bootstrap, client=self._client)
+            self._reader = kafka.consumer(
+                self._bootstrap, client=self._client, secured=self._secured
+            )
             await self._reader.start()
             await asyncio.sleep(0)  # stopped before its tasks ever ran, it would cancel us
         return self._reader

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 from aiokafka.protocol.metadata import MetadataRequest
 
 Client = AIOKafkaConsumer | AIOKafkaProducer
@@ -18,7 +18,8 @@ Client = AIOKafkaConsumer | AIOKafkaProducer
 async def existing(client: Client, topics: Iterable[str]) -> set[str]:
     """Those of these topics that are there. Unlike all else that names a topic, this never makes one.
 
-    The client is started. Raises KafkaConnectionError where no broker answers.
+    The client is started. Raises KafkaConnectionError where no broker answers, TopicAuthorizationFailedError where
+    one of them may not be known to us.
     """
     asked = sorted(topics)
     if not asked:
@@ -32,6 +33,11 @@ async def existing(client: Client, topics: Iterable[str]) -> set[str]:
             response = await within.send(node, request)
         except KafkaError:
             continue  # it may be restarting: the next one is asked
+        refused = sorted(
+            t for e, t, *_ in response.topics if e == TopicAuthorizationFailedError.errno
+        )
+        if refused:
+            raise TopicAuthorizationFailedError(", ".join(refused))
         return {topic for error, topic, *_ in response.topics if not error}
     raise KafkaConnectionError("no broker says which topics there are")
 

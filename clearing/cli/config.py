@@ -18,10 +18,10 @@ def show(*, session: Given) -> None:
     import msgspec
     from rich.table import Table
 
-    settings = session.settings
+    settings = session.read_settings()
     came_from = origins(session.options)
     rows = [
-        {"setting": name, "value": value, "from": came_from[name]}
+        {"setting": name, "value": shown(value), "from": came_from[name]}
         for name, value in msgspec.structs.asdict(settings).items()
     ]
     for row in rows:
@@ -35,6 +35,13 @@ def show(*, session: Given) -> None:
         return result
 
     session.show(rows, table)
+
+
+def shown(value: object) -> object:
+    """A setting as it may be seen: whether there is a secret, but not which."""
+    from clearing.config import Secret
+
+    return str(value) if isinstance(value, Secret) else value
 
 
 def without_password(dsn: str) -> str:

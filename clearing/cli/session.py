@@ -60,7 +60,15 @@ class Session:
         return self.settings_with()
 
     def settings_with(self, **flags: object) -> "Settings":
-        """The settings with more flags of a command's own on top."""
+        """The settings with more flags of a command's own on top; from now on Kafka is reached as they say."""
+        from clearing import security
+
+        found = self.read_settings(**flags)
+        security.use(found)
+        return found
+
+    def read_settings(self, **flags: object) -> "Settings":
+        """The same, whether or not Kafka can be reached so."""
         from clearing import config
 
         given = self.options
@@ -127,6 +135,12 @@ class Session:
         level = logging.DEBUG if self.options.debug else logging.CRITICAL
         logging.basicConfig(level=level)
         structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                # Without the values of variables, among which secrets are.
+                structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 
 from clearing.cli.session import Given, Session
-from clearing.failures import ExitCode
+from clearing.failures import ExitCode, Failure
 
 if TYPE_CHECKING:
     from clearing.topics.plan import Plan
@@ -21,6 +21,7 @@ app = App(
     clearing topics plan scheme.toml     what would change on the cluster
     clearing topics apply scheme.toml    make it so; refused as a whole if it would lose data
     clearing topics list                 every topic: who writes, who reads, for how long
+    clearing topics acls scheme.toml     who may do what, as commands for the cluster's administrator
 """,
 )
 
@@ -90,6 +91,70 @@ def _run(
             else "[green]nothing differs[/green]"
         )
     return ExitCode.FAILED if found.refusals else ExitCode.OK
+
+
+@app.command
+def acls(
+    scheme: Path,
+    *,
+    principal: list[str] | None = None,
+    role: str | None = None,
+    session: Given,
+) -> None:
+    """Show the rules (ACLs) the cluster needs, role by role, and no others: as kafka-acls commands, or --json.
+
+    Each service, the operators, each bank log in as themselves. Asks no cluster, changes none:
+
+        clearing topics acls scheme.toml --principal engine=User:CN=engine.example > acls.sh
+
+    Parameters
+    ----------
+    scheme
+        Whose participants and netting sets.
+    principal
+        ROLE=PRINCIPAL, once or several times; a participant by its name. Default: User:ROLE, User:PARTICIPANT.
+    role
+        Only the rules of this role, or participant.
+    """
+    from clearing.cli.scheme import read_scheme
+    from clearing.topics.contract import read_contract
+    from clearing.topics.rights import rules
+
+    contract, members = read_contract(), read_scheme(scheme).members
+    known = {*contract.roles, *(name for names in members.values() for name in names)}
+    named = _named(principal or [], known)
+    if role is not None:
+        _require(role, known)
+    settings = session.read_settings()
+    found = [
+        rule
+        for rule in rules(contract, settings.topics, members, named)
+        if role is None or role in (rule.role, rule.participant)
+    ]
+    if session.json:
+        session.line(found)
+        return
+    for rule in found:
+        session.show(f"kafka-acls --bootstrap-server {settings.bootstrap} {rule.command()}", str)
+    session.note("for kafka-acls, with --command-config FILE where you have to log in")
+
+
+def _named(principals: list[str], known: set[str]) -> dict[str, str]:
+    """ROLE=PRINCIPAL, each as it was given. Raises Failure."""
+    named: dict[str, str] = {}
+    for each in principals:
+        who, equals, principal = each.partition("=")
+        if not equals or not principal:
+            raise Failure(f"{each}: not ROLE=PRINCIPAL", code=ExitCode.USAGE)
+        _require(who, known)
+        named[who] = principal
+    return named
+
+
+def _require(who: str, known: set[str]) -> None:
+    if who not in known:
+        there = ", ".join(sorted(known))
+        raise Failure(f"{who}: no role and no participant. There are: {there}", code=ExitCode.USAGE)
 
 
 @app.command(name="list")

@@ -17,12 +17,14 @@ from clearing.client.bank import Bank, UnknownParticipant
 from clearing.client.following import Answer, Request, Status, Told
 from clearing.client.orders import dvp, pvp
 from clearing.client.settlements import BrokenChain, settlements
+from clearing.security import Security
 
 __all__ = [
     "Answer",
     "Bank",
     "BrokenChain",
     "Request",
+    "Security",
     "Status",
     "Told",
     "UnknownParticipant",

@@ -35,6 +35,7 @@ from clearing.messages import (
 )
 from clearing.metadata import existing
 from clearing.names import Topics
+from clearing.security import Security
 
 POLL_MS = 1_000
 BATCHES_IN_FLIGHT = 2  # of 1 MiB
@@ -50,14 +51,23 @@ class UnknownParticipant(LookupError):
 class Bank:
     """One participant in one netting set. Use it as an async context manager.
 
-    prefix: what the installation's topics begin with. Entering raises KafkaError when Kafka cannot be reached,
+    prefix: what the installation's topics begin with. secured: TLS and login (None: in the clear, or what
+    clearing.security.use was told). Entering raises KafkaError when Kafka cannot be reached,
     UnknownParticipant when the topics are missing.
     """
 
-    def __init__(self, bootstrap: str, name: str, netting_set: str, prefix: str = "") -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        name: str,
+        netting_set: str,
+        prefix: str = "",
+        secured: Security | None = None,
+    ) -> None:
         self.name = name
         self.netting_set = netting_set
         self._bootstrap = bootstrap
+        self._secured = secured
         topics = Topics(prefix)
         self._payments = topics.payments(netting_set, name)
         self._status = TopicPartition(topics.status(name), 0)
@@ -67,14 +77,16 @@ class Bank:
 
     async def __aenter__(self) -> Self:
         topics = {self._payments, self._status.topic}
-        async with kafka.started(kafka.consumer(self._bootstrap)) as reader:
+        async with kafka.started(kafka.consumer(self._bootstrap, secured=self._secured)) as reader:
             missing = topics - await existing(reader, topics)
             if missing:
                 names = " and no topic ".join(sorted(missing))
                 raise UnknownParticipant(f"no topic {names}: is {self.name} in the scheme?")
             reader.assign([self._status])
             self._entered_at = (await reader.end_offsets([self._status]))[self._status]
-        producer = kafka.producer(self._bootstrap, client=f"bank-{self.name}")
+        producer = kafka.producer(
+            self._bootstrap, client=f"bank-{self.name}", secured=self._secured
+        )
         try:
             await producer.start()
         except BaseException:
@@ -273,7 +285,12 @@ class Bank:
         """Records of this netting set in the status topic."""
         self._entered()
         key = self.netting_set.encode()
-        reader = kafka.consumer(self._bootstrap, client=f"bank-{self.name}", **kafka.AT_A_DISTANCE)
+        reader = kafka.consumer(
+            self._bootstrap,
+            client=f"bank-{self.name}",
+            secured=self._secured,
+            **kafka.AT_A_DISTANCE,
+        )
         self._readers.add(reader)
         try:
             await reader.start()

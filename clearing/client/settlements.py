@@ -17,6 +17,7 @@ from clearing.core.outputs import Settlement, SettlementBatch
 from clearing.core.state import NO_HASH
 from clearing.names import Topics
 from clearing.scheme.directory import read_directory
+from clearing.security import Security
 
 POLL_MS = 1_000
 
@@ -64,17 +65,19 @@ async def settlements(
     previous: str = "",
     prefix: str = "",
     follow: bool = True,
+    secured: Security | None = None,
 ) -> AsyncIterator[tuple[int, SettlementBatch]]:
     """(offset, batch) of one netting set in order, or of all of them side by side (None).
 
     To go on where a ledger stopped: from_offset = the last offset + 1 and previous = the last batch's hash, both
     of one netting set. follow: wait for more; otherwise it ends where the topic ends now. Raises BrokenChain;
     OffsetOutOfRangeError when records from `from_offset` on are gone; LookupError for an unknown netting set.
+    secured: as in Bank.
     """
     if netting_set is None and (from_offset or previous):
         raise ValueError("an offset belongs to one netting set: name it")
     topics = Topics(prefix)
-    directory = await read_directory(bootstrap, topics)
+    directory = await read_directory(bootstrap, topics, secured)
     if netting_set is not None and netting_set not in directory:
         raise LookupError(
             f"no netting set {netting_set}; there are: {', '.join(sorted(directory))}"
@@ -84,7 +87,9 @@ async def settlements(
         for name, partition in directory.items()
         if netting_set in (None, name)
     }
-    consumer = kafka.consumer(bootstrap, client="settlements", **kafka.AT_A_DISTANCE)
+    consumer = kafka.consumer(
+        bootstrap, client="settlements", secured=secured, **kafka.AT_A_DISTANCE
+    )
     async with kafka.started(consumer) as reader:
         reader.assign(list(chains))
         for partition in chains:

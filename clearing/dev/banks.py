@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from clearing import kafka
+from clearing import kafka, security
 from clearing.dev.tally import Tally
 from clearing.dev.tasks import task_group
 from clearing.dev.told import Listener, Told
@@ -118,6 +118,7 @@ class Banks:
             enable_idempotence=True,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=PATIENCE_MS,
+            **security.in_use().arguments(),
         )
 
     async def send(self, netting_set: str, bank: str, *values: bytes) -> None:
@@ -145,6 +146,7 @@ class Banks:
             enable_auto_commit=False,
             max_partition_fetch_bytes=4 << 20,
             fetch_max_bytes=4 << 20,  # of more, a busy machine has not read all before a time-out
+            **security.in_use().arguments(),
         )
         async with kafka.started(reader):
             reader.assign(list(partitions))

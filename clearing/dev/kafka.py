@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from clearing.dev.cache import exclusive
 from clearing.dev.jars import Progress
 from clearing.dev.kafka_home import (
+    NO_USERS,
     KafkaHome,
     clean_environment,
     install,
@@ -26,6 +27,7 @@ from clearing.dev.kafka_home import (
     storage_tool_format,
 )
 from clearing.dev.process import Child, ServerError, accepts, free_port, spawn, until_ready
+from clearing.security import PLAINTEXT, Security
 
 NODE_ID = 1
 # A download by a slow line included.
@@ -70,7 +72,9 @@ class EmbeddedKafka:
 
     `bootstrap` is known after the first start and stays the same for as long as its port is free.
     `settings` are broker properties over SETTINGS; `progress` hears of downloads (jars there, in all).
-    `proxy_port` is that of a KafkaProxy: clients that come through it are told to stay on it.
+    `proxy_port` is that of a KafkaProxy: clients that come through it are told to stay on it. `secured`: how its
+    listener is reached, where `settings` make it another than in the clear; `users`: who may log in by
+    SCRAM-SHA-512, and the password: those that an empty data folder begins with.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class EmbeddedKafka:
         stop_timeout_ms: int = 30_000,
         progress: Progress | None = None,
         proxy_port: int | None = None,
+        secured: Security = PLAINTEXT,
+        users: Mapping[str, str] = NO_USERS,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.log_path = self.data_dir / "broker.log"
@@ -92,6 +98,8 @@ class EmbeddedKafka:
         self._stop_timeout_ms = stop_timeout_ms
         self._progress = progress
         self._proxy_port = proxy_port
+        self._secured = secured
+        self._users = users
         self._ports: list[int] = []  # broker, controller, what is behind the proxy
         self._child: Child | None = None
 
@@ -133,8 +141,15 @@ class EmbeddedKafka:
                 await train(home)
         if not (self.data_dir / "data" / "meta.properties").exists():
             shutil.rmtree(self.data_dir / "data", ignore_errors=True)  # half formatted
-            home.format(self.data_dir / "data", NODE_ID)
+            await self._format(home)
         await self._launch(home, home.use_archive())
+
+    async def _format(self, home: KafkaHome) -> None:
+        if self._users:
+            properties = self._write_properties()
+            await storage_tool_format(home, properties, self.log_path, self._users)
+        else:
+            home.format(self.data_dir / "data", NODE_ID)
 
     async def _launch(self, home: KafkaHome, flags: tuple[str, ...]) -> None:
         properties = self._write_properties()
@@ -145,6 +160,8 @@ class EmbeddedKafka:
             f"-Xmx{self._heap_mib}m",
             f"-Djava.io.tmpdir={scratch}",
             f"-XX:ErrorFile={self.data_dir / 'jvm-crash.log'}",
+            # Where there is an authorizer: what it has denied, and to whom.
+            "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
         )
         self._child = spawn(
             home.command("kafka.Kafka", properties, flags=(*memory, *flags)),
@@ -165,7 +182,9 @@ class EmbeddedKafka:
         # Asked first because aiokafka logs each refused connection.
         if not await accepts(int(self.bootstrap.rpartition(":")[2])):
             return False
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5_000)
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self.bootstrap, request_timeout_ms=5_000, **self._secured.arguments()
+        )
         try:
             await admin.start()
             cluster = await admin.describe_cluster()
@@ -222,7 +241,7 @@ class EmbeddedKafka:
         self._ports = ports = self._choose_ports()
         broker, controller = (f"127.0.0.1:{port}" for port in ports[:2])
         listeners = advertised = f"BROKER://{broker}"
-        protocols = SETTINGS["listener.security.protocol.map"]
+        protocols = self._settings["listener.security.protocol.map"]
         if self._proxy_port is not None:
             listeners += f",PROXY://127.0.0.1:{ports[2]}"
             advertised += f",PROXY://127.0.0.1:{self._proxy_port}"

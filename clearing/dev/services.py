@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from clearing.config import Settings
+from clearing.config import Secret, Settings
 from clearing.dev.process import POLL_S, Child, ServerError, spawn, tail
 from clearing.dev.tasks import task_group
 from clearing.failures import ExitCode
@@ -245,4 +245,8 @@ def environment(settings: Settings, name: str) -> dict[str, str]:
         inherited["CLEARING_CACHE"] = cache
     own = msgspec.structs.replace(settings, instance=name, log_format="json", metrics_port=0)
     ours = msgspec.structs.asdict(own)
-    return inherited | {f"CLEARING_{key.upper()}": str(value) for key, value in ours.items()}
+    said = {
+        key: value.reveal() if isinstance(value, Secret) else str(value)
+        for key, value in ours.items()
+    }
+    return inherited | {f"CLEARING_{key.upper()}": value for key, value in said.items()}

@@ -19,6 +19,7 @@ from clearing import kafka
 from clearing.looking import Looks
 from clearing.messages import DirectoryEntry
 from clearing.names import Topics
+from clearing.security import Security
 
 COMMIT_TIMEOUT_S = 30.0
 ATTEMPTS = 8
@@ -31,9 +32,12 @@ _decode = msgspec.json.Decoder(DirectoryEntry).decode
 Result = TypeVar("Result")
 
 
-async def read_directory(bootstrap: str, topics: Topics) -> dict[str, int]:
-    """Netting set → partition. Raises KafkaError; UnknownTopicOrPartitionError where no scheme was ever loaded."""
-    looks = Looks(bootstrap, "clearing")
+async def read_directory(
+    bootstrap: str, topics: Topics, secured: Security | None = None
+) -> dict[str, int]:
+    """Netting set → partition. secured: see kafka.consumer. Raises KafkaError; UnknownTopicOrPartitionError where
+    no scheme was ever loaded."""
+    looks = Looks(bootstrap, "clearing", secured)
     try:
         return await look_up(looks, topics)
     finally:

@@ -40,8 +40,16 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return self.codec == "uncompressed"
 
 
+class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of the list of roles; clearing.topics.rights reads its rights."""
+
+    description: str
+    rights: list[str]
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     netting_set_partitions: int
+    roles: dict[str, Role]
     topics: dict[str, TopicSpec]
 
 

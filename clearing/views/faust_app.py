@@ -10,12 +10,15 @@ from itertools import groupby
 from typing import Any
 
 import faust
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.types import EventT
 from faust.types.transports import ProducerT, TransportT
 
+from clearing import security
 from clearing.config import Settings
 from clearing.heartbeats import vitals
 from clearing.kafka import MAX_RECORD_BYTES
+from clearing.security import Security
 from clearing.views import metrics
 from clearing.views.fold import Change
 from clearing.views.lag import LagTimer, OpenSampler, open_sampler
@@ -55,6 +58,7 @@ def build_app(settings: Settings, sampler: OpenSampler = open_sampler) -> ViewsA
     app = ViewsApp(
         topics.group("views"),
         broker=[f"aiokafka://{server.strip()}" for server in settings.bootstrap.split(",")],
+        broker_credentials=_credentials(security.in_use()),
         origin="clearing.views",
         autodiscover=False,
         processing_guarantee="at_least_once",
@@ -105,6 +109,18 @@ def build_app(settings: Settings, sampler: OpenSampler = open_sampler) -> ViewsA
         app.agent(app.topic(topic, **RAW), name=f"fold.{topic}")(partial(_folding, fold, apply))
     app.service(LagTimer(app, settings, sampler, beacon=app.beacon))  # pyright: ignore[reportArgumentType]  an instance is as good
     return app
+
+
+def _credentials(secured: Security) -> Credentials | None:
+    """How Kafka is reached, in Faust's words."""
+    if secured.sasl:
+        return SASLCredentials(
+            mechanism=secured.mechanism,
+            username=secured.user,
+            password=secured.password,
+            ssl_context=secured.context if secured.tls else None,
+        )
+    return SSLCredentials(secured.context) if secured.tls else None
 
 
 async def _folding(

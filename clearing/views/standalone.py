@@ -4,7 +4,7 @@ from functools import cache
 
 import prometheus_client
 
-from clearing import config
+from clearing import config, security
 from clearing.views.faust_app import ViewsApp, build_app
 
 
@@ -12,6 +12,7 @@ from clearing.views.faust_app import ViewsApp, build_app
 def app() -> ViewsApp:
     """The app of this process; its metrics are served once a worker begins. Raises ConfigError."""
     settings = config.load()
+    security.use(settings)
     made = build_app(settings)
 
     @cache  # Faust's command says twice that its worker begins

@@ -16,7 +16,7 @@ CONTRACT = read_contract()
 def wanted(kind: str = "log", **changes: object) -> Wanted:
     """One topic of the real list, with fields of its spec changed."""
     spec = msgspec.structs.replace(CONTRACT.topics[kind], **changes)
-    contract = Contract(netting_set_partitions=4, topics={kind: spec})
+    contract = Contract(netting_set_partitions=4, roles={}, topics={kind: spec})
     return wanted_topics(contract, Topics(), {"hk": ["BANKA"]}, 0, 1)[0]
 
 

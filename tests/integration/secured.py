@@ -1,0 +1,126 @@
+"""A broker as production has them: TLS, a login for each role, and nothing allowed that no rule allows.
+
+Its certificates are made here. Users log in by SCRAM-SHA-512; who starts the broker may do everything.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trustme
+from aiokafka.errors import for_code
+from aiokafka.protocol.admin import CreateAclsRequest
+from cryptography.hazmat.primitives import serialization
+
+from clearing import kafka
+from clearing.config import Settings
+from clearing.dev.kafka import EmbeddedKafka
+from clearing.security import Security
+from clearing.topics.rights import ALLOW, LITERAL, OPERATIONS, PREFIXED, RESOURCES, Rule
+
+ADMIN = "admin"
+MECHANISM = "SCRAM-SHA-512"
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
+
+def password_of(user: str) -> str:
+    return f"secret-of-{user}"
+
+
+@dataclass(frozen=True)
+class SecuredKafka:
+    """A running broker; `ca` is the PEM file of who signed its certificate."""
+
+    bootstrap: str
+    ca: Path
+    folder: Path
+
+    def security(self, user: str) -> Security:
+        return Security(protocol="sasl_ssl", ca=str(self.ca), user=user, password=password_of(user))
+
+    def settings(self, user: str, base: Settings) -> Settings:
+        """Of a process that logs in as this user."""
+        file = self.folder / f"{user}.password"
+        file.write_text(password_of(user) + "\n")
+        return msgspec.structs.replace(
+            base,
+            bootstrap=self.bootstrap,
+            kafka_security="sasl_ssl",
+            kafka_ca=str(self.ca),
+            kafka_user=user,
+            kafka_password_file=str(file),
+        )
+
+
+@asynccontextmanager
+async def secured_kafka(folder: Path, users: Iterable[str]) -> AsyncIterator[SecuredKafka]:
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = trustme.CA()
+    ca = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    settings = _broker_settings(_key_store(authority, folder))
+    broker = EmbeddedKafka(
+        folder / "broker",
+        settings=settings,
+        secured=Security(protocol="sasl_ssl", ca=str(ca), user=ADMIN, password=password_of(ADMIN)),
+        users={user: password_of(user) for user in (*users, ADMIN)},
+    )
+    async with broker:
+        yield SecuredKafka(broker.bootstrap, ca, folder)
+        await broker.kill()
+
+
+def _key_store(authority: trustme.CA, folder: Path) -> Path:
+    """Certificate and key as Kafka wants them: one file, the key as PKCS #8."""
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    store = folder / "broker.pem"
+    store.write_bytes(encoded + b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+    return store
+
+
+def _broker_settings(key_store: Path) -> dict[str, object]:
+    login = f'{_SCRAM} required username="{ADMIN}" password="{password_of(ADMIN)}";'
+    return {
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:SASL_SSL",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": key_store,
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": key_store.with_name("ca.pem"),
+        "sasl.enabled.mechanisms": MECHANISM,
+        "sasl.mechanism.inter.broker.protocol": MECHANISM,
+        "listener.name.broker.scram-sha-512.sasl.jaas.config": login,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "false",
+        # The controller's own listener has no login; no client comes that way.
+        "super.users": f"User:{ADMIN};User:ANONYMOUS",
+    }
+
+
+async def grant(cluster: SecuredKafka, rules: Iterable[Rule]) -> None:
+    """As `kafka-acls --add` does it, from any host."""
+    secured = cluster.security(ADMIN)
+    async with kafka.administration(cluster.bootstrap, secured=secured) as admin:
+        for rule in rules:
+            for operation in rule.operations:
+                request = CreateAclsRequest(
+                    RESOURCES[rule.resource],
+                    rule.name,
+                    PREFIXED if rule.prefixed else LITERAL,
+                    rule.principal,
+                    "*",
+                    OPERATIONS[operation],
+                    ALLOW,
+                )
+                response: Any = await admin._send_request(request)
+                for code, message in response.creation_responses:
+                    if code:
+                        raise for_code(code)(f"{rule}: {message}")
