@@ -16,7 +16,8 @@ class Verdict(StrEnum):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """text: what was found, a sentence. fix: the command to run or thing to do, "" where nothing has to be done."""
 
-    check: str  # brokers, topics, transactions, acls, clocks, lag, disk, ledger, services, versions
+    # brokers, topics, transactions, acls, clocks, lag, disk, ledger, services, versions; or security alone
+    check: str
     verdict: Verdict
     text: str
     fix: str = ""

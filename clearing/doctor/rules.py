@@ -109,7 +109,7 @@ def acls(found: Sequence[Acl] | None, engine_topics: Collection[str]) -> list[Fi
     """found: None where the brokers have no authorizer. engine_topics: those that only the engine may write."""
     if found is None:
         text = "the brokers let anybody who reaches them read and write every topic"
-        fix = "configure an authorizer; topics/README.md lists who writes and who reads what"
+        fix = "configure an authorizer; `clearing topics acls SCHEME` says the rules it needs"
         return [warned("acls", text, fix)]
     wide = sorted(
         {one.principal for one in found if one.allows_write and one.covers_any(engine_topics)}

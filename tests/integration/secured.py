@@ -1,6 +1,7 @@
 """A broker as production has them: TLS, a login for each role, and nothing allowed that no rule allows.
 
-Its certificates are made here. Users log in by SCRAM-SHA-512; who starts the broker may do everything.
+Its certificates are made here. Users log in by SCRAM-SHA-512, one of them by PLAIN as well; who starts the broker
+may do everything. Another broker knows its clients by their certificates alone.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -23,7 +24,9 @@ from clearing.topics.rights import ALLOW, LITERAL, OPERATIONS, PREFIXED, RESOURC
 
 ADMIN = "admin"
 MECHANISM = "SCRAM-SHA-512"
+BY_PLAIN = "operator"
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
 def password_of(user: str) -> str:
@@ -91,18 +94,51 @@ def _broker_settings(key_store: Path) -> dict[str, object]:
     login = f'{_SCRAM} required username="{ADMIN}" password="{password_of(ADMIN)}";'
     return {
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:SASL_SSL",
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": key_store,
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": key_store.with_name("ca.pem"),
-        "sasl.enabled.mechanisms": MECHANISM,
+        **_tls(key_store),
+        "sasl.enabled.mechanisms": f"PLAIN,{MECHANISM}",
         "sasl.mechanism.inter.broker.protocol": MECHANISM,
         "listener.name.broker.scram-sha-512.sasl.jaas.config": login,
+        "listener.name.broker.plain.sasl.jaas.config": (
+            f'{_PLAIN} required user_{BY_PLAIN}="{password_of(BY_PLAIN)}";'
+        ),
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "false",
         # The controller's own listener has no login; no client comes that way.
         "super.users": f"User:{ADMIN};User:ANONYMOUS",
     }
+
+
+def _tls(key_store: Path) -> dict[str, object]:
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": key_store,
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": key_store.with_name("ca.pem"),
+    }
+
+
+@asynccontextmanager
+async def certified_kafka(folder: Path) -> AsyncIterator[EmbeddedKafka]:
+    """A broker whose clients need a certificate of its authority; `folder` has ca.pem, own.pem and own.key."""
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    own = authority.issue_cert("engine.example")
+    own.cert_chain_pems[0].write_to_path(str(folder / "own.pem"))
+    own.private_key_pem.write_to_path(str(folder / "own.key"))
+    settings = _tls(_key_store(authority, folder)) | {
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:SSL",
+        "ssl.client.auth": "required",
+    }
+    secured = Security(
+        "ssl",
+        ca=str(folder / "ca.pem"),
+        certificate=str(folder / "own.pem"),
+        key=str(folder / "own.key"),
+    )
+    async with EmbeddedKafka(folder / "broker", settings=settings, secured=secured) as broker:
+        yield broker
+        await broker.kill()
 
 
 async def grant(cluster: SecuredKafka, rules: Iterable[Rule]) -> None:

@@ -18,17 +18,26 @@ import msgspec
 import pytest
 from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
 
-from clearing import kafka
+from clearing import config, kafka, security
 from clearing.client import Bank, settlements
 from clearing.client.following import Status
-from clearing.config import Settings
+from clearing.config import Secret, Settings
 from clearing.dev.postgres import EmbeddedPostgres
 from clearing.dev.services import Services, environment, supervised
 from clearing.doctor import examine
 from clearing.failures import ExitCode, explain
+from clearing.security import Refused, Security
 from clearing.topics.contract import read_contract
 from clearing.topics.rights import rules
-from tests.integration.secured import ADMIN, SecuredKafka, grant, password_of, secured_kafka
+from tests.integration.secured import (
+    ADMIN,
+    BY_PLAIN,
+    SecuredKafka,
+    certified_kafka,
+    grant,
+    password_of,
+    secured_kafka,
+)
 
 TIMEOUT_S = 120
 PREFIX = "sec-"
@@ -288,7 +297,7 @@ async def test_a_service_with_anothers_login_says_what_it_lacks(clearing: Secure
     [
         ({"kafka_password_file": "wrong"}, "refuses the login of operator", "kafka_password"),
         ({"kafka_ca": ""}, "is not trusted: unable to get local issuer", "kafka_ca"),
-        ({"kafka_sasl": "PLAIN"}, "takes no login by PLAIN", "kafka_sasl"),
+        ({"kafka_sasl": "SCRAM-SHA-256"}, "takes no login by SCRAM-SHA-256", "kafka_sasl"),
         ({"kafka_security": "sasl_plaintext", "kafka_ca": ""}, "hangs up on", "kafka_security"),
         ({"bootstrap": "127.0.0.1:1"}, "cannot reach Kafka at 127.0.0.1:1", "--bootstrap"),
     ],
@@ -305,6 +314,37 @@ async def test_why_a_cluster_refuses_us_is_said(
         assert ended.code != ExitCode.OK
         for secret in (password_of("operator"), "not-the-password"):
             assert secret not in ended.out + ended.err
+
+
+async def test_a_password_may_come_by_environment_and_go_as_it_is(cluster: Secured) -> None:
+    """PLAIN says it to the broker; aiokafka's log of what it sends does not."""
+    password = Secret(password_of(BY_PLAIN))
+    ended = await cluster.run(
+        *(BY_PLAIN, "topics", "plan", "scheme.toml", "--debug"),
+        kafka_sasl="PLAIN",
+        kafka_password=password,
+        kafka_password_file="",
+    )
+    assert ended.code == ExitCode.OK, ended
+    assert "SaslHandShake" in ended.err
+    assert password.reveal() not in ended.out + ended.err
+
+
+async def test_a_certificate_instead_of_a_login(tmp_path: Path) -> None:
+    async with certified_kafka(tmp_path) as broker:
+        files = {
+            "kafka_ca": str(tmp_path / "ca.pem"),
+            "kafka_certificate": str(tmp_path / "own.pem"),
+            "kafka_key": str(tmp_path / "own.key"),
+        }
+        secured = security.of(config.load(kafka_security="ssl", **files))
+        async with kafka.administration(broker.bootstrap, secured=secured) as admin:
+            assert (await admin.describe_cluster())["brokers"]
+        without = Security("ssl", ca=files["kafka_ca"])
+        with pytest.raises(Refused) as refused:
+            async with kafka.administration(broker.bootstrap, secured=without):
+                raise AssertionError("let in")
+        assert "kafka_certificate" in refused.value.hint
 
 
 async def test_the_doctor_tells_that_a_listener_is_not_in_the_clear(cluster: Secured) -> None:
