@@ -66,7 +66,8 @@ def explain(error: BaseException, *, bootstrap: str = "", dsn: str = "") -> Fail
         return Failure(f"halted: {text}{where}", f"clearing status; see {page}", ExitCode.HALTED)
     if _is(error, "clearing.security", "Refused"):
         refused: Any = error
-        return Failure(f"Kafka: {refused.message}", refused.hint, ExitCode.USAGE)
+        code = ExitCode.UNREACHABLE if refused.passing else ExitCode.USAGE
+        return Failure(f"Kafka: {refused.message}", refused.hint, code)
     if _is(error, "aiokafka.errors", *_NOT_AUTHORISED):
         return Failure(
             f"Kafka does not authorise this user: {text}",

@@ -30,15 +30,32 @@ from clearing.config import ConfigError, Settings
 PROTOCOLS = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 DIAL_TIMEOUT_S = 5.0
+_LISTENER = (
+    "kafka_security: what that listener speaks; kafka_certificate, kafka_key: if it asks for one"
+)
 
 
 class Refused(KafkaConnectionError):
-    """A broker is there and will not have us, or we not it. hint: the settings to look at."""
+    """A broker is there and will not have us, or we not it. hint: the settings to look at. passing: it may only be
+    about to start or to end."""
 
-    def __init__(self, message: str, hint: str) -> None:
+    def __init__(self, message: str, hint: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.passing = passing
+
+
+class _Parting(ssl.SSLObject):
+    """TLS of a connection that says good-bye without waiting for the broker to say it too.
+
+    A broker that is about to answer may not hear it for long, and uvloop would wait 30 s: so long a client would
+    take to stop, and a service to hand over. Nothing is lost: whoever closes a connection has his answers.
+    """
+
+    def unwrap(self) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            super().unwrap()
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,7 @@ class Security:
         """Certificates are checked, and that they name the host. Raises ConfigError."""
         with _reading("kafka_ca", self.ca):
             context = ssl.create_default_context(cafile=self.ca or None)
+        context.sslobject_class = _Parting
         if self.certificate:
             # A key with a pass phrase would have it asked for at a terminal.
             with _reading("kafka_certificate or kafka_key", f"{self.certificate}, {self.key}"):
@@ -219,8 +237,9 @@ def _refused(where: str, client: AIOKafkaClient, error: BaseException) -> Refuse
         return Refused(f"the certificate of {where} is not trusted: {error.verify_message}", hint)
     if isinstance(error, ssl.SSLError):
         return Refused(
-            f"{where} does not agree on TLS: {error.reason}",
-            "kafka_security: what that listener speaks; kafka_certificate, kafka_key: if it asks for one",
+            f"{where} does not agree on TLS: {error.reason or error.strerror}",
+            _LISTENER,
+            passing=True,
         )
     if isinstance(error, SaslAuthenticationFailed):
         return Refused(
@@ -232,10 +251,7 @@ def _refused(where: str, client: AIOKafkaClient, error: BaseException) -> Refuse
             f"{where} takes no login by {client._sasl_mechanism}",
             f"kafka_sasl: one of {', '.join(MECHANISMS)}; kafka_security",
         )
-    broken = isinstance(error, KafkaConnectionError | ConnectionResetError | BrokenPipeError)
-    if broken and not isinstance(error, ConnectionRefusedError):
-        return Refused(
-            f"{where} hangs up on {client._security_protocol.lower()}",
-            "kafka_security: what that listener speaks; kafka_certificate, kafka_key: if it asks for one",
-        )
+    if isinstance(error, KafkaConnectionError | ConnectionResetError | BrokenPipeError):
+        spoken = client._security_protocol.lower()
+        return Refused(f"{where} hangs up on {spoken}", _LISTENER, passing=True)
     return None

@@ -257,6 +257,8 @@ def test_a_refusal_names_the_settings() -> None:
         "kafka_user",
     )
     assert failure.code == ExitCode.USAGE
+    hangs_up = explain(Refused("h:1 hangs up on ssl", "kafka_security", passing=True))
+    assert hangs_up.code == ExitCode.UNREACHABLE  # a supervisor tries again: it may be starting
 
 
 def test_secrets_are_compared_by_what_they_are() -> None:

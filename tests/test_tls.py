@@ -124,3 +124,25 @@ def test_a_connection_that_we_closed_ourselves_is_a_broken_one(
 
     with pytest.raises(KafkaConnectionError):
         uvloop.run(send())
+
+
+def test_who_closes_a_connection_waits_for_no_good_bye(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """A broker that does not read does not say it: uvloop by itself would wait 30 s."""
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await asyncio.sleep(60)
+
+    async def close() -> None:
+        connection, server = await connected(authority, tmp_path, broker)
+        assert connection._writer is not None
+        connection.send(MetadataRequest([])).close()
+        connection._writer.close()
+        async with asyncio.timeout(10):
+            await connection._writer.wait_closed()
+        connection.close()
+        server.close()
+
+    uvloop.run(close())

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
+import httpx
 import msgspec
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
 
 from clearing import config, kafka, security
 from clearing.client import Bank, settlements
 from clearing.client.following import Status
 from clearing.config import Secret, Settings
+from clearing.console.accounts import Accounts
 from clearing.dev.postgres import EmbeddedPostgres
 from clearing.dev.services import Services, environment, supervised
 from clearing.doctor import examine
@@ -29,6 +32,7 @@ from clearing.failures import ExitCode, explain
 from clearing.security import Refused, Security
 from clearing.topics.contract import read_contract
 from clearing.topics.rights import rules
+from tests.console.stage import CHEAP, PASSWORD, PEOPLE
 from tests.integration.secured import (
     ADMIN,
     BY_PLAIN,
@@ -38,6 +42,7 @@ from tests.integration.secured import (
     password_of,
     secured_kafka,
 )
+from tests.integration.test_console import Person
 
 TIMEOUT_S = 120
 PREFIX = "sec-"
@@ -145,9 +150,13 @@ async def cluster(
 async def clearing(cluster: Secured) -> AsyncIterator[Secured]:
     """All services at work, each under its own name."""
 
+    accounts = cluster.folder / "accounts.json"
+    for name, roles in PEOPLE.items():
+        Accounts(accounts, CHEAP).add(name, roles, PASSWORD)
+    options = {"sink": ["--migrate"], "console": ["--port", "0", "--accounts", str(accounts)]}
+
     def command(role: str) -> list[str]:
-        options = {"sink": ["--migrate"], "console": ["--port", "0"]}.get(role, [])
-        return [sys.executable, "-m", "clearing", role, *options]
+        return [sys.executable, "-m", "clearing", role, *options.get(role, [])]
 
     async with AsyncExitStack() as stack:
         for role in SERVICES:
@@ -211,6 +220,33 @@ async def test_who_was_killed_recovers_under_the_rules(clearing: Secured) -> Non
     await _verify(clearing)
 
 
+async def test_the_console_shows_and_redrives_under_the_rules(clearing: Secured) -> None:
+    """What could not be read is published again, which is the console's right alone."""
+    said = clearing.services["console"]["console-1"].says("console")
+    assert said is not None
+    address = str(said["address"])
+    async with (
+        httpx.AsyncClient(base_url=address, timeout=TIMEOUT_S) as one,
+        httpx.AsyncClient(base_url=address, timeout=TIMEOUT_S) as another,
+    ):
+        alice, bob = await Person(one).login("alice"), await Person(another).login("bob")
+        for page in ("overview", "windows", "positions", "batches", "queues", "audit", "activity"):
+            await alice.data(f"/api/{page}")
+        await alice.until("/api/services", lambda data: len(data["groups"]) == 4)
+        assert (await alice.data("/api/asof"))["hk"]["last_ms"]
+        assert (await alice.data("/api/drill", netting_set="hk")) is not None
+        listed = await alice.until("/api/rejected", lambda data: bool(data["rejected"]))
+        chosen = {"netting_set": "hk", "offsets": [listed["rejected"][0]["offset"]]}
+        (tried,) = (await alice.posted("/api/rejected/preview", chosen))["previews"]
+        assert tried["text"] == "nonsense"
+        order = {"netting_set": "hk", "command": tried["command"], "hash": tried["hash"]}
+        proposal = (await alice.posted("/api/actions", order))["proposal"]
+        await bob.until("/api/proposals", lambda data: bool(data["proposals"]))
+        path = f"/api/proposals/hk/{proposal}/approve"
+        done = await bob.posted(path, {"hash": tried["hash"]})
+        assert done["effect"]["note"].startswith("published again"), done
+
+
 async def test_a_halt_is_told_and_ended_under_the_rules(clearing: Secured) -> None:
     """Who writes into the log what no intake writes: an administrator who may."""
     log, admin = clearing.base.topics.log, clearing.kafka.security(ADMIN)
@@ -248,8 +284,16 @@ async def test_topics_are_changed_by_operators_alone(clearing: Secured) -> None:
     assert refused.code == ExitCode.FAILED
     assert "does not authorise this user" in refused.err
     assert "clearing topics acls" in refused.err
+    changed = ConfigResource(
+        ConfigResourceType.TOPIC, clearing.base.topics.rejected, {"retention.ms": "1000"}
+    )
+    admin = clearing.kafka.security(ADMIN)
+    async with kafka.administration(clearing.kafka.bootstrap, secured=admin) as administrator:
+        await administrator.alter_configs([changed])
     made = await clearing.run("operator", "topics", "apply", "more.toml")
     assert made.code == ExitCode.OK, made
+    assert "status.CHARLIE: create" in made.out
+    assert "retention.ms" in made.out
 
 
 async def test_a_bank_writes_nothing_but_its_own_payments(clearing: Secured) -> None:
@@ -332,7 +376,7 @@ async def test_a_password_may_come_by_environment_and_go_as_it_is(cluster: Secur
 
 async def test_a_certificate_instead_of_a_login(tmp_path: Path) -> None:
     async with certified_kafka(tmp_path) as broker:
-        files = {
+        files: dict[str, Any] = {
             "kafka_ca": str(tmp_path / "ca.pem"),
             "kafka_certificate": str(tmp_path / "own.pem"),
             "kafka_key": str(tmp_path / "own.key"),
@@ -345,6 +389,13 @@ async def test_a_certificate_instead_of_a_login(tmp_path: Path) -> None:
             async with kafka.administration(broker.bootstrap, secured=without):
                 raise AssertionError("let in")
         assert "kafka_certificate" in refused.value.hint
+
+
+async def test_tls_where_nobody_speaks_it(bootstrap: str) -> None:
+    with pytest.raises(Refused) as refused:
+        async with kafka.administration(bootstrap, secured=Security("ssl")):
+            raise AssertionError("let in")
+    assert "kafka_security" in refused.value.hint
 
 
 async def test_the_doctor_tells_that_a_listener_is_not_in_the_clear(cluster: Secured) -> None:
