@@ -132,6 +132,7 @@ def test_who_closes_a_connection_waits_for_no_good_bye(
     """A broker that does not read does not say it: uvloop by itself would wait 30 s."""
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(writer.transport, asyncio.Transport)
         writer.transport.pause_reading()
         await asyncio.sleep(60)
 
