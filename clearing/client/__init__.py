@@ -7,6 +7,8 @@ async with Bank("localhost:9092", "ALPHHKHH", "hk") as bank:
     async for status in bank.statuses():
         print(status.id, status.status, status.reason)
 
+A cluster with TLS and logins: Bank(…, secured=Security("sasl_ssl", ca="ca.pem", user="ALPHHKHH", password=…)).
+
 from clearing.client import settlements
 
 async for offset, batch in settlements("localhost:9092", "hk"):
