@@ -4,11 +4,13 @@ Its certificates are made here. Users log in by SCRAM-SHA-512, one of them by PL
 may do everything. Another broker knows its clients by their certificates alone.
 """
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import trustme
@@ -17,11 +19,15 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from cryptography.hazmat.primitives import serialization
 
 from clearing import kafka
+from clearing.client import Bank
 from clearing.config import Settings
 from clearing.dev.kafka import EmbeddedKafka
+from clearing.dev.services import Services, environment
 from clearing.security import Security
 from clearing.topics.rights import ALLOW, LITERAL, OPERATIONS, PREFIXED, RESOURCES, Rule
 
+TIMEOUT_S = 120
+PREFIX = "sec-"
 ADMIN = "admin"
 MECHANISM = "SCRAM-SHA-512"
 BY_PLAIN = "operator"
@@ -160,3 +166,48 @@ async def grant(cluster: SecuredKafka, rules: Iterable[Rule]) -> None:
                 for code, message in response.creation_responses:
                     if code:
                         raise for_code(code)(f"{rule}: {message}")
+
+
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Secured:
+    """The cluster with its rules, and what is common to all settings."""
+
+    kafka: SecuredKafka
+    base: Settings
+    folder: Path
+    services: dict[str, Services] = field(default_factory=dict[str, Services])
+
+    def settings(self, user: str) -> Settings:
+        return self.kafka.settings(user, self.base)
+
+    def denied(self) -> list[str]:
+        """What the broker has denied to whom."""
+        log = self.folder / "kafka" / "broker" / "broker.log"
+        return [line for line in log.read_text().splitlines() if " is Denied " in line]
+
+    def bank(self, name: str) -> Bank:
+        secured = self.kafka.security(name)
+        return Bank(self.kafka.bootstrap, name, "hk", prefix=PREFIX, secured=secured)
+
+    async def run(self, user: str, *arguments: object, **changed: Any) -> Ran:
+        """A command as somebody types it who logs in as this user. changed: settings."""
+        settings = msgspec.structs.replace(self.settings(user), **changed)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "clearing", *map(str, arguments)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.folder,
+            env=environment(settings, "") | {"COLUMNS": "160"},
+        )
+        async with asyncio.timeout(TIMEOUT_S):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())

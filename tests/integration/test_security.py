@@ -9,13 +9,11 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import httpx
-import msgspec
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
@@ -26,7 +24,7 @@ from clearing.client.following import Status
 from clearing.config import Secret, Settings
 from clearing.console.accounts import Accounts
 from clearing.dev.postgres import EmbeddedPostgres
-from clearing.dev.services import Services, environment, supervised
+from clearing.dev.services import supervised
 from clearing.doctor import examine
 from clearing.failures import ExitCode, explain
 from clearing.security import Refused, Security
@@ -36,7 +34,9 @@ from tests.console.stage import CHEAP, PASSWORD, PEOPLE
 from tests.integration.secured import (
     ADMIN,
     BY_PLAIN,
-    SecuredKafka,
+    PREFIX,
+    TIMEOUT_S,
+    Secured,
     certified_kafka,
     grant,
     password_of,
@@ -44,8 +44,6 @@ from tests.integration.secured import (
 )
 from tests.integration.test_console import Person
 
-TIMEOUT_S = 120
-PREFIX = "sec-"
 BANKS = ("ALPHA", "BRAVO")
 ROLES = (
     "intake",
@@ -75,51 +73,6 @@ name = "Alpha"
 [participants.BRAVO]
 name = "Bravo"
 """
-
-
-class Ran(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Secured:
-    """The cluster with its rules, and what is common to all settings."""
-
-    kafka: SecuredKafka
-    base: Settings
-    folder: Path
-    services: dict[str, Services] = field(default_factory=dict[str, Services])
-
-    def settings(self, user: str) -> Settings:
-        return self.kafka.settings(user, self.base)
-
-    def denied(self) -> list[str]:
-        """What the broker has denied to whom."""
-        log = self.folder / "kafka" / "broker" / "broker.log"
-        return [line for line in log.read_text().splitlines() if " is Denied " in line]
-
-    def bank(self, name: str) -> Bank:
-        secured = self.kafka.security(name)
-        return Bank(self.kafka.bootstrap, name, "hk", prefix=PREFIX, secured=secured)
-
-    async def run(self, user: str, *arguments: object, **changed: Any) -> Ran:
-        """A command as somebody types it who logs in as this user. changed: settings."""
-        settings = msgspec.structs.replace(self.settings(user), **changed)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "clearing", *map(str, arguments)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=self.folder,
-            env=environment(settings, "") | {"COLUMNS": "160"},
-        )
-        async with asyncio.timeout(TIMEOUT_S):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture(scope="module")
