@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test seeds chaos check fmt lock jars bench clean .venv
+.PHONY: help demo test seeds mutants chaos check fmt lock jars bench clean .venv
 
 help: ## what you can do here
 	@printf '\n  make TARGET\n\n'
@@ -22,6 +22,9 @@ test: $(READY) ## every test, the pure ones first; the real Kafka and PostgreSQL
 
 seeds: $(READY) ## 2,000 simulated runs with faults, in two minutes (ARGS="--seeds 20000 --from 5001")
 	$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 2000 --within 600)
+
+mutants: $(READY) ## broken variants of the product: the simulation has to catch each (ARGS=--list: which)
+	$(BIN)/python -m tests.simulation.mutations $(ARGS)
 
 chaos: $(READY) ## every fault on real processes, many times; writes ops/proof/faults.md (ARGS="--rounds 5")
 	$(BIN)/python -m loadtests.chaos $(ARGS)

@@ -46,7 +46,7 @@ async def views_at_work(
     waiting = asyncio.create_task(ready.wait())
     try:
         await asyncio.wait([working, waiting], timeout=BOUND_S, return_when=asyncio.FIRST_COMPLETED)
-        assert ready.is_set(), working
+        assert ready.is_set(), [working, *asyncio.all_tasks()]  # and what each waits for
         yield
         assert not working.done(), working
     finally:
