@@ -190,6 +190,8 @@ async def test_a_good_snapshot_of_another_log_is_off_the_chain(
         ours.write_bytes(theirs.read_bytes())
     said = await town.clear()
     doubted, *_ = [line for line in said if line["event"] == "snapshot_off_the_chain"]
-    assert ("gap in source" if rows < ROWS else "its outputs") in str(doubted["reason"])
+    # With logs alike it is the one or the other: each engine writes ticks into its log when it is time.
+    reasons = ("gap in source",) if rows < ROWS else ("its outputs", "gap in source")
+    assert any(reason in str(doubted["reason"]) for reason in reasons)
     await town.outputs_are_those_of_a_replay()
     observed("F13", "a good file of another log", 1, "its chain is not the journal's: whole replay")
