@@ -26,7 +26,7 @@ TRANSACTIONS_S = 3.0
 TRANSACTIONS_TIMEOUT_S = 120.0
 # Parts of the whole time by which the comparison, bulk and the workloads have to be through: the proof over
 # everything that was published comes last, and is never left out.
-COMPARED, BULKED, STAGED = 0.5, 0.6, 0.75
+COMPARED, BULKED, STAGED = 0.42, 0.52, 0.62
 
 
 async def run(options: Options, note: Note) -> Figures:

@@ -18,7 +18,7 @@ from clearing.core.commands import (
     SetShortLimit,
     SetValuation,
 )
-from clearing.core.money import MAX_AMOUNT, MAX_DIGITS, MAX_UNSETTLED, parse, show
+from clearing.core.money import MAX_AMOUNT, MAX_DIGITS, MAX_UNSETTLED, magnitude, parse, show
 from clearing.core.outputs import Entry, LedgerAccount, Outputs
 from clearing.core.state import Asset, NettingSet, Valuation
 from clearing.core.value import MAX_PRICE, UNIT_SCALE, value_units
@@ -148,10 +148,11 @@ def _funding_id(state: NettingSet, command: str) -> str:
 
 
 def _conditional(state: NettingSet, asset: Asset) -> int:
-    """Sum of caps, prefunding and reservations of an asset, in Python's integers."""
+    """Sum of caps, prefunding and reservations of an asset."""
     a, accounts = state.asset_index[asset.spec.id], state.accounts
-    columns = (accounts.cap, accounts.prefunded, accounts.reserved)
-    return sum(abs(units) for column in columns for units in column[:, a].tolist())
+    return sum(
+        magnitude(column[:, a]) for column in (accounts.cap, accounts.prefunded, accounts.reserved)
+    )
 
 
 def _ledger_account(

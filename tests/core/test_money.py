@@ -2,11 +2,12 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing.core.money import MAX_SCALE, parse, show
+from clearing.core.money import MAX_SCALE, magnitude, parse, show
 
 UNITS = st.integers(-(2**63), 2**63 - 1)
 SCALES = st.integers(0, MAX_SCALE)
@@ -63,3 +64,8 @@ def test_what_is_read_is_shown_as_the_same_number(text: str, scale: int) -> None
     units = parse(text, scale)
     if units is not None:
         assert Fraction(text) == Fraction(units, 10**scale)
+
+
+@given(st.lists(UNITS, max_size=20))
+def test_magnitudes_are_summed_beyond_64_bits(units: list[int]) -> None:
+    assert magnitude(np.array(units, np.int64)) == sum(map(abs, units))
