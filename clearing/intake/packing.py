@@ -19,9 +19,9 @@ from clearing.log import control, payments
 from clearing.log.rows import assemble
 from clearing.records import Records
 
-MAX_ROWS = 24_576  # of a log record, unless one bulk has more
+MAX_ROWS = 32_768  # of a log record, unless one bulk has more: a full fetch of single payments is one log record
 # Of source bytes in a log record. A readable row is smaller packed than it was as JSON; a reject row takes
-# at most 300 bytes more, so that with MAX_ROWS of them a log record stays below 16 MiB. One bulk may pass it.
+# at most 250 bytes more, so that with MAX_ROWS of them a log record stays below 16 MiB. One bulk may pass it.
 MAX_SOURCE_BYTES = 8 << 20
 
 

@@ -18,7 +18,7 @@ from clearing.intake.packing import (
 )
 from clearing.log import control, payments
 from clearing.records import Records
-from tests.intake.build import PAYMENT, bulk, payment, raw, transfer
+from tests.intake.build import PAYMENT, bulk, link, payment, raw, transfer
 
 TOPIC = "payments.hk.ALPHHKHH"
 
@@ -104,11 +104,26 @@ def test_a_log_record_is_bounded_by_bytes() -> None:
     assert [part.reject_codes for part in parts] == [[Code.SYNTAX] * n for n in (7, 7, 3)]
 
 
-def test_a_full_log_record_of_rejects_stays_below_16_mib() -> None:
-    """Of all that a reject row holds, nothing is larger than 300 bytes more than what was read."""
-    [part] = payment_records([_many(raw(payment(window=0)), packing.MAX_ROWS)])
-    assert part.rows == packing.MAX_ROWS
-    assert len(part.value) + packing.MAX_SOURCE_BYTES < kafka.MAX_RECORD_BYTES
+@pytest.mark.parametrize(
+    "value",
+    [
+        raw(payment(window=0)),
+        b"x",
+        raw({}),
+        raw(payment(end_to_end_id="")),
+        raw(link(("A", "B", "HKD", "0"))),
+        raw(bulk([{}] * 8, "1")),
+        raw(bulk([payment(end_to_end_id="")] * 8, "100")),
+    ],
+    ids=["window", "no JSON", "no field", "a long reason", "link", "bulk", "bulk, a long reason"],
+)
+def test_a_full_log_record_of_rejects_stays_below_16_mib(value: bytes) -> None:
+    """Of all that a reject row holds, nothing is larger than 250 bytes more than what was read."""
+    few, many = (next(payment_records([_many(value, count)])) for count in (100, 300))
+    rows = many.rows - few.rows
+    assert len(many.reject_codes) == many.rows
+    assert len(many.value) - len(few.value) - 200 * len(value) <= 250 * rows
+    assert 250 * packing.MAX_ROWS + packing.MAX_SOURCE_BYTES < kafka.MAX_RECORD_BYTES - (64 << 10)
 
 
 def test_a_column_that_no_row_of_a_part_has_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
