@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from clearing.dev.cache import exclusive
 from clearing.dev.jars import Progress
 from clearing.dev.kafka_home import (
+    LONG_LIVED,
     NO_USERS,
     KafkaHome,
     clean_environment,
@@ -74,7 +75,8 @@ class EmbeddedKafka:
     `settings` are broker properties over SETTINGS; `progress` hears of downloads (jars there, in all).
     `proxy_port` is that of a KafkaProxy: clients that come through it are told to stay on it. `secured`: how its
     listener is reached, where `settings` make it another than in the clear; `users`: who may log in by
-    SCRAM-SHA-512, and the password: those that an empty data folder begins with.
+    SCRAM-SHA-512, and the password: those that an empty data folder begins with. `long_lived`: its JVM optimises
+    what runs often, which pays after a minute under load.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class EmbeddedKafka:
         proxy_port: int | None = None,
         secured: Security = PLAINTEXT,
         users: Mapping[str, str] = NO_USERS,
+        long_lived: bool = False,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.log_path = self.data_dir / "broker.log"
@@ -100,6 +103,7 @@ class EmbeddedKafka:
         self._proxy_port = proxy_port
         self._secured = secured
         self._users = users
+        self._compiler = LONG_LIVED if long_lived else ()
         self._ports: list[int] = []  # broker, controller, what is behind the proxy
         self._child: Child | None = None
 
@@ -164,7 +168,7 @@ class EmbeddedKafka:
             "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
         )
         self._child = spawn(
-            home.command("kafka.Kafka", properties, flags=(*memory, *flags)),
+            home.command("kafka.Kafka", properties, flags=(*memory, *self._compiler, *flags)),
             cwd=self.data_dir,
             log=self.log_path,
             environment=clean_environment(),

@@ -56,15 +56,21 @@ async def servers(
     *,
     keep: bool = False,
     probing: bool = False,
+    long_lived: bool = False,
 ) -> AsyncIterator[Servers]:
     """Kafka and PostgreSQL: embedded in `folder`, or the user's where an address is given.
 
     On a user's Kafka the topics of the run have a prefix of their own and are deleted at the end (but for `keep`);
     in a user's PostgreSQL what the run has posted stays: a ledger forgets nothing. probing: its views send probes.
+    long_lived: the embedded Kafka's (see there).
     """
     run = f"run{os.getpid():x}" if bootstrap or dsn else ""
     embedded = EmbeddedStack(
-        folder, kafka=not bootstrap, postgres=not dsn, progress=_downloads(note)
+        folder,
+        kafka=not bootstrap,
+        postgres=not dsn,
+        progress=_downloads(note),
+        long_lived=long_lived,
     )
     async with embedded:
         settings = Settings(

@@ -28,8 +28,13 @@ class EmbeddedStack:
         kafka: bool = True,
         postgres: bool = True,
         progress: Progress | None = None,
+        long_lived: bool = False,
     ) -> None:
-        self.kafka = EmbeddedKafka(data_dir / "kafka", progress=progress) if kafka else None
+        self.kafka = (
+            EmbeddedKafka(data_dir / "kafka", progress=progress, long_lived=long_lived)
+            if kafka
+            else None
+        )
         self.postgres = EmbeddedPostgres(data_dir / "postgres") if postgres else None
         self._servers = [server for server in (self.kafka, self.postgres) if server is not None]
 

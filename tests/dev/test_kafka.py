@@ -93,9 +93,17 @@ async def test_second_start_needs_no_network(
     assert broker.running, "so everything is in the cache"
     for name in ("CLEARING_MAVEN_URL", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with EmbeddedKafka(tmp_path / "offline", heap_mib=256) as other:
+    async with EmbeddedKafka(tmp_path / "offline", heap_mib=256, long_lived=True) as other:
         assert other.bootstrap != broker.bootstrap
         assert other.pid != broker.pid
+        if Path("/proc").exists():
+            assert _compilers(other.pid) > _compilers(broker.pid), "the one that optimises, too"
+
+
+def _compilers(pid: int) -> int:
+    """How many kinds of compiler threads a JVM has: C1 alone, or C1 and C2."""
+    names = {task.read_text().split()[0] for task in Path(f"/proc/{pid}/task").glob("*/comm")}
+    return len({name for name in names if name in ("C1", "C2")})
 
 
 async def test_writes_below_its_own_folder_only(broker: EmbeddedKafka) -> None:
