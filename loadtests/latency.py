@@ -48,7 +48,7 @@ MAKE_ROWS_PER_S = 20_000
 # What is measured is an installation that has been at work for a while: its broker's JVM has compiled what runs
 # often. Cycles count for that, not payments: few enough of them to be published and proved in no time.
 WARM_UP_RATE = 3_000.0
-WARM_UP_ROWS = 90_000
+WARM_UP_ROWS = 135_000
 GRACE_S = 1.5  # for the windows that closed while the last payments were told
 DRAIN_S = 120.0
 PROCESS_TIMEOUT_S = 300.0
@@ -289,7 +289,7 @@ def latency(
     """Publish at one rate after the other; say how long it takes until banks can read what became of it, and where.
 
     One JSON payment a record, sixteen banks, one netting set, windows that close every second. About 20 s a rung,
-    and 45 s to warm up.
+    and a minute to warm up.
 
         python -m loadtests.latency
         python -m loadtests.latency --rate 1000 --rate 20000 --seconds 20 --output latency
