@@ -4,12 +4,14 @@ Precedence is the order of the lines: the first refusal that applies counts. `Si
 meant and whether it may speak for the debtor; the rest when it is known which ids are new.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
 from clearing.core.compiled import compiled
-from clearing.core.inputs import I32, I64, U8, Bool, LogRecord, PaymentRows, read_only
+from clearing.core.inputs import I32, I64, U8, Bool, LogRecord, PaymentRows, SourceSpan, read_only
 from clearing.core.money import MAX_AMOUNT
 from clearing.core.reasons import Code
 from clearing.core.registry import ParticipantStatus
@@ -47,8 +49,7 @@ def resolve(
 
     expected: first new offset per source.
     """
-    first = {name: i for i, name in reversed(list(enumerate(rows.participants)))}
-    overlap = any(mark > span.start for mark, span in zip(expected, record.sources, strict=True))
+    participants, owners = _identities(state, rows.participants, record.sources)
     sides = Sides(*np.empty((5, len(rows)), np.int64))
     sound = _resolve(
         read_only(rows.debtor),
@@ -56,11 +57,10 @@ def resolve(
         read_only(rows.asset),
         read_only(rows.source),
         read_only(rows.source_offset),
-        _numbers([state.participant_index.get(name, -1) for name in rows.participants]),
-        _numbers([state.asset_index.get(name, -1) for name in rows.assets]),
-        _numbers([first[name] for name in rows.participants]),
-        _numbers([first.get(span.topic.rpartition(".")[2], -1) for span in record.sources]),
-        _numbers(expected if overlap else [0] * len(expected)),
+        participants,
+        _numbers(map(state.asset_index.get, rows.assets, repeat(-1)), len(rows.assets)),
+        owners,
+        _numbers(expected, len(expected)),
         state.width,
         sides.debtor,
         sides.creditor,
@@ -74,9 +74,28 @@ def resolve(
     return sides
 
 
-def _numbers(values: list[int]) -> I64:
-    """For rows that were rejected there may be no names at all."""
-    return np.array(values or [-1], np.int64)
+def _identities(state: NettingSet, names: list[str], sources: list[SourceSpan]) -> tuple[I64, I64]:
+    """A number for each name, and for the owner of each source: the same where it is the same participant.
+
+    Those of the registry; names that are not in it are numbered from -2 downwards, an owner who is neither is -1.
+    """
+    known = state.participant_index
+    owners = [source.topic.rpartition(".")[2] for source in sources]
+    identities, owning = (
+        _numbers(map(known.get, words, repeat(-1)), len(words)) for words in (names, owners)
+    )
+    if names and identities.min() < 0:
+        strangers: dict[str, int] = {}
+        for i in np.flatnonzero(identities < 0).tolist():
+            identities[i] = strangers.setdefault(names[i], -2 - len(strangers))
+        for i in np.flatnonzero(owning < 0).tolist():
+            owning[i] = strangers.get(owners[i], -1)
+    return identities, owning
+
+
+def _numbers(values: Iterable[int], count: int) -> I64:
+    """The first so many. For rows that were rejected there may be no names at all."""
+    return np.fromiter(values, np.int64, count) if count else np.full(1, -1, np.int64)
 
 
 @compiled
@@ -88,8 +107,7 @@ def _resolve(
     source_offset: I64,
     participants: I64,
     assets: I64,
-    first: I64,
-    owner: I64,
+    owners: I64,
     marks: I64,
     width: int,
     debtors: I64,
@@ -99,25 +117,22 @@ def _resolve(
     credit: I64,
     codes: U8,
 ) -> bool:
-    """Columns of the rows to those of Sides. participants, assets: numbers in the registry of the record's names,
-    first: in the record. owner: of each source, as `first` has it; marks: below them it was read before. False: an
-    index that comes from outside is out of range."""
+    """Columns of the rows to those of Sides. participants, owners: see _identities. assets: the registry's numbers.
+    marks: of each source; below them it was read before. False: an index from outside is out of range."""
     for row in range(len(codes)):
         d, c, a, s = debtor[row], creditor[row], asset[row], source[row]
         if not (0 <= d < len(participants) and 0 <= c < len(participants)):
             return False
-        if not (0 <= a < len(assets) and 0 <= s < len(owner)):
+        if not (0 <= a < len(assets) and 0 <= s < len(owners)):
             return False
-        debtors[row], creditors[row], known_assets[row] = (
-            participants[d],
-            participants[c],
-            assets[a],
-        )
-        debit[row] = participants[d] * width + assets[a]
-        credit[row] = participants[c] * width + assets[a]
+        debtors[row] = max(participants[d], -1)
+        creditors[row] = max(participants[c], -1)
+        known_assets[row] = assets[a]
+        debit[row] = debtors[row] * width + assets[a]
+        credit[row] = creditors[row] * width + assets[a]
         if source_offset[row] < marks[s]:
             codes[row] = Code.ALREADY_READ
-        elif codes[row] == Code.ACCEPTED and first[d] != owner[s]:
+        elif codes[row] == Code.ACCEPTED and participants[d] != owners[s]:
             codes[row] = Code.NOT_OWNER
     return True
 
@@ -143,7 +158,7 @@ def check(state: NettingSet, rows: PaymentRows, sides: Sides, codes: U8) -> I64:
         state.scale,
         state.maximum,
         state.days_ahead,
-        _numbers([item.window.number for item in state.assets]),
+        _numbers((item.window.number for item in state.assets), len(state.assets)),
         state.business_days(int(state.days_ahead.max())) if calendar else _EVERY_DAY,
         state.counters.business_date,
         state.counters.time_ms,

@@ -50,23 +50,27 @@ def step(state: NettingSet, record: LogRecord) -> Outputs:
 def _expected_offsets(state: NettingSet, sources: list[SourceSpan]) -> list[int]:
     """Per source of the record the offset from which on it is new; moves the state's mark (DESIGN §2)."""
     expected: list[int] = []
+    reached = state.sources
     for span in sources:
-        key = (span.topic, span.partition)
-        if key not in state.sources and not _is_source_of(state.name, span.topic):
-            raise Halt(
-                HaltKind.FOREIGN_WRITER,
-                f"the log holds something of {span.topic}, which is no source of netting set {state.name}: "
-                f"intake did not write it, or wrote it to the wrong partition",
-            )
-        mark = state.sources.get(key, 0)
-        if span.start > mark:
+        key, start, end = (span.topic, span.partition), span.start, span.end
+        mark = reached.get(key)
+        if mark is None:
+            if not _is_source_of(state.name, span.topic):
+                raise Halt(
+                    HaltKind.FOREIGN_WRITER,
+                    f"the log holds something of {span.topic}, which is no source of netting set {state.name}: "
+                    f"intake did not write it, or wrote it to the wrong partition",
+                )
+            mark = reached[key] = 0
+        if start > mark:
             raise Halt(
                 HaltKind.GAP,
-                f"gap in source {span.topic}-{span.partition}: the log goes on at offset {span.start}, "
+                f"gap in source {span.topic}-{span.partition}: the log goes on at offset {start}, "
                 f"but everything from {mark} on is missing",
             )
         expected.append(mark)
-        state.sources[key] = max(mark, span.end)
+        if end > mark:
+            reached[key] = end
     return expected
 
 
