@@ -7,6 +7,7 @@ the payments it released from queues, in the order of its resolutions.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,11 +41,22 @@ def batch_hash(batch: SettlementBatch) -> str:
 
 def extend_members_root(root: str, ids: U64, debtor: I64, creditor: I64, amount: I64) -> str:
     """The chain with the members of one more log record."""
+    return extend_root(root, [hashed(ids, debtor, creditor, amount)])
+
+
+def hashed(ids: U64, debtor: I64, creditor: I64, amount: I64) -> memoryview:
+    """Of each member what the chain is made over, one item each."""
     members = np.empty(len(amount), _MEMBER)
     members["id"], members["debtor"], members["creditor"] = ids, debtor, creditor
     members["amount"] = amount
+    return members.data
+
+
+def extend_root(root: str, members: Iterable[memoryview]) -> str:
+    """The same from what they are hashed as, in some parts."""
     chain = hashlib.sha256(bytes.fromhex(root))
-    chain.update(members.data)
+    for part in members:
+        chain.update(part)
     return chain.hexdigest()
 
 

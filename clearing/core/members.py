@@ -1,6 +1,7 @@
 """The payments of a window one by one, where its model or a shortfall asks for them (R6, R25)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,12 @@ class Members:
 
     def __init__(self, pieces: "list[Piece] | None" = None) -> None:
         self.pieces = pieces or []
+
+    def take_in(self, fresh: "list[Fresh]") -> None:
+        """What a log record brought, in a piece of its own: other windows have the rest of the same columns."""
+        parts = [piece.part(begin, end) for piece, _, begin, end in fresh]
+        columns = zip(*(part.columns() for part in parts), strict=True)
+        self.pieces.append(Piece(*(np.concatenate(parts) for parts in columns)))
 
     def joined(self) -> "Piece":
         """All of them as one piece."""
@@ -41,8 +48,31 @@ class Piece:
     def taken(self, rows: I64) -> "Piece":
         return Piece(*(getattr(self, name).take(rows, axis=0) for name in self.__slots__))
 
+    def part(self, begin: int, end: int) -> "Piece":
+        """Rows [begin, end), in the same memory."""
+        rows = slice(begin, end)
+        return Piece(
+            self.ids[rows],
+            self.debtor[rows],
+            self.creditor[rows],
+            self.units[rows],
+            self.offset[rows],
+        )
+
     def columns(self) -> list[U64 | I64]:
         return [getattr(self, name) for name in self.__slots__]
+
+
+class Fresh(NamedTuple):
+    """Members of one window: rows [begin, end) of what a log record brought all of them.
+
+    hashed: the same rows, as the chain of a window's members is made over them.
+    """
+
+    piece: Piece
+    hashed: memoryview
+    begin: int
+    end: int
 
 
 def joined(pieces: list[Piece]) -> Piece:

@@ -12,7 +12,7 @@ import numpy as np
 from clearing.core.bilateral import BilateralLimits
 from clearing.core.ids import Remembered
 from clearing.core.inputs import I32, I64, U8, Bool
-from clearing.core.members import Members, Piece
+from clearing.core.members import Fresh, Members
 from clearing.core.money import MAX_AMOUNT, parse
 from clearing.core.outputs import SettlementBatch
 from clearing.core.registry import (
@@ -222,8 +222,8 @@ class NettingSet:
     )  # (asset, window)
     # Of the current step only: accounts whose queue may have become free; members not yet in their window.
     stirred: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
-    fresh: dict[int, tuple[list[Piece], list[Piece]]] = field(
-        default_factory=dict[int, tuple[list[Piece], list[Piece]]]
+    fresh: dict[int, tuple[list[Fresh], list[Fresh]]] = field(
+        default_factory=dict[int, tuple[list[Fresh], list[Fresh]]]
     )
     # Columns. The registry's own end with the entry of "unknown", see Accounts.
     status: U8 = field(default_factory=lambda: np.zeros(8, np.uint8))

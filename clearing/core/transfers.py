@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from clearing.core.batches import extend_members_root
+from clearing.core.batches import extend_root, hashed
 from clearing.core.compiled import compiled
 from clearing.core.inputs import I64, U64, Bool
-from clearing.core.members import Members, Piece, joined
+from clearing.core.members import Fresh, Members, Piece
 from clearing.core.state import NettingSet
 from clearing.core.value import use_room
 
@@ -37,7 +38,7 @@ class Transfers:
         return Transfers(*(column.take(rows, axis=0) for column in columns))
 
     def members(self, rows: I64, offset: int) -> Piece:
-        """These rows as what a window keeps of them."""
+        """These rows as what windows keep of them."""
         return Piece(
             ids=self.ids.take(rows, axis=0),
             debtor=self.debtor.take(rows),
@@ -45,6 +46,13 @@ class Transfers:
             units=self.units.take(rows),
             offset=np.full(len(rows), offset),
         )
+
+    def by_asset(self, assets: int) -> tuple[I64, list[int], list[int]]:
+        """The rows asset by asset, in their order within each; where each one's end; the sum of its units."""
+        order = np.empty(len(self), np.int64)
+        ends, gross = np.zeros((2, assets), np.int64)
+        _sort(self.asset, self.units, order, ends, gross)
+        return order, ends.tolist(), gross.tolist()
 
 
 def of_rows(state: NettingSet, ids: list[str], rows: list[tuple[int, int, int, int]]) -> Transfers:
@@ -86,17 +94,19 @@ def post(state: NettingSet, transfers: Transfers, offset: int, *, released: bool
     if state.queues:
         _stir(state, transfers)
     windows: dict[str, int] = {}
-    touched = np.zeros(len(state.assets), np.bool_)
-    touched[transfers.asset] = True
-    for a in np.flatnonzero(touched).tolist():
-        own = transfers.members(np.flatnonzero(transfers.asset == a), offset)
+    order, ends, sums = transfers.by_asset(len(state.assets))
+    piece = transfers.members(order, offset)
+    content = hashed(piece.ids, piece.debtor, piece.creditor, piece.units)
+    for a, (begin, end) in enumerate(pairwise([0, *ends])):
+        if begin == end:
+            continue
         item, window = state.assets[a], state.assets[a].window
-        gross = int(own.units.sum())  # the limits have left room for it: no wrap
-        window.payments += len(own)
-        window.gross += gross
-        item.unsettled += gross
+        window.payments += end - begin
+        window.gross += sums[a]
+        item.unsettled += sums[a]
         window.log_first = offset if window.log_first < 0 else window.log_first
         window.log_last = offset
+        own = Fresh(piece, content, begin, end)
         state.fresh.setdefault(a, ([], []))[released].append(own)
         windows[item.spec.id] = window.number
     return windows
@@ -126,6 +136,21 @@ def _post(
         dirty[d] = dirty[c] = True
 
 
+@compiled
+def _sort(asset: I64, units: I64, order: I64, ends: I64, gross: I64) -> None:
+    """Fills order, ends (zeros before) and gross (zeros) as by_asset gives them. No sum wraps: the limits have left
+    room for it."""
+    for row in range(len(asset)):
+        ends[asset[row]] += 1
+        gross[asset[row]] += units[row]
+    begin = 0
+    for a in range(len(ends)):
+        begin, ends[a] = begin + ends[a], begin
+    for row in range(len(asset)):
+        order[ends[asset[row]]] = row
+        ends[asset[row]] += 1
+
+
 def _stir(state: NettingSet, transfers: Transfers) -> None:
     """Queues that got liquidity. Under the value check a credit helps in every asset."""
     waits = state.accounts.queued_payments.reshape(-1).take(transfers.credit) > 0
@@ -144,10 +169,10 @@ def take_in_members(state: NettingSet, assets: Iterable[int] | None = None) -> N
     """Give open windows what the current log record brought, in canonical order: own rows, then released."""
     for a in sorted(state.fresh if assets is None else state.fresh.keys() & set(assets)):
         rows, released = state.fresh.pop(a)
-        piece = joined([*rows, *released])
+        fresh = [*rows, *released]
         window = state.assets[a].window
-        window.members_root = extend_members_root(
-            window.members_root, piece.ids, piece.debtor, piece.creditor, piece.units
+        window.members_root = extend_root(
+            window.members_root, (content[begin:end] for _, content, begin, end in fresh)
         )
         if state.assets[a].keeps_members:
-            state.members.setdefault((a, window.number), Members()).pieces.append(piece)
+            state.members.setdefault((a, window.number), Members()).take_in(fresh)
