@@ -19,6 +19,7 @@ from rich.console import Console
 from clearing.core.registry import QueuePolicy
 from clearing.engine.machine import Machine
 from clearing.failures import ExitCode
+from clearing.intake.packing import MAX_ROWS
 from clearing.log import payments
 from loadtests import figures
 from loadtests.core import ASSETS, DAY_MS, NOW_MS, PLENTY, cpu, opening, packed, started
@@ -33,17 +34,19 @@ app = App(name="python -m loadtests.flat", help_format="markdown")
 
 
 class Variant:
-    """One machine or more in one process, its log records, and the CPU each has cost."""
+    """One machine or more in one process, its log records, and the CPU each has cost. rows: in each, else ROWS."""
 
-    def __init__(self, name: str, machines: list[Machine], values: Sequence[bytes]) -> None:
-        self.name, self.machines, self.values = name, machines, values
+    def __init__(
+        self, name: str, machines: list[Machine], values: Sequence[bytes], rows: int = 0
+    ) -> None:
+        self.name, self.machines, self.values, self.rows = name, machines, values, rows or ROWS
         self.cpu_us: list[float] = []  # a payment, of each record
 
     def step(self, number: int) -> None:
         machine = self.machines[number % len(self.machines)]
         value = self.values[number // len(self.machines)]
         seconds = cpu(machine.apply, payments.KEY, value, machine.next_offset, NOW_MS + number)
-        self.cpu_us.append(1e6 * seconds / ROWS)
+        self.cpu_us.append(1e6 * seconds / self.rows)
 
 
 def compared(variants: list[Variant], records: int) -> list[Row]:
@@ -115,14 +118,15 @@ def by_days(records: int, seed: int) -> list[Row]:
     )
 
 
-def participants(numbers: Sequence[int], records: int, seed: int) -> list[Row]:
+def participants(numbers: Sequence[int], records: int, seed: int, rows: int = ROWS) -> list[Row]:
     rng = np.random.default_rng(seed)
     return compared(
         [
             Variant(
                 f"{number:,} participants",
                 [machine_of(number, ASSETS, SOME, 1)],
-                list(packed(banks(number), records, ROWS, rng)),
+                list(packed(banks(number), records, rows, rng)),
+                rows,
             )
             for number in numbers
         ],
@@ -223,6 +227,9 @@ def flat(
             "remembered payments, of four days": rows,
             "days, of a million payments": by_days(records, seed),
             "participants": participants((10, 100, 1_000, 5_000), records, seed),
+            f"participants, full log records of {MAX_ROWS:,} payments": participants(
+                (10, 5_000), records // 2, seed, MAX_ROWS
+            ),
             "assets": assets((1, 10, 100), records, seed),
             "netting sets in one process": netting_sets((1, 4, 16), records, seed),
         },
