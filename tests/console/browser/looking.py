@@ -36,7 +36,8 @@ async def entered(browser: Browser, address: str, name: str) -> Page:
 class Look:
     """A page, the address of its server, what that knows, and what the browser complained of.
 
-    complaints: errors of scripts, of the content security policy, requests to anywhere else.
+    complaints: errors of scripts, of the content security policy, requests to anywhere else. mentions: what the
+    browser says by itself, sooner or later, of what the test is about: no complaint.
     """
 
     def __init__(self, page: Page, address: str, console: Console) -> None:
@@ -44,6 +45,7 @@ class Look:
         self.address = address
         self.console = console
         self.complaints = complaints_of(page)
+        self.mentions: str | None = None
         self.requests: list[str] = []
         page.on("request", self._asked)
 

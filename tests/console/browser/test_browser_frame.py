@@ -10,18 +10,21 @@ from playwright.async_api import expect
 from tests.console.browser.looking import Look
 
 AGE = ".age [role=status]"
+UNAUTHORIZED = "Failed to load resource: the server responded with a status of 401 (Unauthorized)"
 
 
 async def test_log_in_and_out(look: Look) -> None:
     """A wrong password is said, a right one lets in; afterwards nothing of the console is there any more."""
     look.console.user = None
+    look.mentions = (
+        UNAUTHORIZED  # of the wrong password, and of what was under way when it was logged out
+    )
     page = look.page
     await page.goto(look.address)
     await page.get_by_label("Name").fill("viewer")
     await page.get_by_label("Password").fill("wrong")
     await page.get_by_role("button", name="Log in").click()
     await expect(page.get_by_role("alert")).to_have_text("name or password is wrong")
-    look.complaints.clear()  # the browser mentions the 401
     await page.get_by_label("Password").fill("secret")
     await page.get_by_role("button", name="Log in").click()
     await expect(page.locator(AGE)).to_have_text("Live")
@@ -31,11 +34,11 @@ async def test_log_in_and_out(look: Look) -> None:
 
 
 async def test_a_session_that_is_over_shows_the_log_in(look: Look) -> None:
+    look.mentions = UNAUTHORIZED
     await look.at("windows")
     await expect(look.page.locator(AGE)).to_have_text("Live")
     look.console.user = None
     await expect(look.page.get_by_label("Password")).to_be_visible()
-    look.complaints.clear()  # the browser mentions a 401 on the way
 
 
 async def test_silence_is_shown_as_stale_and_ends(look: Look) -> None:
