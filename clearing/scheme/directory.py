@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, ProducerFenced, UnknownError
 
 from clearing import kafka
 from clearing.looking import Looks
@@ -152,7 +152,9 @@ async def as_registrar(
             async with _fenced(bootstrap, topics) as registrar:
                 return await work(registrar)
         except (KafkaError, TimeoutError) as error:
-            again = isinstance(error, TimeoutError | ProducerFenced) or error.retriable
+            # A commit that meets a fencing may be answered UNKNOWN: a doubt like the others.
+            doubts = (TimeoutError, ProducerFenced, UnknownError)
+            again = isinstance(error, doubts) or error.retriable
             if not again or attempt == ATTEMPTS - 1:
                 raise
             _log.info("registrar_retry", attempt=attempt + 1, error=repr(error))

@@ -7,7 +7,7 @@ from importlib import resources
 import msgspec
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
+from aiokafka.errors import ProducerFenced, UnknownError, UnknownTopicOrPartitionError
 
 from clearing import kafka
 from clearing.config import Settings
@@ -234,6 +234,24 @@ async def test_a_fenced_registrar_starts_again_and_sees_what_the_other_did(
     await as_registrar(bootstrap, topics, slow)
     assert seen == [{}, {"eu": 0}]
     assert await committed(bootstrap, topics) == [b"v"]
+
+
+@pytest.mark.parametrize("doubt", [UnknownError, TimeoutError, ProducerFenced])
+async def test_a_registrar_in_doubt_starts_again(
+    settings: Settings, bootstrap: str, doubt: type[Exception]
+) -> None:
+    """A commit that meets a fencing is answered UNKNOWN by Kafka 4.3: whether it happened, reading tells."""
+    topics, seen = settings.topics, list[dict[str, int]]()
+    await apply_plan(bootstrap, topics, {}, netting_sets=1)
+
+    async def answered_badly(registrar: Registrar) -> None:
+        seen.append(await registrar.read_directory())
+        if len(seen) == 1:
+            await publish_directory(bootstrap, topics, ["eu"])
+            raise doubt
+
+    await as_registrar(bootstrap, topics, answered_badly)
+    assert seen == [{}, {"eu": 0}]
 
 
 async def committed(bootstrap: str, topics: Topics) -> list[bytes | None]:
